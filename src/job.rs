@@ -1,0 +1,398 @@
+//! What is wanted: a [`Job`] and its policies. Immutable data, no I/O.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::clock::Timestamp;
+use crate::schedule::Schedule;
+
+/// A job's name, its identity: `^[a-z0-9][a-z0-9_-]{0,62}$`.
+///
+/// It becomes a lock, a routing key, a URL and a metric label, so it holds no dot, slash or space.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobName(Arc<str>);
+
+/// Why a text is not a job's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a valid job name: use only a-z, 0-9, `-` and `_`, at most 63 characters, not `-` or `_` first")]
+pub struct NotAName(pub String);
+
+impl JobName {
+    /// Checks and takes a name.
+    pub fn new(text: &str) -> Result<Self, NotAName> {
+        let word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let mut bytes = text.bytes();
+        let good =
+            bytes.next().is_some_and(word) && bytes.all(|c| word(c) || c == b'-' || c == b'_') && text.len() <= 63;
+        if good { Ok(JobName(text.into())) } else { Err(NotAName(text.to_owned())) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for JobName {
+    type Error = NotAName;
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        JobName::new(&text)
+    }
+}
+
+impl From<JobName> for String {
+    fn from(name: JobName) -> String {
+        name.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for JobName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Everything declared about one job.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its identity.
+    pub name: JobName,
+    /// One line for people.
+    pub description: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Where to read what to do when it fails.
+    pub runbook: Option<String>,
+    /// Words to filter by.
+    pub tags: Vec<String>,
+    /// `false`: known, shown, never started by the schedule. Default `true`.
+    pub enabled: bool,
+    /// When.
+    pub schedule: Arc<Schedule>,
+    /// Each occurrence starts up to this much later, by an amount fixed for (job, occurrence). Default 0.
+    pub jitter: Duration,
+    /// What.
+    pub task: Task,
+    /// What to do about occurrences that nobody could start in time.
+    pub misfire: Misfire,
+    /// What to do about an occurrence that comes due while a run is still going. Default [`Overlap::Skip`].
+    pub overlap: Overlap,
+    /// Whether a run whose holder vanished is started again. Default [`Delivery::AtMostOnce`].
+    pub delivery: Delivery,
+    /// When a failed run is tried again.
+    pub retry: Retry,
+    /// A run is stopped after this long. Default 1 h.
+    pub timeout: Duration,
+    /// Between asking a run to stop (TERM) and killing it. Default 10 s.
+    pub kill_after: Duration,
+    /// How long a claim on a run lasts unless renewed; renewed at a third of it. Default 30 s.
+    pub lease: Duration,
+    /// Jobs with the same mutex never run together.
+    pub mutex: Option<String>,
+    /// Captured output beyond this many bytes loses its middle. Default 1 MiB.
+    pub log_limit: usize,
+    /// How much history is kept.
+    pub keep: Keep,
+    /// Where it was declared.
+    pub source: Source,
+}
+
+impl Job {
+    /// When the occurrence scheduled for `at` is to start: `at` plus its share of the jitter.
+    ///
+    /// The share is a hash of name and instant, so every replica computes the same one. It never
+    /// reaches the following occurrence: due times keep the order of the occurrences.
+    pub fn due(&self, at: Timestamp) -> Timestamp {
+        if self.jitter.is_zero() {
+            return at;
+        }
+        let gap = self.schedule.after(at).map_or(self.jitter, |next| next.since(at));
+        let room_ms = u64::try_from(self.jitter.min(gap).as_millis()).unwrap_or(u64::MAX).max(1);
+        let share = stable_hash(&[b"jitter", self.name.as_str().as_bytes(), &at.as_micros().to_be_bytes()]);
+        at.plus(Duration::from_millis(share % room_ms))
+    }
+}
+
+/// A hash that every replica, build and machine agrees on (the first 8 bytes of SHA-256).
+pub(crate) fn stable_hash(parts: &[&[u8]]) -> u64 {
+    let digest = stable_digest(parts);
+    u64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+}
+
+/// SHA-256 over the parts, each led by its length so that no two lists of parts read alike.
+pub(crate) fn stable_digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// What an occurrence does.
+#[derive(Debug, Clone)]
+pub enum Task {
+    /// Done by the replica that won it.
+    Run(Action),
+}
+
+/// Work a process can do itself.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Start a program.
+    Command(Command),
+    /// Make an HTTP request.
+    Http(Http),
+    /// Call an async function that the embedding program registered.
+    Handler {
+        /// The name it was registered under.
+        name: String,
+        /// Handed to the function as JSON.
+        args: serde_json::Value,
+    },
+}
+
+/// A program to start.
+#[derive(Debug, Clone, Default)]
+pub struct Command {
+    /// Program and arguments, as executed: a shell text is already wrapped in its shell.
+    pub argv: Vec<String>,
+    /// What the file said, to show: the shell text, or the arguments joined.
+    pub shown: String,
+    /// Working directory; the replica's own when absent.
+    pub cwd: Option<PathBuf>,
+    /// Added to the environment that the replica itself inherited.
+    pub env: BTreeMap<String, Text>,
+    /// A file of `NAME=value` lines, read at each start.
+    pub env_file: Option<PathBuf>,
+    /// Fed to standard input; empty input when absent.
+    pub stdin: Option<String>,
+}
+
+/// An HTTP request to make.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Default `GET`, or `POST` when there is a body.
+    pub method: String,
+    /// Absolute `http` or `https` URL.
+    pub url: String,
+    /// Sent with the request.
+    pub headers: BTreeMap<String, Text>,
+    /// Sent as it stands.
+    pub body: Option<String>,
+    /// Limit for the whole exchange; the job's `timeout` holds as well.
+    pub timeout: Option<Duration>,
+    /// Accepted statuses; empty means any 2xx.
+    pub expect_status: Vec<u16>,
+    /// The body must contain this.
+    pub expect_body: Option<String>,
+}
+
+/// A value that may be secret. A secret is shown as its name only.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Text {
+    /// Written in the file.
+    Plain(String),
+    /// Taken from elsewhere.
+    Secret {
+        /// Its key under `[secrets]`.
+        name: String,
+        /// Put before the value, as in `Bearer `.
+        prefix: String,
+        /// The value; absent when it could not be read, which fails the run, not the file.
+        value: Option<String>,
+    },
+}
+
+impl Text {
+    /// The value to use.
+    ///
+    /// # Errors
+    /// The name of a secret that is not set here.
+    pub fn reveal(&self) -> Result<String, &str> {
+        match self {
+            Text::Plain(text) => Ok(text.clone()),
+            Text::Secret { prefix, value: Some(value), .. } => Ok(format!("{prefix}{value}")),
+            Text::Secret { name, .. } => Err(name),
+        }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Text::Plain(text) => write!(f, "{text:?}"),
+            Text::Secret { name, .. } => write!(f, "(secret {name})"),
+        }
+    }
+}
+
+/// What to do about occurrences that came due while nobody could start them.
+///
+/// An occurrence counts as late once it has been due for [`Misfire::GRACE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misfire {
+    /// Which of them still run.
+    pub policy: MisfirePolicy,
+    /// Older ones are recorded missed. Default 1 h.
+    pub window: Duration,
+    /// With [`MisfirePolicy::RunAll`], at most this many of the newest run. Default 100.
+    pub max: usize,
+}
+
+impl Misfire {
+    /// How late an occurrence may start and still count as on time: 10 s, the time after which a
+    /// claim that never started is taken over.
+    pub const GRACE: Duration = Duration::from_secs(10);
+    /// No file may ask for more catch-up runs than this.
+    pub const MOST: usize = 1000;
+}
+
+impl Default for Misfire {
+    fn default() -> Self {
+        Misfire { policy: MisfirePolicy::RunOnce, window: Duration::from_secs(3600), max: 100 }
+    }
+}
+
+/// Which late occurrences run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MisfirePolicy {
+    /// None of them.
+    Skip,
+    /// The newest; it stands for the older ones.
+    RunOnce,
+    /// Each, oldest first, one at a time.
+    RunAll,
+}
+
+/// What to do about an occurrence that comes due while a run of the job is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// Record it as skipped.
+    #[default]
+    Skip,
+    /// Let one wait; further ones are skipped while it does.
+    QueueOne,
+    /// Let each wait, up to [`Overlap::QUEUE_LIMIT`]; further ones are skipped.
+    QueueAll,
+    /// Cancel the open run, then start this one.
+    Replace,
+    /// Start it beside the open run.
+    Allow,
+}
+
+impl Overlap {
+    /// How many occurrences of one job may wait at most.
+    pub const QUEUE_LIMIT: usize = 1000;
+    /// How many runs of one job may be open side by side with [`Overlap::Allow`].
+    pub const ALLOW_LIMIT: usize = 100;
+}
+
+/// Whether a run whose holder vanished after the start is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// No: it is recorded as lost.
+    #[default]
+    AtMostOnce,
+    /// Yes, as the next attempt under a larger fence.
+    AtLeastOnce,
+}
+
+/// When a failed run is tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Attempts in all. Default 1: no retry.
+    pub attempts: u32,
+    /// How the pauses grow.
+    pub backoff: Backoff,
+    /// The first pause. Default 10 s.
+    pub initial: Duration,
+    /// No pause is longer. Default 10 min.
+    pub max: Duration,
+    /// Each pause is spread by up to this share, 0 to 1. Default 0.
+    pub jitter: f64,
+    /// Exit codes that are not tried again.
+    pub no_retry_exit_codes: Vec<i32>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            attempts: 1,
+            backoff: Backoff::Exponential,
+            initial: Duration::from_secs(10),
+            max: Duration::from_secs(600),
+            jitter: 0.0,
+            no_retry_exit_codes: Vec::new(),
+        }
+    }
+}
+
+/// How the pauses between attempts grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    /// No pause.
+    None,
+    /// The same pause each time.
+    Fixed,
+    /// One, two, three times the first.
+    Linear,
+    /// Doubled each time.
+    Exponential,
+}
+
+impl Retry {
+    /// The pause after attempt number `attempt` (from 1) failed; `spread` in 0..1 places it within the jitter.
+    pub fn pause(&self, attempt: u32, spread: f64) -> Duration {
+        let times = match self.backoff {
+            Backoff::None => 0.0,
+            Backoff::Fixed => 1.0,
+            Backoff::Linear => f64::from(attempt),
+            Backoff::Exponential => 2f64.powi(i32::try_from(attempt).unwrap_or(i32::MAX).saturating_sub(1).min(64)),
+        };
+        let plain = (self.initial.as_secs_f64() * times).min(self.max.as_secs_f64());
+        let spread = 1.0 + self.jitter * (spread.clamp(0.0, 1.0) - 0.5) * 2.0;
+        Duration::from_secs_f64((plain * spread).clamp(0.0, 1e9))
+    }
+}
+
+/// How much history of a job is kept; whatever exceeds either limit goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Default 100.
+    pub runs: u32,
+    /// Default 30.
+    pub days: u32,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep { runs: 100, days: 30 }
+    }
+}
+
+/// Where something was declared.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Source {
+    /// The file, as it was named.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+}

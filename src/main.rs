@@ -1,0 +1,2 @@
+//! The `cronclave` program.
+fn main() {}
