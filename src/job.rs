@@ -111,6 +111,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// A hash of everything that makes its occurrences.
+    pub fn spec(&self) -> u64 {
+        let (text, zone) = (self.schedule.text(), self.schedule.zone().name().to_owned());
+        stable_hash(&[text.as_bytes(), zone.as_bytes(), &self.jitter.as_millis().to_be_bytes()])
+    }
+
     /// When the occurrence scheduled for `at` is to start: `at` plus its share of the jitter.
     ///
     /// The share is a hash of name and instant, so every replica computes the same one. It never
@@ -280,7 +286,7 @@ pub enum MisfirePolicy {
 }
 
 /// What to do about an occurrence that comes due while a run of the job is open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// Record it as skipped.
@@ -312,6 +318,12 @@ pub enum Delivery {
     AtMostOnce,
     /// Yes, as the next attempt under a larger fence.
     AtLeastOnce,
+}
+
+impl Delivery {
+    /// How often a run is started at most when its holders keep vanishing, however few attempts
+    /// its retry policy allows: a run that kills its replica must not kill them for ever.
+    pub const LIVES: u32 = 10;
 }
 
 /// When a failed run is tried again.

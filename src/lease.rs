@@ -199,6 +199,8 @@ pub enum Outcome {
     Interrupted,
     /// Its holder vanished, or lost its lease; how far it came is unknown.
     Lost,
+    /// Nobody started it in time.
+    Expired,
 }
 
 /// How an attempt ended, with what is known about it.

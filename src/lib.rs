@@ -4,5 +4,9 @@
 pub mod clock;
 pub mod job;
 pub mod lease;
+pub mod ledger;
+pub mod plan;
+pub mod record;
 pub mod runner;
 pub mod schedule;
+pub mod store;

@@ -1,0 +1,265 @@
+//! What a replica asks for next: [`next`], pure, from what is wanted (a job) and what is known (a
+//! view). Every policy of when stands here.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::job::{Delivery, Job, Misfire, MisfirePolicy, Overlap};
+use crate::lease::{Ended, Fence, Outcome, RunId, Work};
+use crate::ledger::{Fate, Pass};
+use crate::record::{Mutex, Open, Phase, Record, Target};
+
+/// What the store knew about a job at one instant.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// The store's clock.
+    pub now: Timestamp,
+    /// The job's record.
+    pub record: Record,
+    /// The job's mutex; empty when it has none.
+    pub mutex: Mutex,
+}
+
+/// What a replica does next about a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Begin its history.
+    Register,
+    /// Try to win a run.
+    Claim(Target),
+    /// Decide occurrences without a claim.
+    Decide {
+        /// The cursor they follow.
+        expect: Timestamp,
+        /// What becomes of them.
+        passes: Vec<Pass>,
+        /// When the last of them was due.
+        due: Timestamp,
+    },
+    /// Record the end of a run whose holder vanished.
+    Reap {
+        /// Which run.
+        run_id: RunId,
+        /// Its newest claim.
+        fence: Fence,
+    },
+    /// Ask for the end of a run that is to be replaced.
+    Cancel(RunId),
+    /// Nothing to do before then, unless the record changes.
+    Wait(Timestamp),
+    /// Nothing to do, unless the record changes.
+    Finished,
+}
+
+/// How many occurrences one step looks at; a longer backlog takes several steps.
+const GLANCE: usize = 10_000;
+
+/// The next step for `job`, seen at `view`. Following it changes the record, or time passes: it never spins.
+pub fn next(job: &Job, view: &View) -> Step {
+    let (Some(cursor), Some(since)) = (view.record.cursor, view.record.since(job.spec())) else {
+        return Step::Register;
+    };
+    let now = view.now;
+    if let Some(lost) = find_lost(job, view) {
+        return Step::Reap { run_id: lost.run_id, fence: lost.fence };
+    }
+    if let Some(pause) = view.record.pause.as_ref().filter(|pause| pause.covers(now)) {
+        return wait(job, view, pause.until);
+    }
+    if let Some(run) = find_claimable(job, view) {
+        return Step::Claim(Target::Open { run_id: run.run_id, fence: run.fence });
+    }
+    let backlog = Backlog::of(job, cursor, since, now);
+    if backlog.due.is_empty() {
+        return wait(job, view, backlog.next);
+    }
+    if !job.enabled {
+        return backlog.decide(std::iter::repeat(Fate::SkippedDisabled));
+    }
+    paused_meanwhile(view, &backlog)
+        .or_else(|| overlapping(job, view, &backlog))
+        .unwrap_or_else(|| catch_up(job, now, &backlog))
+}
+
+/// The attempt that follows one of `work` that ended so, and the pause before it.
+///
+/// `spread`, 0 to 1, places the pause within the job's retry jitter.
+pub fn retry(job: &Job, work: &Work, ended: &Ended, spread: f64) -> Option<(u32, Duration)> {
+    match ended.outcome {
+        Outcome::Succeeded | Outcome::Cancelled | Outcome::Lost | Outcome::Expired => None,
+        // It was our doing, not the job's: it costs no attempt. But it has started once.
+        Outcome::Interrupted => (job.delivery == Delivery::AtLeastOnce).then_some((work.attempt, Duration::ZERO)),
+        Outcome::Failed | Outcome::TimedOut => {
+            let refused = ended.exit_code.is_some_and(|code| job.retry.no_retry_exit_codes.contains(&code));
+            let more = work.attempt < job.retry.attempts && !refused;
+            more.then(|| (work.attempt + 1, job.retry.pause(work.attempt, spread)))
+        }
+    }
+}
+
+/// A run that may have started, whose holder's time is over, and that must not start again.
+fn find_lost<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
+    let overdue = |run: &&Open| run.phase == Phase::Running && run.until <= view.now;
+    // Claims a process dies of do not count as its failures, but they are bounded like them.
+    let spent = |run: &Open| run.attempt >= job.retry.attempts.max(Delivery::LIVES);
+    view.record.open.iter().filter(overdue).find(|run| job.delivery == Delivery::AtMostOnce || run.cancel || spent(run))
+}
+
+/// An open run that waits for whoever comes first: unstarted, due for its next attempt, queued, or to be restarted.
+fn find_claimable<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
+    let ready = |run: &&Open| run.until <= view.now && view.mutex.keeps_out(run.run_id, view.now).is_none();
+    let alone = |run: &Open| {
+        job.overlap == Overlap::Allow
+            || !view.record.open.iter().any(|other| other.run_id != run.run_id && !other.is_queued())
+    };
+    // Runs that were begun come before those that never were.
+    let open = || view.record.open.iter().filter(ready).filter(|run| alone(run));
+    open().find(|run| !run.is_queued()).or_else(|| open().next())
+}
+
+/// Waits for the next occurrence, or for the end of an open run's time.
+fn wait(job: &Job, view: &View, until: Option<Timestamp>) -> Step {
+    let ends = view.record.open.iter().map(|run| run.until);
+    let mutex = job.mutex.as_ref().and_then(|_| view.mutex.held.as_ref()).map(|held| held.until);
+    match ends.chain(mutex).chain(until).filter(|at| *at > view.now).min() {
+        Some(at) => Step::Wait(at),
+        None => Step::Finished,
+    }
+}
+
+/// Occurrences that nobody has decided.
+struct Backlog {
+    cursor: Timestamp,
+    /// Those that are due, oldest first: (scheduled, due). At most [`GLANCE`].
+    due: Vec<(Timestamp, Timestamp)>,
+    /// There are more.
+    more: bool,
+    /// When the first that is not due will be.
+    next: Option<Timestamp>,
+}
+
+impl Backlog {
+    fn of(job: &Job, cursor: Timestamp, since: Timestamp, now: Timestamp) -> Backlog {
+        let mut backlog = Backlog { cursor, due: Vec::new(), more: false, next: None };
+        let mut edge = cursor.max(since);
+        while let Some(at) = job.schedule.after(edge) {
+            let due = job.due(at);
+            if due > now {
+                backlog.next = Some(due);
+                break;
+            }
+            if backlog.due.len() == GLANCE {
+                backlog.more = true;
+                break;
+            }
+            backlog.due.push((at, due));
+            edge = at;
+        }
+        backlog
+    }
+
+    /// Decides the first of them, one fate each.
+    fn decide(&self, fates: impl IntoIterator<Item = Fate>) -> Step {
+        let mut passes = Passes::default();
+        let mut due = self.cursor;
+        for ((at, its_due), fate) in self.due.iter().zip(fates) {
+            passes.add(*at, fate);
+            due = *its_due;
+        }
+        Step::Decide { expect: self.cursor, passes: passes.0, due }
+    }
+
+    /// Claims the one at `index`; `fates` are of those before it.
+    fn claim(&self, index: usize, fates: impl IntoIterator<Item = Fate>) -> Step {
+        let mut passes = Passes::default();
+        for ((at, _), fate) in self.due[..index].iter().zip(fates) {
+            passes.add(*at, fate);
+        }
+        let (at, due) = self.due[index];
+        Step::Claim(Target::Next { expect: self.cursor, passes: passes.0, at, due })
+    }
+}
+
+/// Joins neighbours of one fate; each queued occurrence stays by itself.
+#[derive(Default)]
+struct Passes(Vec<Pass>);
+
+impl Passes {
+    fn add(&mut self, at: Timestamp, fate: Fate) {
+        match self.0.last_mut() {
+            Some(last) if last.fate == fate && fate != Fate::Queued => {
+                last.through = at;
+                last.count += 1;
+            }
+            _ => self.0.push(Pass { from: at, through: at, count: 1, fate }),
+        }
+    }
+}
+
+/// What came due in a pause that is over is skipped, unless it was resumed to be caught up.
+fn paused_meanwhile(view: &View, backlog: &Backlog) -> Option<Step> {
+    let pause = view.record.pause.as_ref()?;
+    let paused = backlog.due.iter().take_while(|(_, due)| pause.covers(*due)).count();
+    (paused > 0).then(|| backlog.decide(std::iter::repeat_n(Fate::SkippedPaused, paused)))
+}
+
+/// What comes due while a run is open, or while another job holds the mutex, is up to the overlap policy.
+fn overlapping(job: &Job, view: &View, backlog: &Backlog) -> Option<Step> {
+    if job.overlap == Overlap::Allow && view.record.open.len() < Overlap::ALLOW_LIMIT {
+        return None;
+    }
+    let queued = view.record.open.iter().filter(|run| run.is_queued()).count();
+    let Some(run) = view.record.open.iter().find(|run| !run.is_queued()).or(view.record.open.first()) else {
+        let blocked = view.mutex.held.as_ref().filter(|held| held.until > view.now && held.job != job.name);
+        return blocked.map(|_| backlog.decide([Fate::Queued]));
+    };
+    // Due before the run was even claimed: it did not come in the run's way, it is next in line.
+    let in_line = backlog.due.iter().take_while(|(_, due)| *due <= run.opened).count();
+    if in_line > 0 && !run.is_queued() && job.overlap != Overlap::Allow {
+        return Some(wait(job, view, backlog.next));
+    }
+    Some(match job.overlap {
+        Overlap::Skip | Overlap::Allow => backlog.decide(std::iter::repeat(Fate::SkippedOverlap)),
+        Overlap::QueueOne => backlog.decide(queue_fates(1usize.saturating_sub(queued))),
+        Overlap::QueueAll => backlog.decide(queue_fates(Overlap::QUEUE_LIMIT.saturating_sub(queued))),
+        Overlap::Replace => match view.record.open.iter().find(|run| !run.cancel) {
+            Some(run) => Step::Cancel(run.run_id),
+            None => wait(job, view, backlog.next),
+        },
+    })
+}
+
+fn queue_fates(room: usize) -> impl Iterator<Item = Fate> {
+    std::iter::repeat_n(Fate::Queued, room).chain(std::iter::repeat(Fate::SkippedOverlap))
+}
+
+/// Nothing is in the way: run what is on time, and do about the rest what the misfire policy says.
+fn catch_up(job: &Job, now: Timestamp, backlog: &Backlog) -> Step {
+    let Misfire { policy, window, max } = job.misfire;
+    let late = backlog.due.iter().take_while(|(_, due)| now.since(*due) >= Misfire::GRACE).count();
+    if late == 0 {
+        // Several are on time when the run in their way took long to end.
+        let newest = if job.overlap == Overlap::Replace { backlog.due.len() - 1 } else { 0 };
+        return backlog.claim(newest, std::iter::repeat(Fate::Coalesced));
+    }
+    let gone = backlog.due.iter().take_while(|(_, due)| now.since(*due) > window).count();
+    let count = backlog.due.len();
+    match policy {
+        MisfirePolicy::Skip => backlog.decide(std::iter::repeat_n(Fate::Missed, late)),
+        _ if gone == count => backlog.decide(std::iter::repeat(Fate::Missed)),
+        MisfirePolicy::RunOnce => {
+            let fates = std::iter::repeat_n(Fate::Missed, gone).chain(std::iter::repeat(Fate::Coalesced));
+            if backlog.more { backlog.decide(fates) } else { backlog.claim(count - 1, fates) }
+        }
+        MisfirePolicy::RunAll => {
+            let missed = gone.max(count.saturating_sub(max));
+            let fates = std::iter::repeat_n(Fate::Missed, missed);
+            // With more to come, those at the end of this glance may be too old as well: look again.
+            if backlog.more {
+                backlog.decide(fates)
+            } else {
+                backlog.decide(fates.chain(std::iter::repeat(Fate::Queued)))
+            }
+        }
+    }
+}

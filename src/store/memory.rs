@@ -1,0 +1,207 @@
+//! A store in the memory of one process: for tests, simulations and programs that need no more.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Timestamp};
+use crate::job::{JobName, Keep};
+use crate::lease::{Fence, RunId};
+use crate::ledger::{Entry, Event};
+use crate::plan::View;
+use crate::record::{self, Mutex, Op};
+use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+
+/// All of it behind one lock, which is never held over an await.
+pub struct Memory {
+    clock: Clock,
+    held: Lock<Held>,
+    position: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Held {
+    truth: Snapshot,
+    events: Vec<Event>,
+    entries: BTreeMap<String, Entry>,
+    output: BTreeMap<RunId, BTreeMap<(Fence, u64), Piece>>,
+    replicas: BTreeMap<String, Replica>,
+}
+
+impl Memory {
+    /// An empty store that reads its time from `clock`.
+    pub fn new(clock: Clock) -> Self {
+        Memory { clock, held: Lock::default(), position: watch::channel(1).0 }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Like every store: its time never goes back, whatever its clock does.
+    fn tick(&mut self, clock: &Clock) -> Timestamp {
+        self.truth.now = self.truth.now.max(clock.now());
+        self.truth.now
+    }
+
+    fn apply(&mut self, job: &JobName, op: &Op, now: Timestamp) -> Answer {
+        let record = self.truth.records.entry(job.clone()).or_default();
+        let name = op.mutex(record).map(str::to_owned);
+        let mut none = Mutex::default();
+        let mutex = match &name {
+            Some(name) => self.truth.mutexes.entry(name.clone()).or_default(),
+            None => &mut none,
+        };
+        let (reply, events) = record::apply(record::State { job, record, mutex }, op, now);
+        let view = View { now, record: record.clone(), mutex: mutex.clone() };
+        for event in &events {
+            if let Some(id) = Entry::id_of(event) {
+                let before = self.entries.remove(&id);
+                if let Some(entry) = Entry::fold(before, event) {
+                    self.entries.insert(id, entry);
+                }
+            }
+        }
+        self.events.extend(events.iter().cloned());
+        Answer { reply, view, events }
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    fn describe(&self) -> String {
+        "memory of this process".into()
+    }
+
+    async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
+        let mut held = self.held();
+        held.tick(&self.clock);
+        Ok(held.truth.view(job, mutex))
+    }
+
+    async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
+        let mut held = self.held();
+        let now = held.tick(&self.clock);
+        let answer = held.apply(job, op, now);
+        let position = held.events.len() as u64 + 1;
+        drop(held);
+        self.position.send_if_modified(|known| std::mem::replace(known, position) != position);
+        Ok(answer)
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let mut held = self.held();
+        held.tick(&self.clock);
+        Ok(held.truth.clone())
+    }
+
+    async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
+        let mut news = self.position.subscribe();
+        if position == 0 {
+            return Ok((*news.borrow(), Vec::new()));
+        }
+        // The sender lives as long as self, so waiting cannot fail.
+        let _ = news.wait_for(|at| *at > position).await;
+        let held = self.held();
+        let since = usize::try_from(position - 1).unwrap_or(usize::MAX).min(held.events.len());
+        let mut jobs: Vec<JobName> = held.events[since..].iter().map(|event| event.job.clone()).collect();
+        jobs.sort();
+        jobs.dedup();
+        Ok((held.events.len() as u64 + 1, jobs))
+    }
+
+    async fn history(&self, query: &Query) -> Result<Vec<Entry>, StoreError> {
+        let held = self.held();
+        let mut entries: Vec<Entry> = held.entries.values().filter(|entry| query.takes(entry)).cloned().collect();
+        entries.sort_by(|a, b| (b.scheduled_at, &b.id).cmp(&(a.scheduled_at, &a.id)));
+        if query.limit > 0 {
+            entries.truncate(query.limit);
+        }
+        Ok(entries)
+    }
+
+    async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
+        let held = self.held();
+        let since = usize::try_from(position).unwrap_or(usize::MAX);
+        Ok((1u64..).zip(&held.events).skip(since).take(limit).map(|(at, event)| (at, event.clone())).collect())
+    }
+
+    async fn write_output(
+        &self,
+        (run, fence): (RunId, Fence),
+        pieces: Vec<Piece>,
+        cut: Range<u64>,
+    ) -> Result<(), StoreError> {
+        let mut held = self.held();
+        let output = held.output.entry(run).or_default();
+        output.retain(|(of, seq), _| *of != fence || !cut.contains(seq));
+        output.extend(pieces.into_iter().map(|piece| ((fence, piece.seq), piece)));
+        Ok(())
+    }
+
+    async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
+        let held = self.held();
+        let pieces = held.output.get(&run).into_iter().flatten();
+        Ok(pieces.filter(|((_, seq), _)| *seq >= from).map(|((fence, _), piece)| (*fence, piece.clone())).collect())
+    }
+
+    async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
+        let mut held = self.held();
+        let now = held.tick(&self.clock);
+        held.replicas.insert(replica.boot_id.clone(), Replica { last_seen_at: now, ..replica.clone() });
+        Ok(now)
+    }
+
+    async fn leave(&self, boot_id: &str) -> Result<(), StoreError> {
+        self.held().replicas.remove(boot_id);
+        Ok(())
+    }
+
+    async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
+        let mut held = self.held();
+        let now = held.tick(&self.clock);
+        held.replicas.retain(|_, replica| now.since(replica.last_seen_at) < Duration::from_secs(86_400));
+        Ok(held.replicas.values().cloned().collect())
+    }
+
+    async fn prune(&self, keep: &[(JobName, Keep)], others: Keep) -> Result<usize, StoreError> {
+        let limits: BTreeMap<&JobName, &Keep> = keep.iter().map(|(job, keep)| (job, keep)).collect();
+        let newest_first = self.history(&Query::default()).await?;
+        let mut held = self.held();
+        let now = held.tick(&self.clock);
+        let mut seen: BTreeMap<(JobName, bool), u32> = BTreeMap::new();
+        let before = held.entries.len();
+        for entry in newest_first.iter().filter(|entry| entry.state.is_final()) {
+            let limit = limits.get(&entry.job).copied().unwrap_or(&others);
+            let count = seen.entry((entry.job.clone(), entry.through.is_some())).or_default();
+            *count += 1;
+            let old = now.since(entry.changed_at) > Duration::from_secs(u64::from(limit.days) * 86_400);
+            if *count > limit.runs || old {
+                held.entries.remove(&entry.id);
+                if let Ok(run) = entry.id.parse() {
+                    held.output.remove(&run);
+                }
+            }
+        }
+        Ok(before - held.entries.len())
+    }
+}
+
+impl Query {
+    fn takes(&self, entry: &Entry) -> bool {
+        let is_job = self.job.as_ref().is_none_or(|job| *job == entry.job);
+        let has_id = |id: &String| entry.id.starts_with(id.as_str()) || entry.id.ends_with(id.as_str());
+        is_job
+            && self.id.as_ref().is_none_or(has_id)
+            && (self.states.is_empty() || self.states.contains(&entry.state))
+            && self.trigger.as_ref().is_none_or(|kind| kind == entry.trigger.kind())
+            && self.since.is_none_or(|since| entry.scheduled_at >= since)
+            && self.until.is_none_or(|until| entry.scheduled_at < until)
+    }
+}

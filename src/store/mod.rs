@@ -1,0 +1,177 @@
+//! Where the truth is kept: the [`Store`] trait, and its homes. Every rule of what is granted is in
+//! [`crate::record`]; a store makes [`crate::record::apply`] atomic and keeps what it says.
+
+mod memory;
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::job::{JobName, Keep};
+use crate::lease::{Fence, RunId};
+use crate::ledger::{Entry, Event, State};
+use crate::plan::View;
+use crate::record::{Mutex, Op, Record, Reply};
+use crate::runner::Stream;
+
+pub use memory::Memory;
+pub use sqlite::{Create, Sqlite};
+
+/// Why a store did not answer. Losing a race is a [`Reply`], never an error.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    /// Whether waiting can help.
+    pub kind: Trouble,
+    /// What happened, where, and how to mend it.
+    pub message: String,
+}
+
+/// Whether waiting can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It may: the answer is unknown, the request may be repeated, and may have been carried out.
+    Passing,
+    /// It will not, without a person.
+    Lasting,
+}
+
+/// A store's answer: losing teaches, so it always comes with what is known now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Granted or refused.
+    pub reply: Reply,
+    /// The record after it.
+    pub view: View,
+    /// What changed.
+    pub events: Vec<Event>,
+}
+
+/// All records at one instant.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The store's clock.
+    pub now: Timestamp,
+    /// By job.
+    pub records: BTreeMap<JobName, Record>,
+    /// By name.
+    pub mutexes: BTreeMap<String, Mutex>,
+}
+
+impl Snapshot {
+    /// What is known about one job that needs `mutex`.
+    pub fn view(&self, job: &JobName, mutex: Option<&str>) -> View {
+        View {
+            now: self.now,
+            record: self.records.get(job).cloned().unwrap_or_default(),
+            mutex: mutex.and_then(|name| self.mutexes.get(name)).cloned().unwrap_or_default(),
+        }
+    }
+}
+
+/// Which lines of history to show. An empty query matches all.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// Of this job.
+    pub job: Option<JobName>,
+    /// Whose id is this, or begins or ends with it.
+    pub id: Option<String>,
+    /// In one of these states.
+    pub states: Vec<State>,
+    /// Triggered so: `schedule`, `manual` or `cli`.
+    pub trigger: Option<String>,
+    /// Scheduled at or after.
+    pub since: Option<Timestamp>,
+    /// Scheduled before.
+    pub until: Option<Timestamp>,
+    /// At most so many, the newest; 0 means all.
+    pub limit: usize,
+}
+
+/// A piece of an attempt's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its place within the attempt's output, from 0.
+    pub seq: u64,
+    /// When it came.
+    pub at: Timestamp,
+    /// Where it was written.
+    pub stream: Stream,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// A running process of the cluster, as it last reported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Random at each start.
+    pub boot_id: String,
+    /// As configured, or the host's name.
+    pub name: String,
+    /// Of the program.
+    pub version: String,
+    /// Of the process on its host.
+    pub pid: u32,
+    /// By the store's clock.
+    pub started_at: Timestamp,
+    /// By the store's clock; the store fills it in.
+    pub last_seen_at: Timestamp,
+    /// Its own clock minus the store's, in seconds.
+    pub clock_skew_seconds: f64,
+    /// Of the schedule files it runs.
+    pub config_digest: String,
+    /// Of its time zone database.
+    pub tzdb: String,
+    /// Jobs it knows.
+    pub jobs: usize,
+    /// Runs it has going.
+    pub running: usize,
+}
+
+/// The shared truth. Every call has a limit of its own and may be repeated.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// What it is and where, for people.
+    fn describe(&self) -> String;
+
+    /// What is known about a job that needs `mutex`.
+    async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError>;
+
+    /// Asks `op` of a job's record, in one atomic step.
+    async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError>;
+
+    /// All records.
+    async fn snapshot(&self) -> Result<Snapshot, StoreError>;
+
+    /// Waits until a record changes after `position`, and says which did. Position 0 stands for
+    /// now: it answers at once, with the position to go on from. A hint: nothing depends on it.
+    async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError>;
+
+    /// Lines of history, newest first.
+    async fn history(&self, query: &Query) -> Result<Vec<Entry>, StoreError>;
+
+    /// What happened, oldest first, after `position`, at most `limit`; each with its own position.
+    async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError>;
+
+    /// Adds to the output of one attempt and removes the pieces in `cut`.
+    async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError>;
+
+    /// The output of a run: each attempt's pieces from number `from` on, in order.
+    async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError>;
+
+    /// Reports that a replica is alive; answers with the store's time.
+    async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError>;
+
+    /// Takes a replica that stops off the list.
+    async fn leave(&self, boot_id: &str) -> Result<(), StoreError>;
+
+    /// The replicas that reported within the last day.
+    async fn replicas(&self) -> Result<Vec<Replica>, StoreError>;
+
+    /// Drops history beyond each job's limits, and that of unknown jobs beyond `others`.
+    async fn prune(&self, keep: &[(JobName, Keep)], others: Keep) -> Result<usize, StoreError>;
+}
