@@ -1,12 +1,18 @@
 //! Cronclave: the cluster-safe cron. Any number of replicas, every occurrence starts once.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod attempt;
 pub mod clock;
+pub mod event;
 pub mod job;
 pub mod lease;
 pub mod ledger;
+pub mod parts;
 pub mod plan;
+pub mod race;
 pub mod record;
+pub mod replica;
 pub mod runner;
 pub mod schedule;
+pub mod stop;
 pub mod store;

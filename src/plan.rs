@@ -86,7 +86,11 @@ pub fn next(job: &Job, view: &View) -> Step {
 /// `spread`, 0 to 1, places the pause within the job's retry jitter.
 pub fn retry(job: &Job, work: &Work, ended: &Ended, spread: f64) -> Option<(u32, Duration)> {
     match ended.outcome {
-        Outcome::Succeeded | Outcome::Cancelled | Outcome::Lost | Outcome::Expired => None,
+        Outcome::Succeeded | Outcome::Cancelled | Outcome::Expired => None,
+        Outcome::Lost => {
+            let more = job.delivery == Delivery::AtLeastOnce && work.attempt < job.retry.attempts.max(Delivery::LIVES);
+            more.then_some((work.attempt + 1, Duration::ZERO))
+        }
         // It was our doing, not the job's: it costs no attempt. But it has started once.
         Outcome::Interrupted => (job.delivery == Delivery::AtLeastOnce).then_some((work.attempt, Duration::ZERO)),
         Outcome::Failed | Outcome::TimedOut => {
@@ -120,7 +124,7 @@ fn find_claimable<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
 /// Waits for the next occurrence, or for the end of an open run's time.
 fn wait(job: &Job, view: &View, until: Option<Timestamp>) -> Step {
     let ends = view.record.open.iter().map(|run| run.until);
-    let mutex = job.mutex.as_ref().and_then(|_| view.mutex.held.as_ref()).map(|held| held.until);
+    let mutex = job.mutex.as_ref().and(view.mutex.held.as_ref()).map(|held| held.until);
     match ends.chain(mutex).chain(until).filter(|at| *at > view.now).min() {
         Some(at) => Step::Wait(at),
         None => Step::Finished,

@@ -113,7 +113,7 @@ fn foresee(db: &Connection, job: &JobName, op: &Op, clock: Timestamp) -> rusqlit
     let state = record::State { job, record: &mut record, mutex: &mut mutex };
     let (reply, events) = record::apply(state, op, now);
     let idle = events.is_empty() && record == before;
-    Ok(idle.then(|| Answer { reply, view: View { now, record, mutex }, events }))
+    Ok(idle.then_some(Answer { reply, view: View { now, record, mutex }, events }))
 }
 
 fn view(db: &Connection, job: &JobName, mutex: Option<&str>, clock: Timestamp) -> rusqlite::Result<View> {
@@ -133,7 +133,7 @@ impl Store for Sqlite {
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
-        if matches!(op, Op::Claim(_) | Op::Decide { .. } | Op::Reap { .. } | Op::Register { .. }) {
+        if matches!(op, Op::Claim(_) | Op::Decide { .. } | Op::Reap { .. }) {
             let (job, op, clock) = (job.clone(), op.clone(), self.clock.clone());
             if let Some(answer) = self.read(move |db| foresee(db, &job, &op, clock.now())).await? {
                 return Ok(answer);
@@ -152,12 +152,14 @@ impl Store for Sqlite {
         let mut bell = self.bell.subscribe();
         loop {
             bell.mark_unchanged();
-            let head = self.read(tables::head).await?;
+            // A position is the place of the first event not yet seen.
+            let end = self.read(tables::head).await? + 1;
             if position == 0 {
-                return Ok((head.max(1), Vec::new()));
+                return Ok((end, Vec::new()));
             }
-            if head > position {
-                return self.read(move |db| tables::changed_since(db, position)).await;
+            if end > position {
+                let (head, jobs) = self.read(move |db| tables::changed_since(db, position - 1)).await?;
+                return Ok((head + 1, jobs));
             }
             let _ = tokio::time::timeout(GLANCE, bell.changed()).await;
         }

@@ -1,0 +1,230 @@
+//! Carries one won lease to its end. The only place that starts user code.
+//!
+//! Start is a commit of its own, immediately before the code; the lease is renewed at a third of
+//! its length until nothing of the code is left; then the outcome is settled.
+
+mod output;
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::job::Job;
+use crate::lease::{Ended, Lease, Outcome};
+use crate::parts::Parts;
+use crate::plan;
+use crate::race::ask;
+use crate::record::{Key, Op, Reply};
+use crate::runner::{Control, Halt};
+
+/// How long the outcome is offered to a store that does not answer.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The same, once this process has been told to end.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What became of a lease.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Carried {
+    /// The code ran and ended so, and the store took it.
+    Settled(Ended),
+    /// The code ran and ended so, but the store did not take it: it is another's run by now, or
+    /// the store did not answer.
+    Unsettled(Ended),
+    /// The code did not start: the claim had lapsed, or the run was cancelled.
+    NotStarted(String),
+}
+
+/// Starts the code of `lease`, holds the lease while it runs, settles its outcome.
+pub async fn run(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
+    let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
+    if let Err(why) = start(parts, job, &key, &mut lease).await {
+        return Carried::NotStarted(why);
+    }
+    let ended = carry(parts, job, &key, &lease).await;
+    settle(parts, job, &key, &lease, ended).await
+}
+
+/// Commits the start. What is refused here was never run.
+async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease) -> Result<(), String> {
+    let asked = Instant::now();
+    let op = Op::Start { key: key.clone(), holder: parts.holder.clone(), ttl: lease.ttl };
+    let answer = ask(parts, job, &op, lease.trusted_until).await.map_err(|error| error.message)?;
+    parts.bus.tell_all(answer.events);
+    match answer.reply {
+        Reply::Kept { until, .. } => {
+            lease.trusted_until = asked + lease.ttl;
+            lease.work.lease_until = until;
+        }
+        Reply::Cancelled => return Err("it was cancelled before it started".into()),
+        _ => return Err("the claim had lapsed before it started".into()),
+    }
+    if lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
+        // The answer took so long that the code could hardly be stopped in time.
+        let Some(renewed) = renew(parts, job, key, lease.ttl, lease.trusted_until).await else {
+            return Err("the lease was lost before the code started".into());
+        };
+        lease.trusted_until = renewed.trusted_until;
+    }
+    Ok(())
+}
+
+/// Why running code was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Timeout,
+    Cancelled,
+    Stopping,
+    LeaseEnding,
+    LeaseLost,
+}
+
+async fn carry(parts: &Parts, job: &Job, key: &Key, lease: &Lease) -> Ended {
+    let (halt, halt_here) = watch::channel(Halt::Go);
+    let (trust, trusted) = watch::channel(Trust { until: lease.trusted_until, cancel: false });
+    let (until, until_there) = watch::channel(lease.trusted_until);
+    let (output, chunks) = mpsc::channel(64);
+    let control = Control { halt: halt_here, trusted_until: until_there, output };
+    let mut running = pin!(parts.runner.run(job, &lease.work, control));
+    let mut recording = pin!(output::record(parts, job, &lease.work, chunks));
+    let mut holding = pin!(hold(parts, job, key, lease.ttl, &trust, &until));
+    let mut watching = pin!(watch_over(parts, job, lease.ttl, trusted));
+    let mut why: Option<Why> = None;
+    let mut recorded = false;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = &mut running => break ended,
+            () = &mut recording, if !recorded => recorded = true,
+            () = &mut holding, if why != Some(Why::LeaseLost) => {
+                why = Some(Why::LeaseLost);
+                halt.send_replace(Halt::Stop { grace: Duration::ZERO });
+            }
+            reason = &mut watching, if why.is_none() => {
+                why = Some(reason);
+                halt.send_replace(Halt::Stop { grace: grace(job, lease.ttl) });
+            }
+        }
+    };
+    if !recorded {
+        // The runner is done with its end of the pipe. A store that is down must not keep the outcome waiting.
+        let _ = tokio::time::timeout(LAST_PATIENCE, recording).await;
+    }
+    judge(parts, job, ended, why)
+}
+
+/// How long code has between being asked to end and being killed: never longer than its lease allows.
+fn grace(job: &Job, ttl: Duration) -> Duration {
+    job.kill_after.min(ttl / 3)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trust {
+    until: Instant,
+    cancel: bool,
+}
+
+/// Renews until the lease is lost.
+async fn hold(
+    parts: &Parts,
+    job: &Job,
+    key: &Key,
+    ttl: Duration,
+    trust: &watch::Sender<Trust>,
+    until: &watch::Sender<Instant>,
+) {
+    loop {
+        sleep(ttl / 3).await;
+        // A store that is down is asked on and on, even past the lease: as long as nobody else
+        // took the run, it is still ours to settle.
+        let deadline = Instant::now() + ttl;
+        match renew(parts, job, key, ttl, deadline).await {
+            Some(Renewed { trusted_until, cancel }) => {
+                trust.send_replace(Trust { until: trusted_until, cancel });
+                until.send_replace(trusted_until);
+            }
+            None if Instant::now() >= deadline => {}
+            None => return,
+        }
+    }
+}
+
+struct Renewed {
+    trusted_until: Instant,
+    cancel: bool,
+}
+
+/// One renewal; `None` when the lease is lost or `deadline` passes.
+async fn renew(parts: &Parts, job: &Job, key: &Key, ttl: Duration, deadline: Instant) -> Option<Renewed> {
+    let op = Op::Renew { key: key.clone(), ttl };
+    loop {
+        let asked = Instant::now();
+        match ask(parts, job, &op, deadline.min(asked + ttl / 3)).await {
+            Ok(answer) => match answer.reply {
+                Reply::Kept { cancel, .. } => return Some(Renewed { trusted_until: asked + ttl, cancel }),
+                _ => return None,
+            },
+            Err(_) if Instant::now() >= deadline => return None,
+            Err(_) => sleep(parts.dice.pause(ttl / 10)).await,
+        }
+    }
+}
+
+/// Waits for a reason to end the code.
+async fn watch_over(parts: &Parts, job: &Job, ttl: Duration, mut trusted: watch::Receiver<Trust>) -> Why {
+    let timeout = Instant::now() + job.timeout;
+    loop {
+        let Trust { until, cancel } = *trusted.borrow_and_update();
+        if cancel {
+            return Why::Cancelled;
+        }
+        tokio::select! {
+            biased;
+            () = parts.stop.ended() => return Why::Stopping,
+            () = sleep_until(timeout) => return Why::Timeout,
+            () = sleep_until(until - grace(job, ttl)) => return Why::LeaseEnding,
+            _ = trusted.changed() => {}
+        }
+    }
+}
+
+/// How the attempt ended, given how its code ended and why it was told to.
+fn judge(parts: &Parts, job: &Job, ended: Ended, why: Option<Why>) -> Ended {
+    let (outcome, message) = match why {
+        None => {
+            // Some platforms send TERM to every process at once: the code may die of it before we are told.
+            let of_term = ended.signal == Some(15) || ended.exit_code == Some(143);
+            if !(parts.stop.is_soft() && of_term && ended.outcome == Outcome::Failed) {
+                return ended;
+            }
+            (Outcome::Interrupted, "stopped together with its replica".into())
+        }
+        Some(Why::Timeout) => (Outcome::TimedOut, format!("stopped after its timeout of {:?}", job.timeout)),
+        Some(Why::Cancelled) => (Outcome::Cancelled, "stopped on request".into()),
+        Some(Why::Stopping) => (Outcome::Interrupted, "its replica was told to stop".into()),
+        Some(Why::LeaseEnding) => (Outcome::Lost, "stopped because its lease could not be renewed".into()),
+        Some(Why::LeaseLost) => (Outcome::Lost, "stopped because its lease was lost".into()),
+    };
+    Ended { outcome, message: Some(message), ..ended }
+}
+
+async fn settle(parts: &Parts, job: &Job, key: &Key, lease: &Lease, ended: Ended) -> Carried {
+    let next = plan::retry(job, &lease.work, &ended, parts.dice.roll());
+    let op = Op::Settle { key: key.clone(), ended: ended.clone(), next };
+    let answer = tokio::select! {
+        biased;
+        answer = ask(parts, job, &op, Instant::now() + PATIENCE) => answer,
+        () = async { parts.stop.ended().await; sleep(LAST_PATIENCE).await } => {
+            return Carried::Unsettled(ended);
+        }
+    };
+    match answer {
+        Ok(answer) => {
+            parts.bus.tell_all(answer.events);
+            if answer.reply == Reply::Done { Carried::Settled(ended) } else { Carried::Unsettled(ended) }
+        }
+        Err(_) => Carried::Unsettled(ended),
+    }
+}

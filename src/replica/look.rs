@@ -1,0 +1,106 @@
+//! One job's loop: look, decide, act, until it is won or there is nothing to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::job::Job;
+use crate::lease::Lease;
+use crate::parts::Parts;
+use crate::plan::{self, Step, View};
+use crate::race::{self, Race, ask};
+use crate::record::{Op, Target};
+use crate::store::StoreError;
+
+/// Where a look at a job led.
+pub(super) enum Looked {
+    /// One of its runs is ours to start.
+    Won(Box<Lease>, OwnedSemaphorePermit),
+    /// Nothing to do before then.
+    Wait(Timestamp),
+    /// Nothing to do unless it changes.
+    Finished,
+    /// The store did not answer.
+    Trouble(StoreError),
+}
+
+/// A store's answer is waited for this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) async fn look(parts: &Parts, job: &Arc<Job>, permits: &Arc<Semaphore>) -> Looked {
+    match steps(parts, job, permits).await {
+        Ok(looked) => looked,
+        Err(error) => Looked::Trouble(error),
+    }
+}
+
+async fn steps(parts: &Parts, job: &Job, permits: &Arc<Semaphore>) -> Result<Looked, StoreError> {
+    let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await?;
+    loop {
+        if parts.stop.is_soft() {
+            return Ok(Looked::Finished);
+        }
+        let op = match plan::next(job, &view) {
+            Step::Wait(at) => return Ok(Looked::Wait(at)),
+            Step::Finished => return Ok(Looked::Finished),
+            Step::Claim(target) => match claim(parts, job, permits, target).await? {
+                Claimed::Won(lease, permit) => return Ok(Looked::Won(lease, permit)),
+                Claimed::Lost(seen) => {
+                    if let Some(looked) = stuck(&view, &seen) {
+                        return Ok(looked);
+                    }
+                    view = *seen;
+                    continue;
+                }
+                Claimed::Later => {
+                    view = parts.store.view(&job.name, job.mutex.as_deref()).await?;
+                    continue;
+                }
+            },
+            Step::Register => Op::Register { spec: job.spec() },
+            Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
+            Step::Reap { run_id, fence } => Op::Reap { run_id, fence },
+            Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },
+        };
+        let answer = ask(parts, job, &op, Instant::now() + PATIENCE).await?;
+        parts.bus.tell_all(answer.events);
+        let seen = View { mutex: view.mutex.clone(), ..answer.view };
+        if let Some(looked) = stuck(&view, &seen) {
+            return Ok(looked);
+        }
+        view = seen;
+    }
+}
+
+/// A step that was refused although nothing is other than it was seen would be refused for ever:
+/// the store's time has to pass first.
+fn stuck(before: &View, after: &View) -> Option<Looked> {
+    let same = before.record == after.record && before.mutex == after.mutex;
+    same.then(|| Looked::Wait(after.now.plus(Duration::from_millis(100))))
+}
+
+enum Claimed {
+    Won(Box<Lease>, OwnedSemaphorePermit),
+    Lost(Box<View>),
+    /// There was no room before; what was seen is old by now.
+    Later,
+}
+
+/// Nobody waits for room while holding a lease: first the permit, then the race.
+async fn claim(parts: &Parts, job: &Job, permits: &Arc<Semaphore>, target: Target) -> Result<Claimed, StoreError> {
+    let Ok(permit) = permits.clone().try_acquire_owned() else {
+        tokio::select! {
+            biased;
+            () = parts.stop.soft() => {}
+            _ = permits.acquire() => {}
+        }
+        return Ok(Claimed::Later);
+    };
+    Ok(match race::run(parts, job, target).await? {
+        Race::Won(lease, _) => Claimed::Won(lease, permit),
+        Race::Lost(answer) => Claimed::Lost(Box::new(answer.view)),
+    })
+}

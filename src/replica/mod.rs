@@ -1,0 +1,269 @@
+//! A replica: wakes jobs when they are due; for each looks, decides, acts.
+//!
+//! An idle job costs one entry in the agenda. What the agenda says is a hint: the next step is
+//! always computed from what the store knows at that moment.
+
+mod agenda;
+mod look;
+mod upkeep;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::attempt;
+use crate::clock::Timestamp;
+use crate::job::{Job, JobName};
+use crate::lease::Lease;
+use crate::parts::Parts;
+use crate::plan::{self, Step};
+use crate::race::ask;
+use crate::record::{Key, Op};
+use crate::store::Snapshot;
+use agenda::Agenda;
+use look::Looked;
+use upkeep::Health;
+
+pub use upkeep::Identity;
+
+/// The jobs of one version of the schedule files.
+#[derive(Debug, Clone, Default)]
+pub struct Jobs {
+    /// By name.
+    pub by_name: BTreeMap<JobName, Arc<Job>>,
+    /// Of the files.
+    pub digest: String,
+}
+
+/// What a replica tells its surroundings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// It has looked at all its jobs, the store answers, and it is not stopping.
+    pub ready: bool,
+    /// Runs going.
+    pub running: usize,
+    /// When something is due next, by the store's clock.
+    pub next: Option<Timestamp>,
+}
+
+/// How a replica is set up.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Who it is.
+    pub identity: Identity,
+    /// Runs side by side at most.
+    pub max_parallel: usize,
+    /// Between being told to stop and ending what still runs.
+    pub grace: Duration,
+}
+
+/// No wait is longer, so that a clock that steps or sleeps is noticed.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Runs until `parts.stop`, then drains. Returns when nothing of it is left.
+pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Sender<Pulse>) {
+    let health = Health::new(parts.clone(), setup.identity.clone(), jobs.clone(), pulse.subscribe());
+    let mut replica = Replica {
+        jobs: jobs.borrow().clone(),
+        permits: Arc::new(Semaphore::new(setup.max_parallel)),
+        agenda: Agenda::new(health.anchor()),
+        looking: BTreeSet::new(),
+        again: BTreeSet::new(),
+        loops: JoinSet::new(),
+        runs: JoinSet::new(),
+        troubles: 0,
+        pulse,
+        health,
+        parts,
+    };
+    replica.live(jobs).await;
+    replica.drain(setup.grace).await;
+}
+
+struct Replica {
+    parts: Parts,
+    jobs: Arc<Jobs>,
+    permits: Arc<Semaphore>,
+    agenda: Agenda,
+    /// Jobs that a task looks at now.
+    looking: BTreeSet<JobName>,
+    /// Those of them that changed meanwhile.
+    again: BTreeSet<JobName>,
+    loops: JoinSet<(JobName, Looked)>,
+    runs: JoinSet<(JobName, attempt::Carried)>,
+    /// Looks in a row that the store did not answer.
+    troubles: u32,
+    pulse: watch::Sender<Pulse>,
+    health: Health,
+}
+
+impl Replica {
+    async fn live(&mut self, mut jobs: watch::Receiver<Arc<Jobs>>) {
+        let parts = self.parts.clone();
+        let mut upkeep = std::pin::pin!(self.health.clone().keep_up());
+        let (hints, mut hinted) = watch::channel(Vec::new());
+        let mut listening = std::pin::pin!(upkeep::listen(parts.clone(), hints));
+        let mut sight = std::pin::pin!(upkeep::see_all(parts.clone(), Duration::ZERO));
+        let mut ready = false;
+        loop {
+            let nap = self.agenda.until_next().min(LONGEST_WAIT);
+            tokio::select! {
+                biased;
+                () = parts.stop.soft() => return,
+                snapshot = &mut sight => {
+                    self.plan_all(&snapshot);
+                    ready = true;
+                    // Hints may get lost; what they hinted at may not.
+                    sight.set(upkeep::see_all(parts.clone(), LONGEST_WAIT));
+                }
+                Some(done) = self.loops.join_next() => if let Ok((job, looked)) = done {
+                    self.looked(job, looked);
+                },
+                Some(done) = self.runs.join_next() => if let Ok((job, _)) = done {
+                    self.rouse(&job);
+                    self.tell();
+                },
+                Ok(()) = hinted.changed() => {
+                    let changed = hinted.borrow_and_update().clone();
+                    changed.iter().for_each(|job| self.rouse(job));
+                },
+                Ok(()) = jobs.changed() => {
+                    let jobs = jobs.borrow_and_update().clone();
+                    self.take_over(jobs);
+                }
+                () = &mut upkeep => {}
+                () = &mut listening => {}
+                () = sleep(nap) => {}
+            }
+            if ready {
+                for job in self.agenda.due() {
+                    self.rouse(&job);
+                }
+                self.tell();
+            }
+        }
+    }
+
+    /// Plans all jobs from one reading of the store.
+    fn plan_all(&mut self, snapshot: &Snapshot) {
+        self.health.saw(snapshot.now);
+        for job in self.jobs.clone().by_name.values() {
+            if self.looking.contains(&job.name) {
+                continue;
+            }
+            match plan::next(job, &snapshot.view(&job.name, job.mutex.as_deref())) {
+                Step::Wait(at) => self.agenda.set(&job.name, at),
+                Step::Finished => self.agenda.remove(&job.name),
+                _ => self.rouse(&job.name),
+            }
+        }
+    }
+
+    /// Looks at a job now, or once more if it is being looked at.
+    fn rouse(&mut self, name: &JobName) {
+        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
+        self.agenda.remove(name);
+        if !self.looking.insert(name.clone()) {
+            self.again.insert(name.clone());
+            return;
+        }
+        let (parts, permits, name) = (self.parts.clone(), self.permits.clone(), name.clone());
+        self.loops.spawn(async move { (name, look::look(&parts, &job, &permits).await) });
+    }
+
+    fn looked(&mut self, name: JobName, looked: Looked) {
+        self.looking.remove(&name);
+        let again = self.again.remove(&name);
+        if !matches!(looked, Looked::Trouble(_)) {
+            self.troubles = 0;
+            self.health.answered();
+        }
+        match looked {
+            Looked::Won(lease, permit) => {
+                self.start(&name, *lease, permit);
+                self.rouse(&name);
+            }
+            Looked::Wait(at) => self.agenda.set(&name, at),
+            Looked::Finished => self.agenda.remove(&name),
+            Looked::Trouble(why) => {
+                self.health.failed(&why);
+                self.troubles = (self.troubles + 1).min(5);
+                let pause = Duration::from_millis(250) * 2u32.pow(self.troubles);
+                let pause = pause / 2 + self.parts.dice.pause(pause / 2);
+                self.agenda.set_in(&name, pause);
+            }
+        }
+        if again {
+            self.rouse(&name);
+        }
+    }
+
+    fn start(&mut self, name: &JobName, lease: Lease, permit: OwnedSemaphorePermit) {
+        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
+        let (parts, name) = (self.parts.clone(), name.clone());
+        self.runs.spawn(async move {
+            let carried = attempt::run(&parts, &job, lease).await;
+            drop(permit);
+            (name, carried)
+        });
+    }
+
+    /// Goes over to other jobs. What runs goes on as it began.
+    fn take_over(&mut self, jobs: Arc<Jobs>) {
+        let old = std::mem::replace(&mut self.jobs, jobs);
+        for gone in old.by_name.keys().filter(|name| !self.jobs.by_name.contains_key(*name)) {
+            self.agenda.remove(gone);
+        }
+        for name in self.jobs.clone().by_name.keys() {
+            self.rouse(name);
+        }
+    }
+
+    fn tell(&self) {
+        let ready = self.health.is_up() && !self.parts.stop.is_soft();
+        let pulse = Pulse { ready, running: self.runs.len(), next: self.agenda.next() };
+        self.pulse.send_if_modified(|known| std::mem::replace(known, pulse) != pulse);
+    }
+
+    /// Starts nothing more; gives back what was won and not begun; waits for what runs, then ends it.
+    async fn drain(&mut self, grace: Duration) {
+        self.tell();
+        let brief = Duration::from_secs(3);
+        let _ = timeout(brief, async {
+            while let Some(done) = self.loops.join_next().await {
+                if let Ok((name, Looked::Won(lease, _))) = done {
+                    self.give_back(&name, &lease).await;
+                }
+            }
+        })
+        .await;
+        self.loops.shutdown().await;
+        let deadline = Instant::now() + grace;
+        let mut told = false;
+        while !self.runs.is_empty() {
+            tokio::select! {
+                biased;
+                _ = self.runs.join_next() => self.tell(),
+                () = self.parts.stop.ended(), if !told => told = true,
+                () = tokio::time::sleep_until(deadline), if !told => {
+                    told = true;
+                    self.parts.stop.hard();
+                }
+            }
+        }
+        self.health.leave().await;
+    }
+
+    async fn give_back(&self, name: &JobName, lease: &Lease) {
+        let Some(job) = self.jobs.by_name.get(name) else { return };
+        let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
+        // Should it fail: the claim lapses by itself.
+        if let Ok(answer) = ask(&self.parts, job, &Op::Release { key }, lease.trusted_until).await {
+            self.parts.bus.tell_all(answer.events);
+        }
+    }
+}

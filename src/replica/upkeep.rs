@@ -1,0 +1,192 @@
+//! What a replica does beside its jobs: reports that it lives, listens for changes, tidies up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::agenda::Anchor;
+use super::{Jobs, Pulse};
+use crate::clock::Timestamp;
+use crate::event::Told;
+use crate::job::{JobName, Keep};
+use crate::parts::Parts;
+use crate::record::Op;
+use crate::store::{Replica, Snapshot, StoreError};
+
+/// Between two reports of being alive.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Between two rounds of tidying up.
+const TIDY: Duration = Duration::from_secs(600);
+
+/// A run of a job that no replica knows any more is closed this long after its time.
+const ORPHAN: Duration = Duration::from_secs(300);
+
+/// A store that does not answer for this long is not waited for in upkeep.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who a replica is, as shown to people.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// Random at each start.
+    pub boot_id: String,
+    /// As configured, or the host's name.
+    pub name: String,
+    /// Of its time zone database.
+    pub tzdb: String,
+}
+
+/// Whether the store answers, and what its clock reads.
+#[derive(Clone)]
+pub(super) struct Health {
+    parts: Parts,
+    identity: Identity,
+    jobs: watch::Receiver<Arc<Jobs>>,
+    pulse: watch::Receiver<Pulse>,
+    anchor: watch::Sender<Anchor>,
+    started_at: Arc<Mutex<Option<Timestamp>>>,
+    down_since: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Health {
+    pub(super) fn new(
+        parts: Parts,
+        identity: Identity,
+        jobs: watch::Receiver<Arc<Jobs>>,
+        pulse: watch::Receiver<Pulse>,
+    ) -> Self {
+        // Until the store has answered there is nothing to be late for.
+        let anchor = watch::channel(Anchor { store: parts.clock.now(), seen: Instant::now() }).0;
+        Health { parts, identity, jobs, pulse, anchor, started_at: Arc::default(), down_since: Arc::default() }
+    }
+
+    pub(super) fn anchor(&self) -> watch::Receiver<Anchor> {
+        self.anchor.subscribe()
+    }
+
+    /// The store's clock read `now` a moment ago.
+    pub(super) fn saw(&self, now: Timestamp) {
+        self.anchor.send_replace(Anchor { store: now, seen: Instant::now() });
+        lock(&self.started_at).get_or_insert(now);
+        self.answered();
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        lock(&self.started_at).is_some() && lock(&self.down_since).is_none()
+    }
+
+    pub(super) fn failed(&self, why: &StoreError) {
+        let mut down = lock(&self.down_since);
+        if down.is_none() {
+            *down = Some(Instant::now());
+            self.parts.bus.tell(Told::StoreDown(why.message.clone()));
+        }
+    }
+
+    pub(super) fn answered(&self) {
+        if let Some(since) = lock(&self.down_since).take() {
+            self.parts.bus.tell(Told::StoreUp(since.elapsed().as_secs_f64()));
+        }
+    }
+
+    /// Beats and tidies for ever.
+    pub(super) async fn keep_up(self) {
+        let mut tidy_at = Instant::now() + TIDY.mul_f64(self.parts.dice.roll());
+        loop {
+            self.beat().await;
+            if Instant::now() >= tidy_at {
+                tidy_at = Instant::now() + TIDY / 2 + self.parts.dice.pause(TIDY);
+                self.tidy().await;
+            }
+            sleep(BEAT).await;
+        }
+    }
+
+    async fn beat(&self) {
+        let (jobs, digest) = {
+            let jobs = self.jobs.borrow();
+            (jobs.by_name.len(), jobs.digest.clone())
+        };
+        let anchor = *self.anchor.borrow();
+        let skew = self.parts.clock.now().as_micros() - anchor.now().as_micros();
+        let report = Replica {
+            boot_id: self.identity.boot_id.clone(),
+            name: self.identity.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            started_at: lock(&self.started_at).unwrap_or_default(),
+            last_seen_at: Timestamp::EPOCH,
+            #[allow(clippy::cast_precision_loss, reason = "shown to people, in seconds")]
+            clock_skew_seconds: skew as f64 / 1e6,
+            config_digest: digest,
+            tzdb: self.identity.tzdb.clone(),
+            jobs,
+            running: self.pulse.borrow().running,
+        };
+        match timeout(PATIENCE, self.parts.store.beat(&report)).await {
+            Ok(Ok(now)) => self.saw(now),
+            Ok(Err(error)) => self.failed(&error),
+            Err(_) => {}
+        }
+    }
+
+    /// Says good-bye, so that the replica is not taken for lost.
+    pub(super) async fn leave(&self) {
+        let _ = timeout(PATIENCE, self.parts.store.leave(&self.identity.boot_id)).await;
+    }
+
+    /// Drops old history, and closes what nobody will come back for.
+    async fn tidy(&self) {
+        let jobs = self.jobs.borrow().clone();
+        let keep: Vec<(JobName, Keep)> = jobs.by_name.values().map(|job| (job.name.clone(), job.keep)).collect();
+        let others = Keep { runs: 100, days: 90 };
+        let _ = timeout(PATIENCE, self.parts.store.prune(&keep, others)).await;
+        let Ok(Ok(snapshot)) = timeout(PATIENCE, self.parts.store.snapshot()).await else { return };
+        for (name, record) in snapshot.records.iter().filter(|(name, _)| !jobs.by_name.contains_key(*name)) {
+            for run in record.open.iter().filter(|run| snapshot.now.since(run.until) > ORPHAN) {
+                let reap = Op::Reap { run_id: run.run_id, fence: run.fence };
+                if let Ok(Ok(answer)) = timeout(PATIENCE, self.parts.store.apply(name, &reap)).await {
+                    self.parts.bus.tell_all(answer.events);
+                }
+            }
+        }
+    }
+}
+
+/// Reads everything after a pause, as soon as the store answers.
+pub(super) async fn see_all(parts: Parts, pause: Duration) -> Snapshot {
+    let mut told = false;
+    sleep(pause).await;
+    loop {
+        match timeout(PATIENCE, parts.store.snapshot()).await {
+            Ok(Ok(snapshot)) => return snapshot,
+            Ok(Err(error)) if !std::mem::replace(&mut told, true) => parts.bus.tell(Told::StoreDown(error.message)),
+            _ => {}
+        }
+        sleep(Duration::from_millis(500) + parts.dice.pause(Duration::from_millis(500))).await;
+    }
+}
+
+/// Passes on for ever which jobs changed. A hint: it may lose some.
+pub(super) async fn listen(parts: Parts, hints: watch::Sender<Vec<JobName>>) {
+    let mut position = 0;
+    loop {
+        match parts.store.changed(position).await {
+            Ok((head, jobs)) => {
+                position = head;
+                if !jobs.is_empty() {
+                    hints.send_replace(jobs);
+                    // Let the listener take them before the next ones replace them.
+                    tokio::task::yield_now().await;
+                }
+            }
+            Err(_) => sleep(Duration::from_secs(1)).await,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
