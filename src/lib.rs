@@ -6,3 +6,5 @@ pub mod job;
 pub mod lease;
 pub mod runner;
 pub mod schedule;
+
+pub use runner::shim;
