@@ -1,6 +1,7 @@
 //! Runs programs: starts them, carries their output, says how they ended.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 
 use super::environment::{self, Environment};
 use super::wire::{NotStarted, Report};
-use super::{Chunk, Control, Halt, Stream, direct, shim, supervised};
+use super::{Chunk, Control, Stream, direct, shim, supervised};
 use crate::job::{Command, Job};
 use crate::lease::{Ended, Outcome, Work};
 
@@ -85,14 +86,28 @@ impl CommandRunner {
             check_directory(directory).await?;
         }
         let program = Program { job, command, environment };
-        match &self.shim {
+        let finish = match &self.shim {
             Some(executable) => supervised::run(executable, &program, control).await,
             None => direct::run(&program, control).await,
-        }
+        };
+        finish.map_err(|not_started| program.searched(not_started))
     }
 }
 
 impl Program<'_> {
+    /// Adds to "not found" where it was looked for.
+    fn searched(&self, mut not_started: NotStarted) -> NotStarted {
+        let name = self.command.argv.first().map_or("", String::as_str);
+        if not_started.code == 127 && !name.contains('/') {
+            let path = self.environment.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
+            not_started.why += &format!(" in PATH ({})", path.as_deref().unwrap_or("not set"));
+        } else if not_started.code == 127 && !name.starts_with('/') {
+            let directory = self.command.cwd.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+            not_started.why += &format!(" in {}", directory.display());
+        }
+        not_started
+    }
+
     /// Sets on `process` what the program inherits.
     pub(super) fn dress(&self, process: &mut tokio::process::Command) {
         process.env_clear().envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -148,7 +163,7 @@ fn ended(report: Report) -> Ended {
             Ended { signal: Some(signal), ..Ended::because(Outcome::Failed, why) }
         }
         Report::OutOfLease => {
-            Ended::because(Outcome::Lost, "ended because its lease ran out: the replica did not renew it in time")
+            Ended::because(Outcome::Lost, "ended because its lease ran out: it was not renewed in time")
         }
         Report::Stuck | Report::Started(_) => {
             Ended::because(Outcome::Failed, "killed, but the kernel does not end it (it waits for a device or a mount)")

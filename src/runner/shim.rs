@@ -66,6 +66,11 @@ fn supervise() -> io::Result<()> {
     let Some(Order::Start(spec)) = control.first()? else {
         return Err(io::Error::other("it is started by a replica, not by hand"));
     };
+    // The replica may have been frozen since it won the lease.
+    if spec.lease <= Monotonic::now() {
+        control.report(&Report::OutOfLease);
+        return Ok(());
+    }
     let children = stand_firm()?;
     match launch(&spec) {
         Ok(leader) => {

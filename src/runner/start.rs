@@ -34,13 +34,11 @@ fn input(text: Option<&str>) -> io::Result<Stdio> {
 /// Why starting `argv` ended in `error`, with the code a shell would give.
 pub(super) fn explain(argv: &[String], error: &io::Error) -> NotStarted {
     let program = argv.first().map_or("", String::as_str);
-    let is_path = program.contains('/');
     let (code, why) = match error.kind() {
-        ErrorKind::NotFound if is_path && Path::new(program).exists() => {
+        ErrorKind::NotFound if program.contains('/') && Path::new(program).exists() => {
             (126, format!("`{program}` is there, but the interpreter that it names is not"))
         }
-        ErrorKind::NotFound if is_path => (127, format!("there is no program `{program}`")),
-        ErrorKind::NotFound => (127, format!("there is no program `{program}` in PATH")),
+        ErrorKind::NotFound => (127, format!("there is no program `{program}`")),
         ErrorKind::PermissionDenied => (126, format!("`{program}` may not be executed")),
         ErrorKind::ExecutableFileBusy => (126, format!("`{program}` is being written to")),
         ErrorKind::ArgumentListTooLong => (126, format!("the arguments of `{program}` are too long")),

@@ -22,7 +22,7 @@ pub(super) fn signal_descendants(group: Option<Pid>, signal: Signal) {
     if let Some(group) = group {
         let _ = kill_process_group(group, signal);
     }
-    for process in below(getpid().as_raw_nonzero().get(), &living()) {
+    for process in below(getpid().as_raw_nonzero().get(), &everyone()) {
         let told = group.is_some_and(|group| group.as_raw_nonzero().get() == process.group);
         if let (false, Some(pid)) = (told, Pid::from_raw(process.pid)) {
             let _ = kill_process(pid, signal);
@@ -45,7 +45,7 @@ fn below(root: i32, all: &[Process]) -> Vec<Process> {
     }
 }
 
-fn living() -> Vec<Process> {
+fn everyone() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries
         .flatten()
@@ -54,16 +54,15 @@ fn living() -> Vec<Process> {
         .collect()
 }
 
-/// Reads `pid (name) state parent group ...`; the name may hold anything, also `)`. Zombies are
-/// nobody: they take no signal, and their children already have another parent.
+/// Reads `pid (name) state parent group ...`; the name may hold anything, also `)`. The state is
+/// not asked: a zombie may be a main thread that ended before its others.
 fn parse(pid: i32, stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let rest = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
+    let parent = fields.nth(1)?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
-    (!matches!(state, "Z" | "X")).then_some(Process { pid, parent, group })
+    Some(Process { pid, parent, group })
 }
 
 #[cfg(test)]
@@ -73,7 +72,6 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_spaces_does_not_confuse_the_fields() {
         assert_eq!(parse(7, b"7 (a) R 9 (b) S 3 5 5 0"), Some(Process { pid: 7, parent: 3, group: 5 }));
-        assert_eq!(parse(7, b"7 (gone) Z 3 5 5 0"), None);
         assert_eq!(parse(7, b"7 (cut"), None);
     }
 
@@ -87,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_living_include_this_very_process() {
-        assert!(living().iter().any(|one| one.pid == getpid().as_raw_nonzero().get()));
+    fn everyone_includes_this_very_process() {
+        assert!(everyone().iter().any(|one| one.pid == getpid().as_raw_nonzero().get()));
     }
 }
