@@ -1,4 +1,4 @@
-//! A program under its supervisor (see [`shim`](super::shim)), as the replica sees it.
+//! A program under its supervisor (see [`shim`](mod@super::shim)), as the replica sees it.
 
 use std::io;
 use std::os::fd::OwnedFd;

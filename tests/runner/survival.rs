@@ -9,7 +9,7 @@ use std::time::Duration;
 use cronclave::job::Action;
 use cronclave::lease::Outcome;
 use cronclave::runner::{CommandRunner, Handlers};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
 use crate::bench::{
@@ -244,4 +244,23 @@ async fn a_frozen_replicas_program_ends_with_its_lease() {
     gone(&marker).await;
     replica.kill().unwrap();
     replica.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_supervisor_killed_under_a_frozen_replica_takes_the_programs_leader_along() {
+    let marker = marker();
+    let mut replica = stand_in(&marker, 600);
+    all_are_up(&marker).await;
+    signal(i32::try_from(replica.id()).unwrap(), Signal::STOP);
+    signal(alive(&stand_ins_job(&marker))[0], Signal::KILL);
+    let leader = format!("echo ready; while :; do sleep {marker}");
+    gone(&leader).await;
+    replica.kill().unwrap();
+    replica.wait().unwrap();
+    // Nobody was left to end what the leader had started.
+    until("the test has cleaned up", || {
+        alive(&marker).iter().for_each(|&pid| drop(kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL)));
+        alive(&marker).is_empty()
+    })
+    .await;
 }
