@@ -259,7 +259,9 @@ async fn a_supervisor_killed_under_a_frozen_replica_takes_the_programs_leader_al
     replica.wait().unwrap();
     // Nobody was left to end what the leader had started.
     until("the test has cleaned up", || {
-        alive(&marker).iter().for_each(|&pid| drop(kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL)));
+        for pid in alive(&marker) {
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
+        }
         alive(&marker).is_empty()
     })
     .await;
