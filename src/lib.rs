@@ -16,3 +16,5 @@ pub mod runner;
 pub mod schedule;
 pub mod stop;
 pub mod store;
+
+pub use runner::shim;

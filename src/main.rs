@@ -1,2 +1,4 @@
 //! The `cronclave` program.
-fn main() {}
+fn main() {
+    cronclave::shim();
+}

@@ -6,8 +6,24 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::job::Job;
-use crate::lease::{Ended, Work};
+use crate::job::{Action, Job, Task};
+use crate::lease::{Ended, Outcome, Work};
+
+mod command;
+mod direct;
+mod environment;
+mod handler;
+mod http;
+mod shim;
+mod start;
+mod supervised;
+mod tree;
+mod wire;
+
+pub use command::CommandRunner;
+pub use handler::{Context, Handlers};
+pub use http::HttpRunner;
+pub use shim::shim;
 
 /// Which of a program's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -52,6 +68,17 @@ pub struct Control {
     pub output: mpsc::Sender<Chunk>,
 }
 
+impl Control {
+    /// Waits for the request to end, and gives its grace. Whoever can no longer ask lets the code go on.
+    async fn stopped(&mut self) -> Duration {
+        let asked = self.halt.wait_for(|halt| matches!(halt, Halt::Stop { .. })).await.map(|halt| *halt);
+        match asked {
+            Ok(Halt::Stop { grace }) => grace,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
 /// Runs user code. The only caller is `attempt`.
 #[async_trait]
 pub trait Runner: Send + Sync {
@@ -59,4 +86,30 @@ pub trait Runner: Send + Sync {
     /// error: it returns how the code really ended, and the attempt knows why it was told.
     /// Dropping the future kills the code.
     async fn run(&self, job: &Job, work: &Work, control: Control) -> Ended;
+}
+
+/// Runs every kind of [`Action`].
+#[derive(Debug, Clone)]
+pub struct Runners {
+    /// For programs.
+    pub command: CommandRunner,
+    /// For requests.
+    pub http: HttpRunner,
+    /// For functions of the embedding program.
+    pub handlers: Handlers,
+}
+
+#[async_trait]
+impl Runner for Runners {
+    async fn run(&self, job: &Job, work: &Work, control: Control) -> Ended {
+        let halted = matches!(*control.halt.borrow(), Halt::Stop { .. });
+        if halted {
+            return Ended::because(Outcome::Failed, "stopped before it was started");
+        }
+        match &job.task {
+            Task::Run(Action::Command(command)) => self.command.run(command, job, work, control).await,
+            Task::Run(Action::Http(http)) => self.http.run(http, work, control).await,
+            Task::Run(Action::Handler { name, args }) => self.handlers.run(name, args.clone(), work, control).await,
+        }
+    }
 }

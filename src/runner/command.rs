@@ -1,0 +1,185 @@
+//! Runs programs: starts them, carries their output, says how they ended.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use signal_hook::low_level::signal_name;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::environment::{self, Environment};
+use super::wire::{NotStarted, Report};
+use super::{Chunk, Control, Stream, direct, shim, supervised};
+use crate::job::{Command, Job};
+use crate::lease::{Ended, Outcome, Work};
+
+/// How long output may still come once nothing of the program is left: somebody else may hold the pipe.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Runs [`Command`]s.
+///
+/// In an executable whose `main` begins with [`shim()`](super::shim()), each program runs under a
+/// supervising process: nothing that the program started outlives the run, the replica (even
+/// killed by `kill -9`) or the lease (even of a frozen replica). In any other executable programs
+/// are started directly, in a process group of their own, and that group is killed with the run. That
+/// is weaker: who left the group (`setsid`) escapes, and a replica that is killed kills nothing.
+#[derive(Debug, Clone)]
+pub struct CommandRunner {
+    /// The executable to supervise with.
+    shim: Option<PathBuf>,
+    /// Variables given to every program.
+    common: BTreeMap<String, String>,
+}
+
+/// A program with all that it needs to start.
+pub(super) struct Program<'a> {
+    pub(super) job: &'a Job,
+    pub(super) command: &'a Command,
+    pub(super) environment: Environment,
+}
+
+/// How a program ended, and where the rest of its output is being read.
+pub(super) struct Finish {
+    pub(super) report: Result<Report, String>,
+    pub(super) output: JoinSet<()>,
+}
+
+impl CommandRunner {
+    /// Gives `common` variables (the replica's name, the cluster's) to every program.
+    pub fn new(common: BTreeMap<String, String>) -> Self {
+        // Not the path it was started by: the file there may be another one after an upgrade.
+        let shim = shim::can_be_shim().then(|| PathBuf::from("/proc/self/exe"));
+        CommandRunner { shim, common }
+    }
+
+    /// Supervises with `executable`, whose `main` begins with [`shim()`](super::shim()).
+    #[must_use]
+    pub fn with_shim(mut self, executable: impl Into<PathBuf>) -> Self {
+        self.shim = Some(executable.into());
+        self
+    }
+
+    /// Runs `command` to its end; see [`Runner::run`](super::Runner::run).
+    pub(super) async fn run(&self, command: &Command, job: &Job, work: &Work, control: Control) -> Ended {
+        let finish = match self.start(command, job, work, control).await {
+            Ok(finish) => finish,
+            Err(not_started) => return unstarted(not_started),
+        };
+        let mut output = finish.output;
+        let rest = async { while output.join_next().await.is_some() {} };
+        // Whoever holds the pipe beyond that was never ours; dropping `output` stops reading.
+        let _ = timeout(DRAIN, rest).await;
+        match finish.report {
+            Ok(report) => ended(report),
+            Err(why) => Ended::because(Outcome::Failed, why),
+        }
+    }
+
+    async fn start(&self, command: &Command, job: &Job, work: &Work, control: Control) -> Result<Finish, NotStarted> {
+        let environment = environment::of(command, work, &self.common).await?;
+        if let Some(directory) = &command.cwd {
+            check_directory(directory).await?;
+        }
+        let program = Program { job, command, environment };
+        let finish = match &self.shim {
+            Some(executable) => supervised::run(executable, &program, control).await,
+            None => direct::run(&program, control).await,
+        };
+        finish.map_err(|not_started| program.searched(not_started))
+    }
+}
+
+impl Program<'_> {
+    /// Adds to "not found" where it was looked for.
+    fn searched(&self, mut not_started: NotStarted) -> NotStarted {
+        let name = self.command.argv.first().map_or("", String::as_str);
+        if not_started.code == 127 && !name.contains('/') {
+            let path = self.environment.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
+            not_started.why += &format!(" in PATH ({})", path.as_deref().unwrap_or("not set"));
+        } else if not_started.code == 127 && !name.starts_with('/') {
+            let directory = self.command.cwd.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+            not_started.why += &format!(" in {}", directory.display());
+        }
+        not_started
+    }
+
+    /// Sets on `process` what the program inherits.
+    pub(super) fn dress(&self, process: &mut tokio::process::Command) {
+        process.env_clear().envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(directory) = &self.command.cwd {
+            process.current_dir(directory);
+        }
+    }
+}
+
+/// Said before the start, because the start itself would say that the program is missing.
+async fn check_directory(path: &Path) -> Result<(), NotStarted> {
+    let why = match tokio::fs::metadata(path).await {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => "it is not a directory".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(NotStarted { code: 125, why: format!("cannot start in the directory {}: {why}", path.display()) })
+}
+
+/// Reads both streams of `child` as they come.
+pub(super) fn read_output(child: &mut tokio::process::Child, to: &mpsc::Sender<Chunk>) -> JoinSet<()> {
+    let mut readers = JoinSet::new();
+    if let Some(pipe) = child.stdout.take() {
+        readers.spawn(carry(pipe, Stream::Stdout, to.clone()));
+    }
+    if let Some(pipe) = child.stderr.take() {
+        readers.spawn(carry(pipe, Stream::Stderr, to.clone()));
+    }
+    readers
+}
+
+/// Reads on when nobody listens any more: a full pipe would stop the program.
+async fn carry(mut pipe: impl AsyncRead + Unpin, stream: Stream, to: mpsc::Sender<Chunk>) {
+    let mut piece = vec![0; 8192];
+    while let Ok(read @ 1..) = pipe.read(&mut piece).await {
+        let _ = to.send(Chunk { stream, bytes: piece[..read].to_vec() }).await;
+    }
+}
+
+fn unstarted(not_started: NotStarted) -> Ended {
+    Ended { exit_code: Some(not_started.code), ..Ended::because(Outcome::Failed, not_started.why) }
+}
+
+fn ended(report: Report) -> Ended {
+    match report {
+        Report::Exited(0) => Ended { exit_code: Some(0), ..Ended::succeeded() },
+        Report::Exited(code) => {
+            Ended { exit_code: Some(code), ..Ended::because(Outcome::Failed, format!("exit code {code}")) }
+        }
+        Report::Killed(signal) => {
+            let name = signal_name(signal).map_or_else(String::new, |name| format!(" ({name})"));
+            let why = format!("killed by signal {signal}{name}");
+            Ended { signal: Some(signal), ..Ended::because(Outcome::Failed, why) }
+        }
+        Report::OutOfLease => {
+            Ended::because(Outcome::Lost, "ended because its lease ran out: it was not renewed in time")
+        }
+        Report::Stuck | Report::Started(_) => {
+            Ended::because(Outcome::Failed, "killed, but the kernel does not end it (it waits for a device or a mount)")
+        }
+        Report::NotStarted(not_started) => unstarted(not_started),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_told_by_number_and_name() {
+        assert_eq!(ended(Report::Killed(9)).message.as_deref(), Some("killed by signal 9 (SIGKILL)"));
+        assert_eq!(ended(Report::Killed(11)).message.as_deref(), Some("killed by signal 11 (SIGSEGV)"));
+        assert_eq!(ended(Report::Killed(40)).message.as_deref(), Some("killed by signal 40"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Async functions of the embedding program, called by name.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Chunk, Control, Stream};
+use crate::lease::{Ended, Outcome, Work};
+
+/// What a handler is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Which run this is; `work.run_id` is its idempotency key, `work.fence` its fencing token.
+    pub work: Work,
+    /// The job's `args`.
+    pub args: serde_json::Value,
+    /// Cancelled when the run is to end; a handler that goes on is dropped after the job's `kill_after`.
+    pub cancelled: CancellationToken,
+    trusted_until: watch::Receiver<Instant>,
+    output: mpsc::Sender<Chunk>,
+}
+
+impl Context {
+    /// How long the lease may still be trusted, at this moment; it is renewed while the handler runs.
+    pub fn remaining(&self) -> Duration {
+        self.trusted_until.borrow().saturating_duration_since(Instant::now())
+    }
+
+    /// Adds a line to the run's output.
+    pub async fn print(&self, line: impl fmt::Display) {
+        let bytes = format!("{line}\n").into_bytes();
+        // Nobody listens once the run has been given up.
+        let _ = self.output.send(Chunk { stream: Stream::Stdout, bytes }).await;
+    }
+}
+
+type Called = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+type Handler = Arc<dyn Fn(Context) -> Called + Send + Sync>;
+
+/// Handlers by name.
+///
+/// ```
+/// use cronclave::runner::{Context, Handlers};
+///
+/// let handlers = Handlers::new().register("greet", |context: Context| async move {
+///     context.print(format!("hello from {}", context.work.job)).await;
+///     Ok::<(), std::io::Error>(())
+/// });
+/// assert_eq!(handlers.names().collect::<Vec<_>>(), ["greet"]);
+/// ```
+#[derive(Clone, Default)]
+pub struct Handlers(BTreeMap<String, Handler>);
+
+impl Handlers {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds `handler` as `name`, in place of an earlier one of that name. An error it returns, as
+    /// well as a panic, fails the run.
+    #[must_use]
+    pub fn register<F, R, E>(mut self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(Context) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        let call = move |context| -> Called {
+            let running = handler(context);
+            // The alternate form of `anyhow` tells the causes as well.
+            Box::pin(async move { running.await.map_err(|error| format!("{error:#}")) })
+        };
+        self.0.insert(name.into(), Arc::new(call));
+        self
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Calls the handler `name`; see [`Runner::run`](super::Runner::run).
+    pub(super) async fn run(&self, name: &str, args: serde_json::Value, work: &Work, mut control: Control) -> Ended {
+        let Some(handler) = self.0.get(name).cloned() else {
+            return Ended::because(Outcome::Failed, self.unknown(name));
+        };
+        let cancelled = CancellationToken::new();
+        let context = Context {
+            work: work.clone(),
+            args,
+            cancelled: cancelled.clone(),
+            trusted_until: control.trusted_until.clone(),
+            output: control.output.clone(),
+        };
+        // A task, so that a panic ends the run alone; in a set, so that it is aborted with us.
+        let mut task = JoinSet::new();
+        task.spawn(async move { handler(context).await });
+        tokio::select! {
+            ended = task.join_next() => return report(ended),
+            grace = control.stopped() => {
+                cancelled.cancel();
+                if let Ok(ended) = timeout(grace, task.join_next()).await {
+                    return report(ended);
+                }
+            }
+        }
+        task.abort_all();
+        report(task.join_next().await)
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let known: Vec<&str> = self.names().collect();
+        if known.is_empty() {
+            return format!("there is no handler `{name}`: this program registers none");
+        }
+        let near = |other: &&&str| strsim::jaro_winkler(name, other) > 0.8;
+        match known
+            .iter()
+            .filter(near)
+            .max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)))
+        {
+            Some(nearest) => format!("there is no handler `{name}`; is it `{nearest}`?"),
+            None => format!("there is no handler `{name}`; this program registers {}", known.join(", ")),
+        }
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+fn report(ended: Option<Result<Result<(), String>, JoinError>>) -> Ended {
+    match ended {
+        Some(Ok(Ok(()))) => Ended::succeeded(),
+        Some(Ok(Err(why))) => Ended::because(Outcome::Failed, why),
+        Some(Err(error)) => Ended::because(Outcome::Failed, of_task(error)),
+        None => Ended::because(Outcome::Failed, "the handler was never called"),
+    }
+}
+
+fn of_task(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => format!("handler panicked: {}", words(panic.as_ref())),
+        Err(_) => "handler did not end when it was asked to, and was dropped".to_owned(),
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)")
+}

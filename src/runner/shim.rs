@@ -1,0 +1,380 @@
+//! The supervisor of one run: a small process between a replica and a program, by which nothing
+//! of the program can outlive its run, its replica, or its replica's lease.
+//!
+//! It is our own executable started anew, single-threaded and synchronous. It adopts whatever the
+//! program leaves behind, and ends all of it when it is told to, when the replica is gone (even by
+//! `kill -9`: the control socket closes), and before the lease ends (even if the replica is frozen).
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, set_child_subreaper, set_parent_process_death_signal, wait,
+};
+use rustix::time::Timespec;
+use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+
+use super::start;
+use super::tree::signal_descendants;
+use super::wire::{Monotonic, NotStarted, Order, Report, Spec};
+
+/// The first argument that makes our executable a supervisor.
+pub(super) const ARGUMENT: &str = "__shim";
+/// How long what a program leaves behind may go on by itself: `exec > >(tee log)` ends a moment later.
+const LINGER: Duration = Duration::from_millis(300);
+/// Between TERM and KILL for what a program leaves behind.
+const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
+/// How long to wait for the kernel to end killed processes.
+pub(super) const GIVE_UP: Duration = Duration::from_secs(5);
+/// Between two rounds of KILL: something may have forked in between.
+const ROUND: Duration = Duration::from_millis(20);
+
+static CAN_BE_SHIM: AtomicBool = AtomicBool::new(false);
+
+/// Makes this executable able to supervise the programs it starts. To be called first in `main`,
+/// before any thread is started.
+///
+/// Each program then runs under a second, tiny process of this executable. In that process this
+/// function does not return; in every other it returns at once. Without this call programs are
+/// started directly, which holds them less firmly: see [`CommandRunner`](super::CommandRunner).
+pub fn shim() {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT) {
+        std::process::exit(match supervise() {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("cronclave: cannot supervise a run: {error}");
+                70
+            }
+        });
+    }
+    CAN_BE_SHIM.store(true, Ordering::Relaxed);
+}
+
+pub(super) fn can_be_shim() -> bool {
+    CAN_BE_SHIM.load(Ordering::Relaxed)
+}
+
+fn supervise() -> io::Result<()> {
+    let mut control = Control::on_stdin()?;
+    let Some(Order::Start(spec)) = control.first()? else {
+        return Err(io::Error::other("it is started by a replica, not by hand"));
+    };
+    // The replica may have been frozen since it won the lease.
+    if spec.lease <= Monotonic::now() {
+        control.report(&Report::OutOfLease);
+        return Ok(());
+    }
+    let children = stand_firm()?;
+    match launch(&spec) {
+        Ok(leader) => {
+            control.report(&Report::Started(leader.as_raw_nonzero().get()));
+            Supervisor::new(control, children, leader, &spec).run();
+        }
+        Err(not_started) => control.report(&Report::NotStarted(not_started)),
+    }
+    Ok(())
+}
+
+/// Survives the signals that a platform sends to every process, adopts orphans, and hears of ended
+/// children through the returned socket. Handlers, because the program would inherit ignored signals.
+fn stand_firm() -> io::Result<UnixStream> {
+    for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    let (children, ours) = UnixStream::pair()?;
+    children.set_nonblocking(true)?;
+    signal_hook::low_level::pipe::register(SIGCHLD, ours)?;
+    set_child_subreaper(Some(getpid()))?;
+    Ok(children)
+}
+
+/// Starts the program such that its leader dies with this process, even by `kill -9`.
+fn launch(spec: &Spec) -> Result<Pid, NotStarted> {
+    let mut command = start::prepare(&spec.argv, spec.stdin.as_deref())?;
+    let supervisor = getpid();
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed. These are two bare
+    // system calls; they allocate nothing and take no lock.
+    #[allow(unsafe_code, reason = "the only way to set it for the child alone")]
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The supervisor may have died before the line above: then nobody would kill us.
+            if getppid() == Some(supervisor) { Ok(()) } else { Err(Errno::SRCH.into()) }
+        });
+    }
+    // Reaped by `wait`, together with the orphans.
+    let child = command.spawn().map_err(|error| start::explain(&spec.argv, &error))?;
+    Ok(Pid::from_child(&child))
+}
+
+/// When to ask, and when to kill.
+#[derive(Clone, Copy)]
+struct Limit {
+    term: Monotonic,
+    kill: Monotonic,
+}
+
+impl Limit {
+    const NONE: Limit = Limit { term: Monotonic::NEVER, kill: Monotonic::NEVER };
+
+    /// Asked after `linger`, killed `grace` later.
+    fn within(linger: Duration, grace: Duration) -> Self {
+        let term = Monotonic::now().plus(linger);
+        Limit { term, kill: term.plus(grace) }
+    }
+
+    /// All must be dead by `until`, so the kill comes a little earlier, and the request before
+    /// that, but neither takes more than a third of the lease away.
+    fn of_lease(until: Monotonic, kill_after: Duration) -> Self {
+        let third = until.since(Monotonic::now()) / 3;
+        let lead = kill_after.max(Duration::from_millis(500)).min(third);
+        let margin = (lead / 4).min(Duration::from_millis(500));
+        Limit { term: until.minus(lead), kill: until.minus(margin) }
+    }
+
+    fn sooner(self, other: Limit) -> Self {
+        Limit { term: self.term.min(other.term), kill: self.kill.min(other.kill) }
+    }
+}
+
+struct Supervisor {
+    /// `None` once the replica is gone.
+    control: Option<Control>,
+    children: UnixStream,
+    leader: Pid,
+    /// How the leader ended. Its process id, and so its group's, is ours until then.
+    ended: Option<WaitStatus>,
+    kill_after: Duration,
+    lease: Limit,
+    ordered: Limit,
+    asked: bool,
+    out_of_lease: bool,
+    /// Set with the first KILL.
+    give_up: Option<Monotonic>,
+}
+
+impl Supervisor {
+    fn new(control: Control, children: UnixStream, leader: Pid, spec: &Spec) -> Self {
+        Supervisor {
+            control: Some(control),
+            children,
+            leader,
+            ended: None,
+            kill_after: spec.kill_after,
+            lease: Limit::of_lease(spec.lease, spec.kill_after),
+            ordered: Limit::NONE,
+            asked: false,
+            out_of_lease: false,
+            give_up: None,
+        }
+    }
+
+    /// Returns once nothing of the program is left, and has said so.
+    fn run(mut self) {
+        let last_word = loop {
+            self.take_orders();
+            if self.reap() {
+                break self.last_word();
+            }
+            self.act();
+            if self.give_up.is_some_and(|at| Monotonic::now() >= at) {
+                break Report::Stuck;
+            }
+            self.sleep();
+        };
+        if let Some(control) = &mut self.control {
+            control.report(&last_word);
+        }
+    }
+
+    fn take_orders(&mut self) {
+        let Some(control) = &mut self.control else { return };
+        let (orders, open) = control.orders();
+        if !open {
+            self.control = None;
+            self.order_stop(self.kill_after);
+        }
+        for order in orders {
+            match order {
+                Order::Lease(until) => self.lease = Limit::of_lease(until, self.kill_after),
+                Order::Stop(grace) => self.order_stop(grace),
+                Order::Start(_) => {}
+            }
+        }
+    }
+
+    fn order_stop(&mut self, grace: Duration) {
+        self.ordered = self.ordered.sooner(Limit::within(Duration::ZERO, grace));
+    }
+
+    /// Takes in whoever ended. True when there is no child left, and so, as every orphan below us
+    /// becomes our child, no descendant either.
+    fn reap(&mut self) -> bool {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid == self.leader => {
+                    self.ended = Some(status);
+                    // Whoever is being stopped already keeps the grace that was given to all.
+                    if !self.asked {
+                        self.ordered = self.ordered.sooner(Limit::within(LINGER, LEFTOVER_GRACE));
+                    }
+                }
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        let now = Monotonic::now();
+        let limit = self.ordered.sooner(self.lease);
+        let group = self.ended.is_none().then_some(self.leader);
+        if !self.asked && now >= limit.term {
+            self.asked = true;
+            if self.ended.is_none() && now < self.ordered.term {
+                // A renewal that comes now is too late: the program has been asked to end.
+                self.out_of_lease = true;
+                self.ordered = limit;
+            }
+            signal_descendants(group, Signal::TERM);
+            // A stopped process would not see it.
+            signal_descendants(group, Signal::CONT);
+        }
+        if now >= limit.kill {
+            self.give_up.get_or_insert(now.plus(GIVE_UP));
+            signal_descendants(group, Signal::KILL);
+        }
+    }
+
+    /// Until something happens: an order, a child's end, or the next limit.
+    fn sleep(&mut self) {
+        let limit = self.ordered.sooner(self.lease);
+        let next = if self.asked { limit.kill } else { limit.term.min(limit.kill) };
+        let pause = if self.give_up.is_some() { ROUND } else { next.since(Monotonic::now()) };
+        let timeout = Timespec::try_from(pause).ok();
+        let mut fds = vec![PollFd::new(&self.children, PollFlags::IN)];
+        fds.extend(self.control.as_ref().map(|control| PollFd::new(&control.socket, PollFlags::IN)));
+        // Whatever it answers, also an interruption: we look again.
+        let _ = poll(&mut fds, timeout.as_ref());
+        let mut told = [0; 64];
+        while (&self.children).read(&mut told).is_ok_and(|read| read == told.len()) {}
+    }
+
+    fn last_word(&self) -> Report {
+        match self.ended {
+            _ if self.out_of_lease => Report::OutOfLease,
+            Some(status) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Report::Exited(code),
+                (None, Some(signal)) => Report::Killed(signal),
+                (None, None) => Report::Stuck,
+            },
+            None => Report::Stuck,
+        }
+    }
+}
+
+/// The socket to the replica.
+struct Control {
+    socket: UnixStream,
+    read: Vec<u8>,
+}
+
+impl Control {
+    /// A copy that no child inherits: standard input itself is replaced in the program.
+    fn on_stdin() -> io::Result<Self> {
+        Ok(Control { socket: io::stdin().as_fd().try_clone_to_owned()?.into(), read: Vec::new() })
+    }
+
+    /// Waits for the first order; `None` when the replica went away before it gave one. From then
+    /// on nothing here blocks.
+    fn first(&mut self) -> io::Result<Option<Order>> {
+        let order = loop {
+            if let Some(order) = self.next() {
+                break Some(order?);
+            }
+            if !self.fill()? {
+                break None;
+            }
+        };
+        self.socket.set_nonblocking(true)?;
+        Ok(order)
+    }
+
+    /// What has come, and whether more may come.
+    fn orders(&mut self) -> (Vec<Order>, bool) {
+        let open = loop {
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => break false,
+                Err(error) => break error.kind() == io::ErrorKind::WouldBlock,
+            }
+        };
+        // A line that we do not understand is from a replica that we do not understand.
+        let mut orders = Vec::new();
+        while let Some(order) = self.next() {
+            match order {
+                Ok(order) => orders.push(order),
+                Err(_) => return (orders, false),
+            }
+        }
+        (orders, open)
+    }
+
+    fn fill(&mut self) -> io::Result<bool> {
+        let mut piece = [0; 8192];
+        loop {
+            match self.socket.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(read) => {
+                    self.read.extend_from_slice(&piece[..read]);
+                    return Ok(read > 0);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Option<serde_json::Result<Order>> {
+        let end = self.read.iter().position(|&byte| byte == b'\n')?;
+        let line: Vec<u8> = self.read.drain(..=end).collect();
+        Some(serde_json::from_slice(&line))
+    }
+
+    /// A replica that is gone cannot be told; it does not matter then.
+    fn report(&mut self, report: &Report) {
+        if let Ok(mut line) = serde_json::to_vec(report) {
+            line.push(b'\n');
+            let _ = self.socket.write_all(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_asks_before_it_kills_and_kills_before_it_ends() {
+        for (lease_ms, kill_after_ms) in [(30_000, 10_000), (30_000, 0), (900, 10_000), (300, 50)] {
+            let now = Monotonic::now();
+            let until = now.plus(Duration::from_millis(lease_ms));
+            let limit = Limit::of_lease(until, Duration::from_millis(kill_after_ms));
+            assert!(limit.term < limit.kill && limit.kill < until, "{lease_ms} {kill_after_ms}");
+            assert!(until.since(limit.term) <= Duration::from_millis(lease_ms / 3));
+        }
+    }
+
+    #[test]
+    fn a_lease_that_is_over_kills_at_once() {
+        let limit = Limit::of_lease(Monotonic::now(), Duration::from_secs(10));
+        assert!(limit.kill <= Monotonic::now());
+    }
+}

@@ -1,0 +1,51 @@
+//! Starting a program, and saying in words why it did not.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::wire::NotStarted;
+
+/// `argv`, not yet started: in a process group of its own, fed with `stdin`.
+pub(super) fn prepare(argv: &[String], stdin: Option<&str>) -> Result<Command, NotStarted> {
+    let Some((program, args)) = argv.split_first() else {
+        return Err(NotStarted { code: 125, why: "there is no program to start".to_owned() });
+    };
+    let input = input(stdin)
+        .map_err(|error| NotStarted { code: 125, why: format!("cannot prepare its standard input: {error}") })?;
+    let mut command = Command::new(program);
+    command.args(args).stdin(input).process_group(0);
+    Ok(command)
+}
+
+/// The text as a file in memory: no pipe to feed, so no program can block us by not reading it.
+fn input(text: Option<&str>) -> io::Result<Stdio> {
+    let Some(text) = text else { return Ok(Stdio::null()) };
+    let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+/// Why starting `argv` ended in `error`, with the code a shell would give.
+pub(super) fn explain(argv: &[String], error: &io::Error) -> NotStarted {
+    let program = argv.first().map_or("", String::as_str);
+    let (code, why) = match error.kind() {
+        ErrorKind::NotFound if program.contains('/') && Path::new(program).exists() => {
+            (126, format!("`{program}` is there, but the interpreter that it names is not"))
+        }
+        ErrorKind::NotFound => (127, format!("there is no program `{program}`")),
+        ErrorKind::PermissionDenied => (126, format!("`{program}` may not be executed")),
+        ErrorKind::ExecutableFileBusy => (126, format!("`{program}` is being written to")),
+        ErrorKind::ArgumentListTooLong => (126, format!("the arguments of `{program}` are too long")),
+        _ => match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+            Some(rustix::io::Errno::NOEXEC) => (126, format!("`{program}` is not an executable file")),
+            _ => (125, format!("`{program}` could not be started: {error}")),
+        },
+    };
+    NotStarted { code, why }
+}
