@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clock;
+pub mod config;
 pub mod job;
 pub mod lease;
 pub mod runner;

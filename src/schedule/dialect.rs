@@ -45,6 +45,11 @@ pub fn uses_seed(text: &str) -> bool {
     text.split([' ', '\t', '\r', '\n', ',']).any(spread)
 }
 
+/// Whether `text` restricts both day fields, so that a day needs to match only one of them.
+pub fn either_day(text: &str) -> bool {
+    matches!(read(text, ""), Ok(Said::Times(fields)) if fields.either_day())
+}
+
 /// Reads a cron text, a macro or `@manual`.
 pub(super) fn read(text: &str, seed: &str) -> Result<Said, ScheduleError> {
     let words = words(text);

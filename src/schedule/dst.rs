@@ -127,6 +127,18 @@ fn just_before(wall: NaiveDateTime) -> NaiveDateTime {
     wall.checked_sub_signed(TimeDelta::seconds(1)).unwrap_or(wall)
 }
 
+/// The changes of clocks between `from` and `until`: for each an instant just before the first that
+/// it can touch, and the last that it can.
+pub(super) fn changes(zone: &Zone, from: Timestamp, until: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+    let spans = std::iter::successors(Some(zone.span(from)), |span| Some(zone.span(span.end?)));
+    let ends = spans.map_while(move |span| Some((span, span.end.filter(|end| *end < until)?)));
+    ends.map(|(span, end)| {
+        let (resumed, stopped) = span.walls_at_end();
+        let repeated = (stopped - resumed).to_std().unwrap_or_default();
+        (end.minus(repeated + Duration::from_micros(1)), end.plus(repeated))
+    })
+}
+
 /// How a change of clocks touches the occurrence `at` that stands for `nominal` on the wall.
 pub(super) fn note(zone: &Zone, at: Timestamp, nominal: NaiveDateTime) -> Option<DstNote> {
     let span = zone.span(at);

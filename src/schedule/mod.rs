@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use calendar::Calendar;
 use dialect::Said;
 
-pub use dialect::uses_seed;
+pub use dialect::{either_day, uses_seed};
 pub use dst::{Change, DstNote, GapRule, OverlapRule, Rules, Slot};
 pub use error::ScheduleError;
 pub use zone::{UnknownZone, Zone, tzdb_version};
@@ -107,6 +107,29 @@ impl Schedule {
         let zone = self.zone();
         let nominal = nominal.unwrap_or_else(|| zone.wall(at));
         Some(Slot { at, nominal, shift: dst::note(zone, at, nominal) })
+    }
+
+    /// The occurrences that a change of clocks moves or makes ambiguous, at most one for each change.
+    /// None for a schedule that follows real time.
+    pub fn touched(&self, from: Timestamp, until: Timestamp) -> Vec<Slot> {
+        match &self.0.when {
+            When::Wall(_, rules) if *rules != Rules::REAL_TIME => {
+                let before = dst::changes(self.zone(), from, until);
+                let slots = before.filter_map(|(before, last)| self.next(before).filter(|slot| slot.at <= last));
+                slots.filter(|slot| slot.shift.is_some()).collect()
+            }
+            When::Any(list) => list.iter().flat_map(|one| one.touched(from, until)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What it does about changes of clocks; the defaults where that does not arise.
+    pub fn rules(&self) -> Rules {
+        match &self.0.when {
+            When::Wall(_, rules) => *rules,
+            When::Any(list) => list.first().map(Schedule::rules).unwrap_or_default(),
+            _ => Rules::default(),
+        }
     }
 
     /// The next instant, and the wall-clock time it stands for unless that is simply its own.
