@@ -3,6 +3,7 @@
 
 pub mod attempt;
 pub mod clock;
+pub mod config;
 pub mod event;
 pub mod job;
 pub mod lease;

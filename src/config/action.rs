@@ -1,0 +1,173 @@
+//! What a job does: a command, a request, a handler.
+
+use std::collections::BTreeMap;
+
+use toml::de::{DeTable, DeValue};
+
+use super::secrets::Secrets;
+use super::settings::Settings;
+use super::walk::{Value, Walk};
+use super::words::{EXPECT, HTTP};
+use crate::job::{Command, Http, Text};
+
+/// Text goes through a shell, a list is executed as it stands.
+pub(super) fn command(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<String>> {
+    let DeValue::Array(items) = value.get_ref() else {
+        return walk.text("command", value).map(|text| vec![text]);
+    };
+    if items.is_empty() {
+        walk.error("E0024", value.span(), "`command` is empty", "expected a program and its arguments");
+        return None;
+    }
+    let mut argv = Vec::new();
+    for (n, item) in items.iter().enumerate() {
+        // An empty argument is fine, an empty program is not.
+        let empty = n > 0 && item.get_ref().as_str() == Some("");
+        argv.push(if empty { String::new() } else { walk.text("command", item)? });
+    }
+    Some(argv)
+}
+
+/// The command as it will be executed.
+pub(super) fn wrapped(words: Vec<String>, shell: bool, stdin: Option<String>, settings: &Settings) -> Command {
+    let shown = words.join(" ");
+    let argv = if shell {
+        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
+        settings.shell.clone().unwrap_or_else(default).into_iter().chain(words).collect()
+    } else {
+        words
+    };
+    Command {
+        argv,
+        shown,
+        cwd: settings.cwd.clone(),
+        env: settings.env.clone(),
+        env_file: settings.env_file.clone(),
+        stdin,
+    }
+}
+
+/// Reads `http = { url = ... }`.
+pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> Option<Http> {
+    let table = walk.table("http", value)?;
+    let (mut method, mut url, mut body) = (None, None, None);
+    let mut headers = BTreeMap::new();
+    let (mut timeout, mut expect) = (None, (Vec::new(), None));
+    let before = walk.found.len();
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "method" => method = verb(walk, value),
+            "url" => url = address(walk, value),
+            "headers" => headers = header_lines(walk, secrets, value),
+            "body" => body = content(walk, value),
+            "timeout" => timeout = walk.span_of_time("timeout", value),
+            "expect" => expect = expected(walk, value),
+            _ => {
+                walk.unknown_key(key, &HTTP, "`http`");
+            }
+        }
+    }
+    if url.is_none() && walk.found.len() == before {
+        walk.error("E0027", value.span(), "`http` needs `url`", "nowhere to send the request to");
+    }
+    if matches!(&body, Some((_, true))) && !headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
+        headers.insert("content-type".to_owned(), Text::Plain("application/json".to_owned()));
+    }
+    let usual = if body.is_some() { "POST" } else { "GET" };
+    Some(Http {
+        method: method.unwrap_or_else(|| usual.to_owned()),
+        url: url?,
+        headers,
+        body: body.map(|(text, _)| text),
+        timeout,
+        expect_status: expect.0,
+        expect_body: expect.1,
+    })
+}
+
+fn verb(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
+    let words = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"].map(|word| (word, word));
+    walk.one_of("method", value, &words, &[]).map(str::to_owned)
+}
+
+fn address(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
+    let text = walk.untemplated("url", value)?;
+    let good = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if !good {
+        walk.error("E0028", value.span(), format!("{text:?} is not a URL"), "expected http:// or https:// and a host");
+        return None;
+    }
+    Some(text)
+}
+
+fn header_lines(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> BTreeMap<String, Text> {
+    let mut headers = BTreeMap::new();
+    for (key, value) in walk.table("headers", value).into_iter().flatten() {
+        let name = key.get_ref().as_ref();
+        if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            walk.error("E0024", key.span(), format!("{name:?} cannot name a header"), "letters, digits and `-`");
+        } else if value.get_ref().is_str() && walk.untemplated(name, value).is_none() {
+        } else if let Some(text) = secrets.text(walk, name, value) {
+            headers.insert(name.to_owned(), text);
+        }
+    }
+    headers
+}
+
+/// A body and whether it is JSON made from a table.
+fn content(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<(String, bool)> {
+    match value.get_ref() {
+        DeValue::Table(_) | DeValue::Array(_) => json(walk, value).map(|json| (json.to_string(), true)),
+        _ => walk.untemplated("body", value).map(|text| (text, false)),
+    }
+}
+
+fn expected(walk: &mut Walk<'_>, value: &Value<'_>) -> (Vec<u16>, Option<String>) {
+    let (mut status, mut body) = (Vec::new(), None);
+    for (key, value) in walk.table("expect", value).into_iter().flatten() {
+        match key.get_ref().as_ref() {
+            "status" => {
+                let one = std::slice::from_ref(value);
+                let items = value.get_ref().as_array().map_or(one, |items| items);
+                let codes = items.iter().filter_map(|item| walk.integer("status", item, 100..600));
+                status = codes.filter_map(|code| u16::try_from(code).ok()).collect();
+            }
+            "body_contains" => body = walk.text("body_contains", value),
+            _ => {
+                walk.unknown_key(key, &EXPECT, "`expect`");
+            }
+        }
+    }
+    (status, body)
+}
+
+/// A TOML value as JSON; date-times become text.
+pub(super) fn json(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<serde_json::Value> {
+    Some(match value.get_ref() {
+        DeValue::String(_) if value.get_ref().as_str() == Some("") => "".into(),
+        DeValue::String(_) => walk.untemplated("args", value)?.into(),
+        DeValue::Integer(_) => walk.integer("args", value, i64::MIN..i64::MAX)?.into(),
+        DeValue::Float(number) => {
+            let number = number.as_str().parse::<f64>().ok().and_then(serde_json::Number::from_f64);
+            let Some(number) = number else {
+                walk.error("E0023", value.span(), "JSON has no such number", "neither inf nor nan");
+                return None;
+            };
+            number.into()
+        }
+        DeValue::Boolean(yes) => (*yes).into(),
+        DeValue::Datetime(at) => at.to_string().into(),
+        DeValue::Array(items) => {
+            let items: Vec<_> = items.iter().map(|item| json(walk, item)).collect();
+            items.into_iter().collect::<Option<Vec<_>>>()?.into()
+        }
+        DeValue::Table(table) => object(walk, table)?.into(),
+    })
+}
+
+/// A TOML table as a JSON object.
+fn object(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let members: Vec<_> =
+        table.iter().map(|(key, value)| json(walk, value).map(|json| (key.get_ref().to_string(), json))).collect();
+    members.into_iter().collect()
+}

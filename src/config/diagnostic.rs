@@ -1,0 +1,163 @@
+//! One thing to say about a schedule file: [`Diagnostic`], with its place and what to do.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
+use serde::Serialize;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The files cannot be used.
+    Error,
+    /// The files can be used, but someone should look.
+    Warning,
+}
+
+/// A mistake, or something to look at, in a schedule file.
+///
+/// As JSON it has `file`, `line`, `column`, `code`, `severity`, `message` and `help`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Diagnostic {
+    /// The file, as it was named.
+    pub file: String,
+    /// Line, from 1; 0 when the whole file is meant.
+    pub line: usize,
+    /// Column in characters, from 1; 0 when the whole file is meant.
+    pub column: usize,
+    /// Stable name of the kind of mistake: `E0102`, `W0204`.
+    pub code: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, one line.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// What to write beneath the place.
+    #[serde(skip)]
+    pub label: String,
+    /// The place, in bytes of the file.
+    #[serde(skip)]
+    pub span: Range<usize>,
+    /// What to write instead.
+    #[serde(skip)]
+    pub suggestion: Option<Suggestion>,
+    /// A second place that belongs to it.
+    #[serde(skip)]
+    pub other: Option<Place>,
+    /// The file's text, to show the lines; empty when there is none.
+    #[serde(skip)]
+    pub source: Arc<str>,
+}
+
+/// A replacement that would set it right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestion {
+    /// Said above it, as a question or an order.
+    pub title: String,
+    /// What to replace, in bytes of the file.
+    pub span: Range<usize>,
+    /// What to put there.
+    pub with: String,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The file, as it was named.
+    pub file: String,
+    /// Its text.
+    pub source: Arc<str>,
+    /// The place, in bytes.
+    pub span: Range<usize>,
+    /// What to write beneath it.
+    pub label: String,
+}
+
+impl Diagnostic {
+    /// About a whole file, or one that is not there.
+    pub(super) fn about_file(code: &str, file: &str, message: String) -> Diagnostic {
+        Diagnostic {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            code: code.to_owned(),
+            severity: Severity::Error,
+            message,
+            help: None,
+            label: String::new(),
+            span: 0..0,
+            suggestion: None,
+            other: None,
+            source: "".into(),
+        }
+    }
+
+    /// Adds what to do about it.
+    pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what to write instead.
+    pub(super) fn suggest(&mut self, title: impl Into<String>, span: Range<usize>, with: impl Into<String>) {
+        self.suggestion = Some(Suggestion { title: title.into(), span, with: with.into() });
+    }
+
+    /// As rustc would show it: the lines, a caret, the reason and the fix.
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.decor_style(DecorStyle::Ascii).render(&self.groups())
+    }
+
+    fn groups(&self) -> Vec<Group<'_>> {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(self.message.as_str()).id(self.code.as_str());
+        let mut group = if self.line == 0 {
+            title.element(annotate_snippets::Origin::path(self.file.as_str()))
+        } else {
+            self.snippets(title)
+        };
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let mut groups = vec![group];
+        if let Some(Suggestion { title, span, with }) = &self.suggestion {
+            let patch = Snippet::source(&*self.source).path(self.file.as_str()).patch(Patch::new(span.clone(), with));
+            groups.push(Level::HELP.secondary_title(title.as_str()).element(patch));
+        }
+        groups
+    }
+
+    fn snippets<'a>(&'a self, title: annotate_snippets::Title<'a>) -> Group<'a> {
+        let here = AnnotationKind::Primary.span(self.span.clone()).label(self.label.as_str());
+        let mut snippet = Snippet::source(&*self.source).path(self.file.as_str()).annotation(here);
+        let Some(other) = &self.other else { return title.element(snippet) };
+        let there = AnnotationKind::Context.span(other.span.clone()).label(other.label.as_str());
+        if other.file == self.file {
+            snippet = snippet.annotation(there);
+            return title.element(snippet);
+        }
+        title.element(snippet).element(Snippet::source(&*other.source).path(other.file.as_str()).annotation(there))
+    }
+}
+
+/// Shows at most this many.
+const SHOWN: usize = 20;
+
+/// All of them as text, at most 20 in full, then a count.
+pub fn report(list: &[Diagnostic], color: bool) -> String {
+    let mut text: String = list.iter().take(SHOWN).map(|one| one.render(color) + "\n\n").collect();
+    if list.len() > SHOWN {
+        text += &format!("... and {} more\n", list.len() - SHOWN);
+    }
+    let errors = list.iter().filter(|one| one.severity == Severity::Error).count();
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    text + &format!("{}, {}\n", count(errors, "error"), count(list.len() - errors, "warning"))
+}

@@ -1,0 +1,48 @@
+//! A short name for what is wanted, equal on replicas that want the same.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use crate::job::{Action, Job, Task, Text};
+
+/// Eight hexadecimal digits over all that matters of the jobs: not where it was written, and no secret's value.
+pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
+    let mut hash = Sha256::new();
+    let mut text = String::new();
+    for job in jobs {
+        text.clear();
+        describe(&mut text, job);
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(&text);
+    }
+    hash.finalize().iter().take(4).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Everything but the source. A new field must be placed here, or the compiler complains.
+fn describe(out: &mut String, job: &Job) {
+    let Job { name, description, owner, runbook, tags, enabled, schedule, jitter, task, misfire, .. } = job;
+    let Job { overlap, delivery, retry, timeout, kill_after, lease, mutex, log_limit, keep, source: _, .. } = job;
+    let _ = write!(
+        out,
+        "{name:?} {description:?} {owner:?} {runbook:?} {tags:?} {enabled} {jitter:?} {misfire:?} {overlap:?} \
+         {delivery:?} {retry:?} {timeout:?} {kill_after:?} {lease:?} {mutex:?} {log_limit} {keep:?} ",
+    );
+    let _ = write!(out, "{:?} {:?} {:?} ", schedule.text(), schedule.zone(), schedule.rules());
+    let Task::Run(action) = task;
+    // Secrets show as their names only.
+    let _ = write!(out, "{action:?}");
+    let texts = match action {
+        Action::Command(command) => Some(&command.env),
+        Action::Http(http) => Some(&http.headers),
+        Action::Handler { .. } => None,
+    };
+    for text in texts.into_iter().flat_map(|map| map.values()) {
+        if let Text::Secret { prefix, .. } = text {
+            let _ = write!(out, " {prefix:?}");
+        }
+    }
+}

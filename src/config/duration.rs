@@ -1,0 +1,65 @@
+//! Spans of time as people write them: `90s`, `1h30m`, `2d`.
+
+use std::time::Duration;
+
+/// No setting may be longer than this: 10 years.
+const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+
+/// Reads numbers with the units `ms`, `s`, `m`, `h` and `d`, one after the other.
+///
+/// # Errors
+/// What is wrong with the text, to be written beneath it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err("expected a number and a unit".into());
+    }
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, tail) = rest.split_at(digits);
+        let tail = tail.trim_start();
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at(letters);
+        if number.is_empty() {
+            return Err("expected whole numbers with units, as in \"1h30m\"".into());
+        }
+        let size_ms: u64 = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "" => return Err("number without a unit".into()),
+            other => return Err(format!("unknown unit `{other}`: write ms, s, m, h or d")),
+        };
+        let part = number.parse().ok().and_then(|n: u64| n.checked_mul(size_ms)).map(Duration::from_millis);
+        sum =
+            part.and_then(|part| sum.checked_add(part)).filter(|sum| *sum <= LONGEST).ok_or("longer than 10 years")?;
+        rest = tail.trim_start();
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_units_add_up() {
+        for (text, ms) in
+            [("90s", 90_000), ("1h30m", 5_400_000), ("2d", 172_800_000), ("250ms", 250), ("1h 5 m", 3_900_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_says_why() {
+        assert_eq!(duration("30").unwrap_err(), "number without a unit");
+        assert_eq!(duration("3y").unwrap_err(), "unknown unit `y`: write ms, s, m, h or d");
+        for text in ["", "s", "-1s", "1.5h", "99999999999999999999s", "99999d", "1h30", "é"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! One `[jobs.NAME]` table: from its keys to a [`Job`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::action;
+use super::secrets::Secrets;
+use super::settings::Settings;
+use super::walk::{Key, Value, Walk};
+use super::when::{self, Known};
+use super::words::{ACTIONS, JOB, WHEN};
+use crate::clock::Timestamp;
+use crate::job::{Action, Job, JobName, Source, Task};
+use crate::schedule::{Rules, Schedule, Zone};
+
+/// What jobs of one file share.
+pub(super) struct Shelf<'a> {
+    pub(super) defaults: &'a Settings,
+    pub(super) secrets: &'a Secrets,
+    pub(super) known: &'a mut Known,
+    pub(super) now: Timestamp,
+}
+
+/// The keys that are only a job's own, as found.
+#[derive(Default)]
+struct Own<'v, 'i> {
+    when: Vec<(&'v Key<'i>, &'v Value<'i>)>,
+    action: Vec<(&'v Key<'i>, &'v Value<'i>)>,
+    args: Option<(&'v Key<'i>, &'v Value<'i>)>,
+    stdin: Option<(&'v Key<'i>, &'v Value<'i>)>,
+    mutex: Option<String>,
+    description: Option<String>,
+    owner: Option<String>,
+    runbook: Option<String>,
+    enabled: Option<bool>,
+    /// Keys that were probably meant where an unknown one stands.
+    meant: Vec<&'static str>,
+    /// Keys that this version does not know yet.
+    later: bool,
+}
+
+/// Reads one job. `None` when it has a mistake that leaves nothing to build; each mistake is noted.
+pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, value: &Value<'_>) -> Option<Job> {
+    let name = key.get_ref().as_ref();
+    let Some(table) = value.get_ref().as_table() else {
+        walk.wrong_type(name, value, "a table").help(format!("write `[jobs.{name}]` and its settings below"));
+        return None;
+    };
+    if dotted(walk, key, table) {
+        return None;
+    }
+    let checked = job_name(walk, key);
+    let mut settings = Settings::default();
+    let own = own_keys(walk, shelf, name, table, &mut settings);
+    let settings = settings.or(shelf.defaults);
+    let schedule = schedule(walk, shelf, key, &own, &settings);
+    let action = one_action(walk, shelf, key, &own, &settings);
+    let (line, _) = walk.file.place(key.span().start);
+    Some(Job {
+        name: checked?,
+        description: own.description,
+        owner: own.owner,
+        runbook: own.runbook,
+        tags: settings.tags,
+        enabled: own.enabled.unwrap_or(true),
+        schedule: schedule?,
+        jitter: settings.jitter.unwrap_or_default(),
+        task: Task::Run(action?),
+        misfire: settings.misfire.unwrap_or_default(),
+        overlap: settings.overlap.unwrap_or_default(),
+        delivery: settings.delivery.unwrap_or_default(),
+        retry: settings.retry.unwrap_or_default(),
+        timeout: settings.timeout.unwrap_or(Duration::from_secs(3600)),
+        kill_after: settings.kill_after.unwrap_or(Duration::from_secs(10)),
+        lease: settings.lease.unwrap_or(Duration::from_secs(30)),
+        mutex: own.mutex,
+        log_limit: settings.log_limit.unwrap_or(1 << 20),
+        keep: settings.keep.unwrap_or_default(),
+        source: Source { file: walk.file.name.clone(), line },
+    })
+}
+
+fn job_name(walk: &mut Walk<'_>, key: &Key<'_>) -> Option<JobName> {
+    let text = key.get_ref().as_ref();
+    let Ok(name) = JobName::new(text) else {
+        let label = "only a-z, 0-9, `-` and `_`, at most 63 characters, not `-` or `_` first";
+        let error = walk.error("E0010", key.span(), format!("`{text}` is not a valid job name"), label);
+        let better: String = text.to_lowercase().replace([' ', '.', '/'], "-");
+        match JobName::new(&better) {
+            Ok(better) => error.suggest("rename the job", key.span(), better.as_str()),
+            Err(_) => {
+                error.help("job names become routing keys, URLs and metric labels");
+            }
+        }
+        return None;
+    };
+    Some(name)
+}
+
+/// Whether this is what `[jobs.billing.invoices]` leaves: a "job" that holds nothing but jobs.
+fn dotted(walk: &mut Walk<'_>, key: &Key<'_>, table: &DeTable<'_>) -> bool {
+    let is_job = |value: &Value<'_>| {
+        let table = value.get_ref().as_table();
+        table.is_some_and(|table| table.keys().any(|key| JOB.known.contains(&key.get_ref().as_ref())))
+    };
+    let inner: Vec<_> = table
+        .iter()
+        .filter(|(key, value)| !JOB.known.contains(&key.get_ref().as_ref()) && is_job(value))
+        .map(|(key, _)| key)
+        .collect();
+    for sub in &inner {
+        let (outer, sub_name) = (key.get_ref(), sub.get_ref());
+        let path = format!("{outer}.{sub_name}");
+        // `billing` is known where it was first written, which may be another header.
+        let start = sub.span().start.saturating_sub(outer.len() + 1);
+        let together = walk.file.text.get(start..sub.span().end) == Some(path.as_str());
+        let span = if together { start..sub.span().end } else { sub.span() };
+        let label = format!("TOML reads this as a table `{sub_name}` inside `{outer}`");
+        let error = walk.error("E0011", span.clone(), "job names cannot contain a dot", label);
+        if together {
+            error.suggest("use a dash instead", span, format!("{outer}-{sub_name}"));
+        }
+    }
+    !inner.is_empty() && inner.len() == table.len()
+}
+
+fn own_keys<'v, 'i>(
+    walk: &mut Walk<'_>,
+    shelf: &Shelf<'_>,
+    name: &str,
+    table: &'v DeTable<'i>,
+    settings: &mut Settings,
+) -> Own<'v, 'i> {
+    let mut own = Own::default();
+    for (key, value) in table {
+        let word = key.get_ref().as_ref();
+        match word {
+            _ if WHEN.contains(&word) => own.when.push((key, value)),
+            _ if ACTIONS.contains(&word) => own.action.push((key, value)),
+            "args" => own.args = Some((key, value)),
+            "stdin" => own.stdin = Some((key, value)),
+            "mutex" => own.mutex = walk.text(word, value),
+            "description" => own.description = walk.text(word, value),
+            "owner" => own.owner = walk.text(word, value),
+            "runbook" => own.runbook = walk.text(word, value),
+            "enabled" => own.enabled = walk.boolean(word, value),
+            _ if settings.take(walk, shelf.secrets, key, value) => {}
+            // Told by `dotted` already.
+            _ if walk.found.last().is_some_and(|last| last.code == "E0011" && last.span.end == key.span().end) => {}
+            _ => {
+                own.later |= JOB.later.contains(&word);
+                own.meant.extend(walk.unknown_key(key, &JOB, &format!("job `{name}`")));
+            }
+        }
+    }
+    // In the order of the file, whatever the table's.
+    own.when.sort_by_key(|(key, _)| key.span().start);
+    own.action.sort_by_key(|(key, _)| key.span().start);
+    own
+}
+
+fn schedule(
+    walk: &mut Walk<'_>,
+    shelf: &mut Shelf<'_>,
+    name: &Key<'_>,
+    own: &Own<'_, '_>,
+    settings: &Settings,
+) -> Option<Arc<Schedule>> {
+    let place = when::Place {
+        job: name.get_ref(),
+        zone: settings.timezone.clone().unwrap_or_else(Zone::utc),
+        rules: Rules { gap: settings.gap.unwrap_or_default(), overlap: settings.repeated.unwrap_or_default() },
+        stated: settings.gap.is_some() || settings.repeated.is_some(),
+        now: shelf.now,
+    };
+    let [(key, value), rest @ ..] = own.when.as_slice() else {
+        if !own.meant.iter().any(|word| WHEN.contains(word)) {
+            let message = format!("job `{}` has no `schedule`", name.get_ref());
+            walk.error("E0013", name.span(), message, "this job would never run").help(
+                "add e.g. `schedule = \"@daily\"`, or `schedule = \"@manual\"` for a job that is only triggered by hand",
+            );
+        }
+        return None;
+    };
+    for (second, _) in rest {
+        two(walk, "E0016", name, ("schedule", key), second);
+    }
+    match key.get_ref().as_ref() {
+        "every" => when::every(walk, &place.zone, value),
+        "at" => when::at(walk, &place, value),
+        _ => when::texts(walk, shelf.known, &place, value),
+    }
+}
+
+/// Notes that a job has two of what it may have one of.
+fn two(walk: &mut Walk<'_>, code: &str, name: &Key<'_>, (what, first): (&str, &Key<'_>), second: &Key<'_>) {
+    let file = walk.file;
+    let message = format!("job `{}` has two {what}s", name.get_ref());
+    let error = walk.error(code, second.span(), message, format!("second {what} `{}`", second.get_ref()));
+    error.other = Some(super::diagnostic::Place {
+        file: file.name.clone(),
+        source: Arc::clone(&file.text),
+        span: first.span(),
+        label: format!("first {what} `{}`", first.get_ref()),
+    });
+    error.help(if what == "action" { "split it into two jobs" } else { "keep one; several texts go into a list" });
+}
+
+fn one_action(
+    walk: &mut Walk<'_>,
+    shelf: &Shelf<'_>,
+    name: &Key<'_>,
+    own: &Own<'_, '_>,
+    settings: &Settings,
+) -> Option<Action> {
+    let [(key, value), rest @ ..] = own.action.as_slice() else {
+        // A misspelt or a later action is told already; "does nothing" would only be its echo.
+        if !own.later && !own.meant.iter().any(|word| ACTIONS.contains(word)) {
+            let message = format!("job `{}` does nothing", name.get_ref());
+            walk.error("E0014", name.span(), message, "needs exactly one of command, http, handler");
+        }
+        return None;
+    };
+    for (second, _) in rest {
+        two(walk, "E0015", name, ("action", key), second);
+    }
+    let chosen = key.get_ref().as_ref();
+    misplaced(walk, own.stdin, "command", chosen);
+    misplaced(walk, own.args, "handler", chosen);
+    match chosen {
+        "command" => {
+            let stdin = own.stdin.and_then(|(_, value)| walk.text("stdin", value));
+            let shell = !value.get_ref().is_array();
+            let words = action::command(walk, value)?;
+            Some(Action::Command(action::wrapped(words, shell, stdin, settings)))
+        }
+        "http" => action::http(walk, shelf.secrets, value).map(Action::Http),
+        _ => {
+            let args = match own.args {
+                Some((_, args)) => args_of(walk, args)?,
+                None => serde_json::Value::Null,
+            };
+            Some(Action::Handler { name: walk.text("handler", value)?, args })
+        }
+    }
+}
+
+fn misplaced(walk: &mut Walk<'_>, found: Option<(&Key<'_>, &Value<'_>)>, needs: &str, chosen: &str) {
+    if let Some((key, _)) = found.filter(|_| needs != chosen) {
+        let message = format!("`{}` goes with `{needs}`", key.get_ref());
+        walk.error("E0029", key.span(), message, format!("this job has `{chosen}`"));
+    }
+}
+
+fn args_of(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<serde_json::Value> {
+    if matches!(value.get_ref(), DeValue::Table(_)) {
+        return action::json(walk, value);
+    }
+    walk.wrong_type("args", value, "a table");
+    None
+}

@@ -1,0 +1,215 @@
+//! What is wanted: schedule files read into [`Job`]s, with all mistakes told at once.
+//!
+//! [`find`] reads the files, [`load`] understands them. Nothing else reads files or the environment
+//! to learn what to run.
+
+mod action;
+mod diagnostic;
+mod digest;
+mod duration;
+mod find;
+mod job;
+mod policy;
+mod secrets;
+mod settings;
+mod walk;
+mod when;
+mod words;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use toml::de::{DeTable, DeValue};
+
+use crate::clock::Timestamp;
+use crate::job::{Job, JobName};
+use secrets::Secrets;
+use settings::Settings;
+use walk::{File, Key, Value, Walk};
+use when::Known;
+
+pub use diagnostic::{Diagnostic, Place, Severity, Suggestion, report};
+pub use duration::duration;
+pub use find::find;
+
+/// A schedule file as read.
+#[derive(Debug, Clone)]
+pub struct SourceText {
+    /// How it was named.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// What the schedule files say.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The jobs, by name.
+    pub jobs: Vec<Arc<Job>>,
+    /// Eight hexadecimal digits, equal where the same is wanted; no secret's value has a part in it.
+    pub digest: String,
+    /// The files, in the order they were read.
+    pub files: Vec<FileInfo>,
+    /// What someone should look at.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// One file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileInfo {
+    /// How it was named.
+    pub path: String,
+    /// How many jobs it declares.
+    pub jobs: usize,
+}
+
+/// Understands schedule files. `env` looks up variables for `[secrets]`; warnings about changes of
+/// clocks cover the two years from `now`. Files that `[secrets]` names are read here.
+///
+/// # Errors
+/// Every mistake in every file, in order of file and position.
+pub fn load(
+    sources: &[SourceText],
+    env: &dyn Fn(&str) -> Option<String>,
+    now: Timestamp,
+) -> Result<Config, Vec<Diagnostic>> {
+    let files: Vec<File> = sources.iter().map(|source| File::new(&source.name, &source.text)).collect();
+    let mut known = Known::default();
+    let mut seen = BTreeMap::new();
+    let mut found = Vec::new();
+    let mut infos = Vec::new();
+    for file in &files {
+        let mut walk = Walk::new(file);
+        let before = seen.len();
+        document(&mut walk, &mut known, &mut seen, env, now);
+        infos.push(FileInfo { path: file.name.clone(), jobs: seen.len() - before });
+        walk.found.sort_by_key(|one| (one.span.start, one.span.end));
+        found.extend(walk.found);
+    }
+    if found.iter().any(|one| one.severity == Severity::Error) {
+        return Err(found);
+    }
+    let jobs: Vec<Arc<Job>> = seen.into_values().filter_map(|seen| seen.job.map(Arc::new)).collect();
+    let digest = digest::digest(jobs.iter().map(AsRef::as_ref));
+    Ok(Config { jobs, digest, files: infos, warnings: found })
+}
+
+/// A job that was declared, sound or not, and where.
+struct Seen {
+    job: Option<Job>,
+    place: Place,
+}
+
+type SeenJobs = BTreeMap<JobName, Seen>;
+
+fn document(
+    walk: &mut Walk<'_>,
+    known: &mut Known,
+    seen: &mut SeenJobs,
+    env: &dyn Fn(&str) -> Option<String>,
+    now: Timestamp,
+) {
+    let file = walk.file;
+    let (root, errors) = DeTable::parse_recoverable(&file.text);
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        let (message, label) = if error.message().starts_with("duplicate key") {
+            ("this is already there".to_owned(), error.message().to_owned())
+        } else {
+            ("this is not valid TOML".to_owned(), error.message().to_owned())
+        };
+        walk.error("E0001", span, message, label);
+    }
+    let broken: Vec<usize> = walk.found.iter().map(|one| one.line).collect();
+    sections(walk, root.get_ref(), known, seen, (env, now));
+    // A mistake in the grammar makes whatever stands on its line look wrong, and other things look missing.
+    let echo =
+        |one: &Diagnostic| broken.contains(&one.line) || ["E0003", "E0013", "E0014", "E0027"].contains(&&*one.code);
+    walk.found.retain(|one| broken.is_empty() || one.code == "E0001" || !echo(one));
+}
+
+fn sections(
+    walk: &mut Walk<'_>,
+    root: &DeTable<'_>,
+    known: &mut Known,
+    seen: &mut SeenJobs,
+    (env, now): (&dyn Fn(&str) -> Option<String>, Timestamp),
+) {
+    let table = |name: &str| root.get(name).and_then(|value| value.get_ref().as_table());
+    version(walk, root);
+    let secrets = table("secrets").map(|table| Secrets::read(walk, table, env)).unwrap_or_default();
+    let mut defaults = Settings::default();
+    for (key, value) in table("defaults").into_iter().flatten() {
+        if !defaults.take(walk, &secrets, key, value) {
+            walk.unknown_key(key, &words::DEFAULTS, "`[defaults]`");
+        }
+    }
+    let mut shelf = job::Shelf { defaults: &defaults, secrets: &secrets, known, now };
+    for (key, value) in table("jobs").into_iter().flatten() {
+        let job = job::job(walk, &mut shelf, key, value);
+        remember(walk, seen, key, job);
+    }
+    for (key, value) in root {
+        top_level(walk, key, value);
+    }
+}
+
+/// Notes what is wrong with a key of the top level itself.
+fn top_level(walk: &mut Walk<'_>, key: &Key<'_>, value: &Value<'_>) {
+    match key.get_ref().as_ref() {
+        "version" => {}
+        "jobs" if value.get_ref().is_array() => {
+            walk.wrong_type("jobs", value, "a table")
+                .help("jobs are written as tables, `[jobs.nightly-report]`, not as an array `[[jobs]]`");
+        }
+        "defaults" | "secrets" | "jobs" => {
+            walk.table(key.get_ref(), value);
+        }
+        _ => {
+            walk.unknown_key(key, &words::TOP, "the file");
+        }
+    }
+}
+
+fn version(walk: &mut Walk<'_>, root: &DeTable<'_>) {
+    let Some(value) = root.get("version") else {
+        let end = walk.file.text.lines().next().map_or(0, str::len);
+        walk.error("E0003", 0..end, "`version = 1` is missing", "every schedule file says which format it is in")
+            .suggest("add it as the first line", 0..0, "version = 1\n");
+        return;
+    };
+    match value.get_ref() {
+        DeValue::Integer(number) if number.to_string() == "1" => {}
+        DeValue::Integer(number) => {
+            let message = format!("version {number} is not known");
+            walk.error("E0003", value.span(), message, "this program reads version 1");
+        }
+        _ => {
+            walk.wrong_type("version", value, "a whole number").help("write `version = 1`");
+        }
+    }
+}
+
+/// Keeps a job, or notes that its name is taken.
+fn remember(walk: &mut Walk<'_>, seen: &mut SeenJobs, key: &Key<'_>, job: Option<Job>) {
+    let Ok(name) = JobName::new(key.get_ref()) else { return };
+    let place = Place {
+        file: walk.file.name.clone(),
+        source: Arc::clone(&walk.file.text),
+        span: key.span(),
+        label: "first declared here".to_owned(),
+    };
+    match seen.get(&name) {
+        Some(first) => {
+            let first = first.place.clone();
+            let message = format!("job `{name}` is declared twice");
+            let error = walk.error("E0017", key.span(), message, "declared again");
+            error.help(format!("it is also in {}: rename one of them", first.file));
+            error.other = Some(first);
+        }
+        None => {
+            seen.insert(name, Seen { job, place });
+        }
+    }
+}

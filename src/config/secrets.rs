@@ -1,0 +1,111 @@
+//! `[secrets]`: values that come from elsewhere and are never shown.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::walk::{Key, Value, Walk};
+use super::words::{SECRET, SECRET_USE, nearest};
+use crate::job::Text;
+
+/// The secrets a file declares, each with its value unless that could not be read.
+#[derive(Default)]
+pub(super) struct Secrets(BTreeMap<String, Option<String>>);
+
+impl Secrets {
+    /// Reads `[secrets]`. A value that is missing is a warning: another machine may have it.
+    pub(super) fn read(walk: &mut Walk<'_>, table: &DeTable<'_>, env: &dyn Fn(&str) -> Option<String>) -> Secrets {
+        let mut secrets = Secrets::default();
+        for (key, value) in table {
+            let name = key.get_ref().to_string();
+            let fetched = fetch(walk, &name, value, env);
+            secrets.0.insert(name, fetched);
+        }
+        secrets
+    }
+
+    /// A plain text, or `{ secret = "name", prefix = "Bearer " }`.
+    pub(super) fn text(&self, walk: &mut Walk<'_>, what: &str, value: &Value<'_>) -> Option<Text> {
+        let DeValue::Table(table) = value.get_ref() else {
+            // An empty environment variable is a sensible thing to set.
+            if value.get_ref().as_str() == Some("") {
+                return Some(Text::Plain(String::new()));
+            }
+            return walk.text(what, value).map(Text::Plain);
+        };
+        let (mut used, mut prefix) = (None, String::new());
+        for (key, value) in table {
+            match key.get_ref().as_ref() {
+                "secret" => used = Some((walk.text("secret", value)?, value.span())),
+                "prefix" => prefix = walk.text("prefix", value)?,
+                _ => {
+                    walk.unknown_key(key, &SECRET_USE, &format!("`{what}`"));
+                    return None;
+                }
+            }
+        }
+        let Some((name, span)) = used else {
+            walk.error("E0027", value.span(), format!("`{what}` needs `secret`"), "as in `{ secret = \"name\" }`");
+            return None;
+        };
+        let Some(found) = self.0.get(&name) else {
+            let meant = nearest(&name, self.0.keys().map(String::as_str)).map(str::to_owned);
+            let error = walk.error("E0025", span.clone(), format!("unknown secret {name:?}"), "not under `[secrets]`");
+            match meant {
+                Some(meant) => error.suggest(format!("did you mean {meant:?}?"), span, format!("{meant:?}")),
+                None => {
+                    error.help(format!("add `{name} = {{ env = \"NAME_OF_A_VARIABLE\" }}` under `[secrets]`"));
+                }
+            }
+            return None;
+        };
+        Some(Text::Secret { name, prefix, value: found.clone() })
+    }
+}
+
+fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let whose = format!("secret `{name}`");
+    let sources = match value.get_ref() {
+        DeValue::Table(table) => table,
+        _ => {
+            walk.wrong_type(name, value, "a table such as `{ env = \"NAME\" }`")
+                .help("a secret never stands in the file itself: name a variable, a file or a credential");
+            return None;
+        }
+    };
+    let mut known: Vec<(&Key<'_>, &Value<'_>)> = Vec::new();
+    for (key, value) in sources {
+        if SECRET.known.contains(&key.get_ref().as_ref()) {
+            known.push((key, value));
+        } else {
+            walk.unknown_key(key, &SECRET, &whose);
+            return None;
+        }
+    }
+    let [(key, source)] = known[..] else {
+        let message = format!("{whose} needs exactly one of env, file, credential");
+        walk.error("E0027", value.span(), message, "as in `{ env = \"NAME\" }`");
+        return None;
+    };
+    let text = walk.text(key.get_ref(), source)?;
+    let (found, from) = match key.get_ref().as_ref() {
+        "env" => (env(&text), format!("the variable {text} is not set")),
+        "file" => (file(Path::new(&text)), format!("the file {text} cannot be read")),
+        _ => {
+            let inside = env("CREDENTIALS_DIRECTORY").and_then(|dir| file(&Path::new(&dir).join(&text)));
+            (inside, format!("there is no credential {text} in $CREDENTIALS_DIRECTORY"))
+        }
+    };
+    if found.is_none() {
+        walk.error("W0211", source.span(), format!("{whose} has no value here"), from)
+            .help("runs that need it fail until it is set");
+    }
+    found
+}
+
+/// A file's text without the newline that editors put at the end.
+fn file(path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    Some(text.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,129 @@
+//! What a job and `[defaults]` may both say.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::policy;
+use super::secrets::Secrets;
+use super::walk::{Key, Value, Walk};
+use crate::job::{Delivery, Keep, Misfire, Overlap, Retry, Text};
+use crate::schedule::{GapRule, OverlapRule, UnknownZone, Zone, tzdb_version};
+
+/// What was said; what was not stays `None`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Settings {
+    pub(super) timezone: Option<Zone>,
+    pub(super) gap: Option<GapRule>,
+    pub(super) repeated: Option<OverlapRule>,
+    pub(super) jitter: Option<Duration>,
+    pub(super) shell: Option<Vec<String>>,
+    pub(super) cwd: Option<PathBuf>,
+    pub(super) env: BTreeMap<String, Text>,
+    pub(super) env_file: Option<PathBuf>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) kill_after: Option<Duration>,
+    pub(super) retry: Option<Retry>,
+    pub(super) overlap: Option<Overlap>,
+    pub(super) delivery: Option<Delivery>,
+    pub(super) misfire: Option<Misfire>,
+    pub(super) lease: Option<Duration>,
+    pub(super) log_limit: Option<usize>,
+    pub(super) keep: Option<Keep>,
+    pub(super) tags: Vec<String>,
+}
+
+impl Settings {
+    /// Takes one key; `false` when it is not one of these.
+    pub(super) fn take(&mut self, walk: &mut Walk<'_>, secrets: &Secrets, key: &Key<'_>, value: &Value<'_>) -> bool {
+        match key.get_ref().as_ref() {
+            "timezone" => self.timezone = zone(walk, value),
+            "dst_gap" => self.gap = policy::gap(walk, value),
+            "dst_overlap" => self.repeated = policy::repeated(walk, value),
+            "jitter" => self.jitter = walk.duration("jitter", value),
+            "shell" => self.shell = shell(walk, value),
+            "cwd" => self.cwd = walk.text("cwd", value).map(PathBuf::from),
+            "env" => self.env = environment(walk, secrets, value),
+            "env_file" => self.env_file = walk.text("env_file", value).map(PathBuf::from),
+            "timeout" => self.timeout = walk.span_of_time("timeout", value),
+            "kill_after" => self.kill_after = walk.duration("kill_after", value),
+            "retry" => self.retry = policy::retry(walk, value),
+            "overlap" => self.overlap = policy::overlap(walk, value),
+            "delivery" => self.delivery = policy::delivery(walk, value),
+            "misfire" => self.misfire = policy::misfire(walk, value),
+            "lock" => self.lease = policy::lock(walk, value),
+            "log_limit" => self.log_limit = policy::size(walk, value),
+            "keep" => self.keep = policy::keep(walk, value),
+            "tags" => self.tags = walk.texts("tags", value).unwrap_or_default(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// These, and from `defaults` whatever is missing. Only tags and variables are joined.
+    pub(super) fn or(self, defaults: &Settings) -> Settings {
+        let mut tags = defaults.tags.clone();
+        tags.extend(self.tags.into_iter().filter(|tag| !defaults.tags.contains(tag)));
+        let mut env = defaults.env.clone();
+        env.extend(self.env);
+        Settings {
+            timezone: self.timezone.or_else(|| defaults.timezone.clone()),
+            gap: self.gap.or(defaults.gap),
+            repeated: self.repeated.or(defaults.repeated),
+            jitter: self.jitter.or(defaults.jitter),
+            shell: self.shell.or_else(|| defaults.shell.clone()),
+            cwd: self.cwd.or_else(|| defaults.cwd.clone()),
+            env,
+            env_file: self.env_file.or_else(|| defaults.env_file.clone()),
+            timeout: self.timeout.or(defaults.timeout),
+            kill_after: self.kill_after.or(defaults.kill_after),
+            retry: self.retry.or_else(|| defaults.retry.clone()),
+            overlap: self.overlap.or(defaults.overlap),
+            delivery: self.delivery.or(defaults.delivery),
+            misfire: self.misfire.or(defaults.misfire),
+            lease: self.lease.or(defaults.lease),
+            log_limit: self.log_limit.or(defaults.log_limit),
+            keep: self.keep.or(defaults.keep),
+            tags,
+        }
+    }
+}
+
+fn zone(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Zone> {
+    let name = walk.text("timezone", value)?;
+    let UnknownZone { nearest, .. } = match Zone::parse(&name) {
+        Ok(zone) => return Some(zone),
+        Err(unknown) => unknown,
+    };
+    let label = format!("not in the IANA database ({})", tzdb_version());
+    let error = walk.error("E0030", value.span(), format!("unknown time zone {name:?}"), label);
+    match nearest {
+        Some(nearest) => error.suggest(format!("did you mean {nearest:?}?"), value.span(), format!("{nearest:?}")),
+        None => {
+            error.help("write an IANA name such as \"UTC\" or \"Europe/Berlin\"");
+        }
+    }
+    None
+}
+
+fn shell(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<String>> {
+    let argv = walk.texts("shell", value)?;
+    if argv.is_empty() {
+        walk.error("E0024", value.span(), "`shell` is empty", "as in `[\"/bin/bash\", \"-c\"]`");
+        return None;
+    }
+    Some(argv)
+}
+
+fn environment(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> BTreeMap<String, Text> {
+    let mut env = BTreeMap::new();
+    for (key, value) in walk.table("env", value).into_iter().flatten() {
+        let name = key.get_ref().as_ref();
+        if name.is_empty() || name.contains(['=', '\0']) {
+            walk.error("E0024", key.span(), format!("{name:?} cannot name a variable"), "empty, or with `=` in it");
+        } else if let Some(text) = secrets.text(walk, name, value) {
+            env.insert(name.to_owned(), text);
+        }
+    }
+    env
+}

@@ -1,0 +1,30 @@
+//! Why a text is not a schedule.
+
+use std::ops::Range;
+
+/// Why a text is not a schedule, with the place to point at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ScheduleError {
+    /// What is wrong, one line.
+    pub message: String,
+    /// What to write beneath the place.
+    pub label: String,
+    /// The place: bytes of the text that was parsed.
+    pub span: Range<usize>,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Stable number of the kind of mistake, 101 to 199.
+    pub code: u16,
+}
+
+impl ScheduleError {
+    pub(super) fn new(code: u16, span: Range<usize>, message: impl Into<String>, label: impl Into<String>) -> Self {
+        ScheduleError { message: message.into(), label: label.into(), span, help: None, code }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
