@@ -11,7 +11,7 @@ use cronclave::job::{
 };
 use cronclave::lease::{Ended, Fence, RunId, Trigger, Work};
 use cronclave::runner::{Chunk, CommandRunner, Control, Halt, Handlers, HttpRunner, Runner, Runners, Stream};
-use cronclave::schedule::Schedule;
+use cronclave::schedule::{Rules, Schedule, Zone};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -83,7 +83,7 @@ pub(crate) fn job(name: &str, action: Action) -> Job {
 
 /// No run looks at it.
 fn schedule() -> Schedule {
-    Schedule {}
+    Schedule::parse("@manual", &Zone::utc(), Rules::default(), "job").unwrap()
 }
 
 pub(crate) fn work(job: &Job) -> Work {
