@@ -2,9 +2,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod attempt;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;
+pub mod http;
 pub mod job;
 pub mod lease;
 pub mod ledger;
@@ -13,8 +15,10 @@ pub mod plan;
 pub mod race;
 pub mod record;
 pub mod replica;
+pub mod report;
 pub mod runner;
 pub mod schedule;
+pub mod service;
 pub mod stop;
 pub mod store;
 

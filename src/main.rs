@@ -1,4 +1,8 @@
 //! The `cronclave` program.
-fn main() {
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     cronclave::shim();
+    cronclave::cli::main()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::job::{Delivery, Job, Misfire, MisfirePolicy, Overlap};
-use crate::lease::{Ended, Fence, Outcome, RunId, Work};
+use crate::lease::{Ended, Fence, Outcome, RunId, Trigger, Work};
 use crate::ledger::{Fate, Pass};
 use crate::record::{Mutex, Open, Phase, Record, Target};
 
@@ -85,6 +85,10 @@ pub fn next(job: &Job, view: &View) -> Step {
 ///
 /// `spread`, 0 to 1, places the pause within the job's retry jitter.
 pub fn retry(job: &Job, work: &Work, ended: &Ended, spread: f64) -> Option<(u32, Duration)> {
+    if matches!(work.trigger, Trigger::Cli { .. }) {
+        // Whoever started it by hand sees how it ended, and says what is next.
+        return None;
+    }
     match ended.outcome {
         Outcome::Succeeded | Outcome::Cancelled | Outcome::Expired => None,
         Outcome::Lost => {

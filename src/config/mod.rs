@@ -10,6 +10,7 @@ mod duration;
 mod find;
 mod job;
 mod policy;
+mod process;
 mod secrets;
 mod settings;
 mod walk;
@@ -32,9 +33,10 @@ use when::Known;
 pub use diagnostic::{Diagnostic, Place, Severity, Suggestion, report};
 pub use duration::duration;
 pub use find::find;
+pub use process::{Env, Flags, Listen, LogFormat, Process, WrongSetting, environment};
 
 /// A schedule file as read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceText {
     /// How it was named.
     pub name: String,

@@ -44,6 +44,12 @@ pub struct Jobs {
 pub struct Pulse {
     /// It has looked at all its jobs, the store answers, and it is not stopping.
     pub ready: bool,
+    /// The store answers.
+    pub store_up: bool,
+    /// It starts nothing more.
+    pub stopping: bool,
+    /// When its loop last turned.
+    pub turned: Option<Instant>,
     /// Runs going.
     pub running: usize,
     /// When something is due next, by the store's clock.
@@ -61,8 +67,12 @@ pub struct Setup {
     pub grace: Duration,
 }
 
-/// No wait is longer, so that a clock that steps or sleeps is noticed.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Between two plans of everything from scratch: hints may get lost, what they hinted at may not.
+const REVIEW: Duration = Duration::from_secs(60);
+
+/// No wait is longer, so that a clock that steps or sleeps is noticed, and that it can be told
+/// from outside whether the loop turns.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs until `parts.stop`, then drains. Returns when nothing of it is left.
 pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Sender<Pulse>) {
@@ -117,8 +127,7 @@ impl Replica {
                 snapshot = &mut sight => {
                     self.plan_all(&snapshot);
                     ready = true;
-                    // Hints may get lost; what they hinted at may not.
-                    sight.set(upkeep::see_all(parts.clone(), LONGEST_WAIT));
+                    sight.set(upkeep::see_all(parts.clone(), REVIEW));
                 }
                 Some(done) = self.loops.join_next() => if let Ok((job, looked)) = done {
                     self.looked(job, looked);
@@ -143,8 +152,8 @@ impl Replica {
                 for job in self.agenda.due() {
                     self.rouse(&job);
                 }
-                self.tell();
             }
+            self.tell();
         }
     }
 
@@ -224,9 +233,15 @@ impl Replica {
     }
 
     fn tell(&self) {
-        let ready = self.health.is_up() && !self.parts.stop.is_soft();
-        let pulse = Pulse { ready, running: self.runs.len(), next: self.agenda.next() };
-        self.pulse.send_if_modified(|known| std::mem::replace(known, pulse) != pulse);
+        let (store_up, stopping) = (self.health.is_up(), self.parts.stop.is_soft());
+        self.pulse.send_replace(Pulse {
+            ready: store_up && !stopping,
+            store_up,
+            stopping,
+            turned: Some(Instant::now()),
+            running: self.runs.len(),
+            next: self.agenda.next(),
+        });
     }
 
     /// Starts nothing more; gives back what was won and not begun; waits for what runs, then ends it.

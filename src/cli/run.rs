@@ -1,0 +1,227 @@
+//! `cronclave run JOB`: one run, now, in this process, under the same lock as the cluster's runs.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
+
+use super::{Context, Failure};
+use crate::attempt::{self, Carried};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{self, Flags};
+use crate::job::{Action, Job, JobName, Task, Text};
+use crate::lease::{Ended, Lease, Outcome, RunId, Trigger};
+use crate::parts::Parts;
+use crate::race::{self, Race};
+use crate::record::{Reply, Target};
+use crate::runner::{Handlers, Stream};
+use crate::service;
+use crate::store::{Answer, Create, Memory, Store};
+
+/// Run one job now, here: same code, configuration and lock as the scheduler. Exits as the job does.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The job's name
+    job: String,
+    /// Stand for the occurrence at this time (RFC 3339) instead of now
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// While another run of the job is going, wait for its end, at most so long [default when given: for ever]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
+    wait: Option<Option<String>>,
+    /// Take no lock and leave no record; the job may overlap with itself
+    #[arg(long, conflicts_with = "wait")]
+    no_lock: bool,
+    /// Add a variable to the job's environment
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    env: Vec<(String, String)>,
+    /// Hand an argument to the job, as CRONCLAVE_ARG_NAME
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    arg: Vec<(String, String)>,
+    /// Say what would be run, and run nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Added to the command's arguments
+    #[arg(last = true, value_name = "ARGS")]
+    extra: Vec<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".into()),
+    }
+}
+
+/// Between two looks whether the run in the way is over.
+const LOOK: Duration = Duration::from_millis(500);
+
+impl Run {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let process = context.process(Flags { no_http: true, ..Flags::default() })?;
+        let at = self.at.as_deref().map(|text| {
+            text.parse::<Timestamp>().map_err(|error| Failure::new(2, format!("--at {text}: {error}; write a time as in 2026-11-22T06:00:00Z")))
+        });
+        let at = at.transpose()?;
+        let patience = match &self.wait {
+            None => None,
+            Some(None) => Some(Duration::MAX),
+            Some(Some(text)) => {
+                Some(config::duration(text).map_err(|why| Failure::new(2, format!("--wait={text}: {why}")))?)
+            }
+        };
+        let config = context.config(&process)?;
+        let job = self.changed(super::find_job(&config, &self.job)?)?;
+        if self.dry_run {
+            println!("would run {}: {}", job.name, super::shown_action(&job));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let store: Arc<dyn Store> = if self.no_lock {
+            Arc::new(Memory::new(Clock::system()))
+        } else {
+            service::open_store(&process, Create::IfMissing)?
+        };
+        let mut parts = service::parts(&process, store, Handlers::default());
+        parts.tap = Some(Arc::new(|_, chunk| {
+            // Whoever reads us may have gone; the job goes on.
+            let _ = match chunk.stream {
+                Stream::Stdout => std::io::stdout().write_all(&chunk.bytes).and_then(|()| std::io::stdout().flush()),
+                Stream::Stderr => std::io::stderr().write_all(&chunk.bytes),
+            };
+        }));
+        let signalled = tokio::spawn(stop_on_signal(parts.clone()));
+        let target = Target::Request {
+            run_id: RunId::fresh(at.unwrap_or(Clock::system().now())),
+            at,
+            trigger: Trigger::Cli { by: config::environment("USER") },
+            args: self.arg.iter().cloned().collect::<BTreeMap<_, _>>(),
+        };
+        let lease = win(&parts, &job, &target, patience).await?;
+        let (run, fence) = (lease.work.run_id, lease.work.fence);
+        eprintln!("cronclave: {}  run {}  fencing token {fence}", job.name, run.short());
+        let began = Instant::now();
+        let carried = attempt::run(&parts, &job, lease).await;
+        let signal = if signalled.is_finished() { signalled.await.ok() } else { None };
+        Ok(tell(&carried, began.elapsed(), signal))
+    }
+
+    /// The job with what the command line adds.
+    fn changed(&self, job: &Job) -> Result<Job, Failure> {
+        let mut job = job.clone();
+        let Task::Run(action) = &mut job.task;
+        if let Action::Command(command) = action {
+            let env = self.env.iter().map(|(name, value)| (name.clone(), Text::Plain(value.clone())));
+            command.env.extend(env);
+            if command.is_shell && !self.extra.is_empty() {
+                // The shell's own name comes first: the text sees the rest as "$@".
+                command.argv.push(job.name.to_string());
+            }
+            command.argv.extend(self.extra.iter().cloned());
+        } else if !self.env.is_empty() || !self.extra.is_empty() {
+            return Err(Failure::new(2, format!("{} runs no command: --env and further arguments mean nothing to it", job.name)));
+        }
+        Ok(job)
+    }
+}
+
+/// Wins the run, or says who is in the way.
+async fn win(parts: &Parts, job: &Job, target: &Target, patience: Option<Duration>) -> Result<Lease, Failure> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let answer = match race::run(parts, job, target.clone()).await? {
+            Race::Won(lease, _) => return Ok(*lease),
+            Race::Lost(answer) => answer,
+        };
+        let why = in_the_way(&job.name, &answer);
+        let waits = patience.is_some_and(|patience| began.elapsed() < patience);
+        if !waits {
+            let hint = if patience.is_none() { "wait for it with --wait" } else { "waited long enough" };
+            return Err(Failure::new(Failure::TEMPFAIL, format!("{why}\ncronclave: nothing started; {hint}")));
+        }
+        if !std::mem::replace(&mut told, true) {
+            eprintln!("cronclave: {why}; waiting");
+        }
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            () = parts.stop.soft() => return Err(Failure::new(130, "stopped while waiting; nothing started")),
+        }
+    }
+}
+
+fn in_the_way(job: &JobName, answer: &Answer) -> String {
+    let now = answer.view.now;
+    match &answer.reply {
+        Reply::Busy(run) if run.holder.is_empty() => {
+            format!("{job} has a run waiting for its turn (run {})", run.run_id.short())
+        }
+        Reply::Busy(run) => format!(
+            "{job} is running on {} since {} (run {}, {} s)",
+            run.holder,
+            run.opened,
+            run.run_id.short(),
+            now.since(run.opened).as_secs()
+        ),
+        Reply::MutexHeld(held) => {
+            format!("{job} may not run beside {} (run {} on {}): they share a mutex", held.job, held.run_id.short(), held.holder)
+        }
+        Reply::Paused(pause) => {
+            let until = pause.until.map_or_else(|| "until resumed".to_owned(), |until| format!("until {until}"));
+            let reason = pause.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            format!("{job} is paused {until}{reason}: resume it with `cronclave resume {job}`, or run it with --no-lock")
+        }
+        other => format!("{job} cannot run now: {other:?}"),
+    }
+}
+
+/// Ends the run on the first signal, this process on the second. Answers with the signal's number.
+async fn stop_on_signal(parts: Parts) -> i32 {
+    let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = int.recv() => 2,
+            _ = term.recv() => 15,
+        }
+    };
+    let first = next().await;
+    parts.stop.hard();
+    tokio::spawn(async move { std::process::exit(128 + next().await) });
+    first
+}
+
+/// Says how it ended; answers with the job's own exit code where it has one.
+fn tell(carried: &Carried, took: Duration, signal: Option<i32>) -> ExitCode {
+    let (ended, settled) = match carried {
+        Carried::Settled(ended) => (ended, true),
+        Carried::Unsettled(ended) => (ended, false),
+        Carried::NotStarted(why) => return Failure::new(Failure::TEMPFAIL, format!("not started: {why}")).tell(),
+    };
+    let message = ended.message.as_deref().map(|text| format!(" ({text})")).unwrap_or_default();
+    let word = crate::ledger::State::from(ended.outcome).word();
+    eprintln!("cronclave: {word} in {:.1} s{message}", took.as_secs_f64());
+    if !settled {
+        eprintln!("cronclave: this outcome could not be recorded; the history will show the run as lost");
+    }
+    ExitCode::from(code(ended, signal))
+}
+
+fn code(ended: &Ended, signal: Option<i32>) -> u8 {
+    let byte = |code: i32| u8::try_from(code & 0xff).unwrap_or(1);
+    match ended.outcome {
+        Outcome::Succeeded => 0,
+        Outcome::TimedOut => 124,
+        Outcome::Interrupted => byte(128 + signal.unwrap_or(15)),
+        _ => match (ended.exit_code, ended.signal) {
+            (Some(0), _) | (None, None) => 1,
+            (Some(code), _) => byte(code),
+            (None, Some(signal)) => byte(128 + signal),
+        },
+    }
+}

@@ -1,0 +1,106 @@
+//! `cronclave serve`: a replica, until it is told to stop.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Context, Failure};
+use crate::clock::Clock;
+use crate::config::{Flags, LogFormat};
+use crate::http;
+use crate::report::Reporter;
+use crate::runner::Handlers;
+use crate::schedule::tzdb_version;
+use crate::service::{self, Service};
+use crate::store::Create;
+
+/// Run a scheduler replica: start as many as you like on one database.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where to answer HTTP [env: CRONCLAVE_LISTEN, or PORT for all addresses] [default: 127.0.0.1:8080, or any free port]
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<String>,
+    /// Answer no HTTP
+    #[arg(long, conflicts_with = "listen")]
+    no_http: bool,
+    /// Name of this replica [env: CRONCLAVE_REPLICA] [default: the platform's name for it, or host and process id]
+    #[arg(long, value_name = "NAME")]
+    replica: Option<String>,
+    /// Runs side by side at most [env: CRONCLAVE_MAX_PARALLEL] [default: 100]
+    #[arg(long, value_name = "N")]
+    max_parallel: Option<usize>,
+    /// How long what runs may go on when told to stop [env: CRONCLAVE_GRACE] [default: 25s]
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<String>,
+    /// Do not read schedule files again when they change (a HUP signal still does)
+    #[arg(long)]
+    no_watch: bool,
+    /// How lines are written [env: CRONCLAVE_LOG_FORMAT] [default: text on a terminal, json elsewhere]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Serve {
+    pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let process = context.process(Flags {
+            listen: self.listen,
+            no_http: self.no_http,
+            replica: self.replica,
+            max_parallel: self.max_parallel,
+            grace: self.grace,
+            ..Flags::default()
+        })?;
+        let (sources, config) = service::read_config(&process.config)
+            .map_err(|wrong| Failure::config(&wrong, context.colored()))?;
+        for warning in &config.warnings {
+            eprintln!("{}\n", warning.render(context.colored()));
+        }
+        let store = service::open_store(&process, Create::IfMissing)?;
+        let listener = match process.listen {
+            Some(listen) => Some(http::bind(listen).await.map_err(|error| {
+                Failure::unavailable(format!(
+                    "cannot listen on {}: {error}; name another address with --listen, or none with --no-http",
+                    listen.address
+                ))
+            })?),
+            None => None,
+        };
+        let terminal = std::io::stdout().is_terminal();
+        let format = match self.log_format {
+            Some(Format::Text) => LogFormat::Text,
+            Some(Format::Json) => LogFormat::Json,
+            None => process.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json }),
+        };
+        let parts = service::parts(&process, store, Handlers::default());
+        if format == LogFormat::Text {
+            println!("cronclave {}  replica {}  cluster {}", env!("CARGO_PKG_VERSION"), process.replica, process.cluster);
+            let files = config.files.len();
+            let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+            println!("config    {}, {}, digest {}", plural(files, "file"), plural(config.jobs.len(), "job"), config.digest);
+            println!("store     {}  (one machine; start more replicas on the same file as you like)", parts.store.describe());
+            println!("tzdata    {}", tzdb_version());
+            if let Some(address) = listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
+                println!("http      http://{address}/readyz");
+            }
+        }
+        let reporter = Reporter {
+            format,
+            replica: process.replica.clone(),
+            cluster: process.cluster.clone(),
+            clock: Clock::system(),
+        };
+        let reporting = tokio::spawn(reporter.report(parts.bus.listen()));
+        let service = Service { process, parts, config, sources, watch: !self.no_watch, listener };
+        service.run().await.map_err(|error| Failure::unavailable(format!("cannot hear signals: {error}")))?;
+        // All who could tell something are gone: this ends with the last line.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), reporting).await;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,226 @@
+//! How this process is set up: flags, then the environment, then defaults. What runs and when is
+//! never said here but in the schedule files.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::duration;
+
+/// Looks up a variable of the environment.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The environment of this process. A variable that is empty or not Unicode counts as not set.
+#[allow(clippy::disallowed_methods, reason = "the one reader of the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What the flags said; what they did not stays `None`.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`
+    pub config: Vec<PathBuf>,
+    /// `--db`
+    pub db: Option<PathBuf>,
+    /// `--cluster`
+    pub cluster: Option<String>,
+    /// `--replica`
+    pub replica: Option<String>,
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--no-http`
+    pub no_http: bool,
+    /// `--grace`
+    pub grace: Option<String>,
+    /// `--max-parallel`
+    pub max_parallel: Option<usize>,
+}
+
+/// How this process is set up.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Where schedule files are looked for; empty means the usual places.
+    pub config: Vec<PathBuf>,
+    /// The SQLite file. Default `./cronclave.db`, under systemd in `$STATE_DIRECTORY`.
+    pub db: PathBuf,
+    /// Default `default`.
+    pub cluster: String,
+    /// What this replica is called.
+    pub replica: String,
+    /// Where HTTP is served, if it is.
+    pub listen: Option<Listen>,
+    /// Between a request to stop and ending what still runs. Default 25 s, less where the platform kills sooner.
+    pub grace: Duration,
+    /// Runs side by side at most. Default 100.
+    pub max_parallel: usize,
+    /// How lines are written; `None` means text on a terminal and JSON elsewhere.
+    pub log_format: Option<LogFormat>,
+}
+
+/// Where HTTP is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// The address.
+    pub address: SocketAddr,
+    /// Nobody asked for just this one: when it is taken, any free port will do.
+    pub is_default: bool,
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON document a line.
+    Json,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct WrongSetting {
+    /// The flag or variable.
+    pub place: String,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
+}
+
+fn wrong(place: &str, message: impl Into<String>) -> WrongSetting {
+    WrongSetting { place: place.to_owned(), message: message.into() }
+}
+
+impl Process {
+    /// Joins flags, environment and defaults.
+    ///
+    /// # Errors
+    /// Every setting that cannot be used.
+    pub fn load(flags: &Flags, env: Env<'_>, host: &str) -> Result<Process, Vec<WrongSetting>> {
+        let mut wrongs = Vec::new();
+        let mut take = |result: Result<(), WrongSetting>| wrongs.extend(result.err());
+        let mut process = Process {
+            config: config(flags, env),
+            db: db(flags, env),
+            cluster: flags.cluster.clone().or_else(|| env("CRONCLAVE_CLUSTER")).unwrap_or_else(|| "default".into()),
+            replica: replica(flags, env, host),
+            listen: None,
+            grace: Duration::from_secs(25),
+            max_parallel: 100,
+            log_format: None,
+        };
+        take(check_stores(flags, env));
+        take(check_word("--cluster / CRONCLAVE_CLUSTER", &process.cluster));
+        take(check_word("--replica / CRONCLAVE_REPLICA", &process.replica));
+        take(listen(flags, env).map(|found| process.listen = found));
+        take(grace(flags, env).map(|found| process.grace = found));
+        take(max_parallel(flags, env).map(|found| process.max_parallel = found));
+        take(log_format(env).map(|found| process.log_format = found));
+        if wrongs.is_empty() { Ok(process) } else { Err(wrongs) }
+    }
+}
+
+fn config(flags: &Flags, env: Env<'_>) -> Vec<PathBuf> {
+    if !flags.config.is_empty() {
+        return flags.config.clone();
+    }
+    let listed = env("CRONCLAVE_CONFIG").unwrap_or_default();
+    listed.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
+}
+
+fn db(flags: &Flags, env: Env<'_>) -> PathBuf {
+    let named = flags.db.clone().or_else(|| env("CRONCLAVE_DB").map(PathBuf::from));
+    let kept = || env("STATE_DIRECTORY").map(|dir| PathBuf::from(dir.split(':').next().unwrap_or("")));
+    named.or_else(|| kept().map(|dir| dir.join("cronclave.db"))).unwrap_or_else(|| "cronclave.db".into())
+}
+
+/// Who set a server's address expects a cluster; a file on this machine's disk would split it silently.
+fn check_stores(flags: &Flags, env: Env<'_>) -> Result<(), WrongSetting> {
+    if flags.db.is_some() || env("CRONCLAVE_DB").is_some() {
+        return Ok(());
+    }
+    let servers = ["CRONCLAVE_REDIS_URL", "REDIS_URL", "CRONCLAVE_AMQP_URL", "AMQP_URL"];
+    match servers.into_iter().find(|name| env(name).is_some()) {
+        Some(name) => Err(wrong(
+            name,
+            "this version keeps its state in one SQLite file and cannot use a server yet: unset it, or set CRONCLAVE_DB=PATH (--db PATH) to run on this machine all the same",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn replica(flags: &Flags, env: Env<'_>, host: &str) -> String {
+    let cf = || Some(format!("{}.{}", env("CF_INSTANCE_GUID").map(|_| "cf")?, env("CF_INSTANCE_INDEX")?));
+    flags
+        .replica
+        .clone()
+        .or_else(|| ["CRONCLAVE_REPLICA", "DYNO"].iter().find_map(|name| env(name)))
+        .or_else(cf)
+        .or_else(|| ["FLY_MACHINE_ID", "RENDER_INSTANCE_ID"].iter().find_map(|name| env(name)))
+        // Several replicas may share a host.
+        .unwrap_or_else(|| format!("{host}-{}", std::process::id()))
+}
+
+fn check_word(place: &str, word: &str) -> Result<(), WrongSetting> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !word.is_empty() && word.len() <= 100 && word.chars().all(good) {
+        return Ok(());
+    }
+    Err(wrong(place, format!("`{word}` is not a usable name: letters, digits, `.`, `_` and `-`, at most 100")))
+}
+
+fn listen(flags: &Flags, env: Env<'_>) -> Result<Option<Listen>, WrongSetting> {
+    if flags.no_http {
+        return Ok(None);
+    }
+    let exactly = |address| Ok(Some(Listen { address, is_default: false }));
+    let named = flags.listen.clone().map(|text| ("--listen", text));
+    if let Some((place, text)) = named.or_else(|| env("CRONCLAVE_LISTEN").map(|text| ("CRONCLAVE_LISTEN", text))) {
+        let port = text.strip_prefix(':').and_then(|port| port.parse().ok());
+        let any = port.map(|port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
+        let Some(address) = any.or_else(|| text.parse().ok()) else {
+            return Err(wrong(place, format!("`{text}` is not an address: write IP:PORT as in 127.0.0.1:8080, or :PORT for all")));
+        };
+        return exactly(address);
+    }
+    if let Some(text) = env("PORT") {
+        let Ok(port) = text.parse() else {
+            return Err(wrong("PORT", format!("`{text}` is not a port: a number from 0 to 65535")));
+        };
+        return exactly(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
+    }
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    Ok(Some(Listen { address, is_default: true }))
+}
+
+fn grace(flags: &Flags, env: Env<'_>) -> Result<Duration, WrongSetting> {
+    let named = flags.grace.clone().map(|text| ("--grace", text));
+    if let Some((place, text)) = named.or_else(|| env("CRONCLAVE_GRACE").map(|text| ("CRONCLAVE_GRACE", text))) {
+        return duration(&text).map_err(|why| wrong(place, format!("`{text}`: {why}")));
+    }
+    // Platforms kill what has not stopped in time: Cloud Foundry after 10 s, Fly.io after 5 s.
+    let secs = match (env("CF_INSTANCE_GUID"), env("FLY_MACHINE_ID")) {
+        (Some(_), _) => 8,
+        (_, Some(_)) => 4,
+        _ => 25,
+    };
+    Ok(Duration::from_secs(secs))
+}
+
+fn max_parallel(flags: &Flags, env: Env<'_>) -> Result<usize, WrongSetting> {
+    let place = "--max-parallel / CRONCLAVE_MAX_PARALLEL";
+    let named = match (flags.max_parallel, env("CRONCLAVE_MAX_PARALLEL")) {
+        (Some(number), _) => number,
+        (None, Some(text)) => text.parse().map_err(|_| wrong(place, format!("`{text}` is not a number")))?,
+        (None, None) => 100,
+    };
+    if (1..=10_000).contains(&named) { Ok(named) } else { Err(wrong(place, format!("{named} is not from 1 to 10000"))) }
+}
+
+fn log_format(env: Env<'_>) -> Result<Option<LogFormat>, WrongSetting> {
+    match env("CRONCLAVE_LOG_FORMAT").as_deref() {
+        None => Ok(None),
+        Some("text") => Ok(Some(LogFormat::Text)),
+        Some("json") => Ok(Some(LogFormat::Json)),
+        Some(other) => Err(wrong("CRONCLAVE_LOG_FORMAT", format!("`{other}` is not a format: write text or json"))),
+    }
+}

@@ -1,0 +1,219 @@
+//! Tells an operator, line by line, what happens in this process.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::clock::{Clock, Timestamp};
+use crate::config::LogFormat;
+use crate::event::Told;
+use crate::ledger::{Event, Pass, State, What};
+use crate::lease::{Ended, Outcome, RunId};
+
+/// Who reports, and how.
+#[derive(Debug, Clone)]
+pub struct Reporter {
+    /// How lines are written.
+    pub format: LogFormat,
+    /// Stands in each JSON line.
+    pub replica: String,
+    /// Stands in each JSON line.
+    pub cluster: String,
+    /// Dates lines about things that have no time of their own.
+    pub clock: Clock,
+}
+
+impl Reporter {
+    /// Writes to standard output what is told, until there is nobody left to tell it.
+    pub async fn report(self, mut told: Receiver<Arc<Told>>) {
+        loop {
+            match told.recv().await {
+                Ok(told) => self.print(&told),
+                Err(RecvError::Lagged(count)) => {
+                    self.print(&Told::Warning(format!("{count} lines were left out here: they came too fast")));
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Writes one line.
+    pub fn print(&self, told: &Told) {
+        let Some(line) = Line::of(told, self.clock.now()) else { return };
+        let text = match self.format {
+            LogFormat::Text => line.text(),
+            LogFormat::Json => self.json(&line),
+        };
+        // A reader that went away must not end the scheduler.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+
+    fn json(&self, line: &Line) -> String {
+        let mut all = Map::new();
+        all.insert("ts".into(), line.at.to_string().into());
+        all.insert("level".into(), line.level.into());
+        all.insert("event".into(), line.event.clone().into());
+        all.insert("msg".into(), format!("{} {}", line.verb, line.text).trim().into());
+        all.extend(line.fields.clone());
+        all.insert("replica".into(), self.replica.clone().into());
+        all.insert("cluster".into(), self.cluster.clone().into());
+        Value::Object(all).to_string()
+    }
+}
+
+struct Line {
+    at: Timestamp,
+    level: &'static str,
+    event: String,
+    verb: &'static str,
+    subject: String,
+    text: String,
+    fields: Map<String, Value>,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let time = self.at.datetime().format("%H:%M:%S%.3f");
+        format!("{time}  {:<11} {:<16} {}", self.verb, self.subject, self.text).trim_end().to_owned()
+    }
+
+    fn of(told: &Told, now: Timestamp) -> Option<Line> {
+        let plain = |level, event: &str, verb, text: String| Line {
+            at: now,
+            level,
+            event: event.into(),
+            verb,
+            subject: String::new(),
+            text,
+            fields: Map::new(),
+        };
+        Some(match told {
+            Told::Changed(event) => return Line::of_event(event),
+            Told::Line { job, run_id, stream, text } => Line {
+                subject: job.to_string(),
+                fields: fields(json!({"job": job, "run_id": run_id, "stream": stream, "line": text})),
+                ..plain("info", "run.output", "output", text.clone())
+            },
+            Told::StoreDown(why) => {
+                let text = format!("{why}; running jobs keep to their leases, nothing new starts");
+                plain("error", "store.down", "store down", text)
+            }
+            Told::StoreUp(secs) => {
+                plain("info", "store.up", "store up", format!("it answers again after {secs:.1} s; what came due is caught up"))
+            }
+            Told::Reloaded { digest, jobs } => Line {
+                fields: fields(json!({"config_digest": digest, "jobs": jobs})),
+                ..plain("info", "config.reloaded", "reloaded", format!("{jobs} jobs, digest {digest}"))
+            },
+            Told::Rejected(why) => {
+                let text = format!("the schedule files have mistakes; the old ones stay in force\n{why}");
+                plain("error", "config.rejected", "rejected", text)
+            }
+            Told::Warning(text) => plain("warning", "warning", "warning", text.clone()),
+        })
+    }
+
+    fn of_event(event: &Event) -> Option<Line> {
+        let mut line = Line {
+            at: event.at,
+            level: "info",
+            event: String::new(),
+            verb: "",
+            subject: event.job.to_string(),
+            text: String::new(),
+            fields: fields(json!({"job": event.job})),
+        };
+        match &event.what {
+            What::Registered | What::Claimed { .. } | What::Published { .. } => return None,
+            What::Queued { run_id, scheduled_at, trigger } => {
+                line.say("run.queued", "queued", format!("run {}  scheduled {scheduled_at}", run_id.short()));
+                line.add(json!({"run_id": run_id, "scheduled_at": scheduled_at, "trigger": trigger.kind()}));
+            }
+            What::Started { run_id, attempt, fence, holder } => {
+                line.say("run.started", "started", format!("run {}  attempt {attempt}", run_id.short()));
+                line.add(json!({"run_id": run_id, "attempt": attempt, "fencing_token": fence, "holder": holder}));
+            }
+            What::Released { run_id, .. } => {
+                line.say("run.released", "released", format!("run {}  given back unstarted", run_id.short()));
+                line.add(json!({"run_id": run_id}));
+            }
+            What::Ended { run_id, attempt, fence, ended, next } => {
+                line.ended(run_id, ended);
+                if let Some(next) = next {
+                    line.text += &format!("; attempt {} not before {}", next.attempt, next.at);
+                }
+                line.add(json!({"attempt": attempt, "fencing_token": fence, "final": next.is_none()}));
+            }
+            What::Fenced { run_id, fence, tried, ended } => {
+                line.level = "warning";
+                let report = ended.as_ref().map(|ended| format!(" ({})", in_words(ended))).unwrap_or_default();
+                let text = format!("run {}  refused to {tried}: the claim {fence} is outdated{report}", run_id.short());
+                line.say("lock.fenced", "fenced", text);
+                line.add(json!({"run_id": run_id, "fencing_token": fence, "tried": tried}));
+            }
+            What::CancelAsked { run_id, by } => {
+                line.say("run.cancelling", "cancelling", format!("run {}  asked by {by}", run_id.short()));
+                line.add(json!({"run_id": run_id, "by": by}));
+            }
+            What::Passed(pass) => line.passed(pass),
+            What::Paused { until, reason, .. } => {
+                let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                line.say("job.paused", "paused", format!("nothing starts{until}{reason}"));
+            }
+            What::Resumed { .. } => line.say("job.resumed", "resumed", String::new()),
+        }
+        Some(line)
+    }
+
+    fn say(&mut self, event: &str, verb: &'static str, text: String) {
+        (self.event, self.verb, self.text) = (event.to_owned(), verb, text);
+    }
+
+    fn add(&mut self, more: Value) {
+        self.fields.extend(fields(more));
+    }
+
+    fn ended(&mut self, run_id: &RunId, ended: &Ended) {
+        let state = State::from(ended.outcome);
+        if ended.outcome != Outcome::Succeeded {
+            self.level = "error";
+        }
+        let text = format!("run {}  {}", run_id.short(), in_words(ended));
+        self.say(&format!("run.{}", state.word()), state.word(), text);
+        self.add(json!({"run_id": run_id, "exit_code": ended.exit_code, "signal": ended.signal, "error": ended.message}));
+    }
+
+    fn passed(&mut self, pass: &Pass) {
+        let state = State::from(pass.fate);
+        let span = match pass.count {
+            1 => format!("{}", pass.from),
+            count => format!("{count} occurrences from {} to {}", pass.from, pass.through),
+        };
+        self.level = "warning";
+        let missed = state == State::Missed;
+        self.say(if missed { "occurrence.missed" } else { "occurrence.skipped" }, "", span);
+        self.verb = if missed { "missed" } else { "skipped" };
+        if !missed {
+            self.text += &format!("  ({})", state.word());
+        }
+        self.add(json!({"scheduled_at": pass.from, "through": pass.through, "count": pass.count, "decision": state}));
+    }
+}
+
+fn in_words(ended: &Ended) -> &str {
+    ended.message.as_deref().unwrap_or(match ended.outcome {
+        Outcome::Succeeded => "",
+        outcome => State::from(outcome).word(),
+    })
+}
+
+fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,224 @@
+//! From a configuration to a running process: the only place that picks a store and runners, and
+//! that hears signals.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::clock::Clock;
+use crate::config::{self, Config, Diagnostic, Process, SourceText};
+use crate::event::{Bus, Told};
+use crate::http;
+use crate::parts::{Dice, Parts};
+use crate::replica::{self, Identity, Jobs, Pulse, Setup};
+use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
+use crate::schedule::tzdb_version;
+use crate::stop::Stop;
+use crate::store::{Create, Sqlite, Store, StoreError};
+
+/// How often schedule files are read again. Asking beats being told: mounted configuration is
+/// swapped under its name, which notification services miss.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Opens the store that `process` names.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn open_store(process: &Process, create: Create) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(Sqlite::open(&process.db, create, Clock::system())?))
+}
+
+/// Everything a replica or a single run works with.
+pub fn parts(process: &Process, store: Arc<dyn Store>, handlers: Handlers) -> Parts {
+    let common = BTreeMap::from([
+        ("CRONCLAVE_REPLICA".to_owned(), process.replica.clone()),
+        ("CRONCLAVE_CLUSTER".to_owned(), process.cluster.clone()),
+    ]);
+    let runner = Runners { command: CommandRunner::new(common), http: HttpRunner::new(), handlers };
+    Parts {
+        store,
+        runner: Arc::new(runner),
+        bus: Bus::default(),
+        stop: Stop::default(),
+        clock: Clock::system(),
+        dice: Dice::random(),
+        holder: process.replica.clone(),
+        claim_ttl: Parts::CLAIM_TTL,
+        tap: None,
+    }
+}
+
+/// The jobs of a configuration, as a replica takes them.
+pub fn jobs(config: &Config) -> Jobs {
+    Jobs {
+        by_name: config.jobs.iter().map(|job| (job.name.clone(), job.clone())).collect(),
+        digest: config.digest.clone(),
+    }
+}
+
+/// Reads and understands the schedule files.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn read_config(paths: &[PathBuf]) -> Result<(Vec<SourceText>, Config), Vec<Diagnostic>> {
+    let sources = config::find(paths, &mut std::io::stdin())?;
+    let config = config::load(&sources, &config::environment, Clock::system().now())?;
+    Ok((sources, config))
+}
+
+/// A replica with what surrounds it.
+pub struct Service {
+    /// How it is set up.
+    pub process: Process,
+    /// What it works with.
+    pub parts: Parts,
+    /// What it begins with.
+    pub config: Config,
+    /// The texts that came of.
+    pub sources: Vec<SourceText>,
+    /// Whether the files are read again as they change.
+    pub watch: bool,
+    /// Where HTTP is served, if it is.
+    pub listener: Option<TcpListener>,
+}
+
+impl Service {
+    /// Runs until a signal, then drains. A second signal ends the process at once.
+    ///
+    /// # Errors
+    /// When signals cannot be heard.
+    pub async fn run(self) -> std::io::Result<()> {
+        let signals = Signals::hear()?;
+        let (jobs_in, jobs_out) = watch::channel(Arc::new(jobs(&self.config)));
+        let (pulse_in, pulse) = watch::channel(Pulse::default());
+        let identity = Identity {
+            boot_id: uuid::Uuid::now_v7().to_string(),
+            name: self.process.replica.clone(),
+            tzdb: tzdb_version().to_owned(),
+        };
+        let setup = Setup { identity, max_parallel: self.process.max_parallel, grace: self.process.grace };
+        let parts = self.parts.clone();
+        let over = Stop::default();
+        let http = self.listener.map(|listener| {
+            let over = over.clone();
+            tokio::spawn(http::serve(listener, pulse.clone(), async move { over.soft().await }))
+        });
+        let reload = Reload {
+            paths: self.process.config.clone(),
+            sources: self.sources,
+            watch: self.watch && !self.process.config.iter().any(|path| path == Path::new("-")),
+            jobs: jobs_in,
+            bus: parts.bus.clone(),
+        };
+        let steering = tokio::spawn(steer(signals, parts.stop.clone(), pulse, reload, self.process.grace));
+        replica::run(parts, setup, jobs_out, pulse_in).await;
+        over.softly();
+        steering.abort();
+        if let Some(http) = http {
+            let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
+        }
+        Ok(())
+    }
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+    usr2: Signal,
+}
+
+impl Signals {
+    fn hear() -> std::io::Result<Signals> {
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+            usr2: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
+/// Hears signals and watches files for as long as the replica lives.
+async fn steer(mut signals: Signals, stop: Stop, mut pulse: watch::Receiver<Pulse>, mut reload: Reload, grace: Duration) {
+    let mut ready = false;
+    let mut look = Instant::now() + WATCH;
+    loop {
+        tokio::select! {
+            _ = signals.term.recv() => stopping(&stop, 15, &pulse, grace),
+            _ = signals.int.recv() => stopping(&stop, 2, &pulse, grace),
+            _ = signals.hup.recv() => reload.now(true),
+            _ = signals.usr2.recv() => reload.now(true),
+            () = sleep(look.saturating_duration_since(Instant::now())), if reload.watch => {
+                look = Instant::now() + WATCH;
+                reload.now(false);
+            }
+            Ok(()) = pulse.changed(), if !ready => {
+                ready = pulse.borrow().ready;
+                if ready {
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+                }
+            }
+        }
+    }
+}
+
+/// The first signal drains; the second ends the process with the code a shell gives it.
+fn stopping(stop: &Stop, number: i32, pulse: &watch::Receiver<Pulse>, grace: Duration) {
+    if stop.is_soft() {
+        // What still runs is ended by its supervisor, which notices that we are gone.
+        std::process::exit(128 + number);
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    match pulse.borrow().running {
+        0 => eprintln!("stopping"),
+        running => eprintln!("stopping: {running} going, waiting up to {grace:?} (signal again to stop at once)"),
+    }
+    stop.softly();
+}
+
+/// Keeps the jobs as the files say.
+struct Reload {
+    paths: Vec<PathBuf>,
+    /// The last texts looked at, good or bad.
+    sources: Vec<SourceText>,
+    watch: bool,
+    jobs: watch::Sender<Arc<Jobs>>,
+    bus: Bus,
+}
+
+impl Reload {
+    /// Reads the files; unless `asked`, only acts when they changed. A mistake changes nothing.
+    fn now(&mut self, asked: bool) {
+        let sources = match config::find(&self.paths, &mut std::io::empty()) {
+            Ok(sources) => sources,
+            Err(wrong) => {
+                // Told once, and again when it is other files that cannot be read.
+                let seen = vec![SourceText { name: config::report(&wrong, false), text: String::new() }];
+                if asked || self.sources != seen {
+                    self.bus.tell(Told::Rejected(config::report(&wrong, false)));
+                }
+                self.sources = seen;
+                return;
+            }
+        };
+        if !asked && sources == self.sources {
+            return;
+        }
+        match config::load(&sources, &config::environment, Clock::system().now()) {
+            Ok(config) => {
+                let jobs = jobs(&config);
+                self.bus.tell(Told::Reloaded { digest: jobs.digest.clone(), jobs: jobs.by_name.len() });
+                self.jobs.send_replace(Arc::new(jobs));
+            }
+            Err(wrong) => self.bus.tell(Told::Rejected(config::report(&wrong, false))),
+        }
+        self.sources = sources;
+    }
+}
