@@ -411,6 +411,77 @@ mod laws {
         }
     }
 
+    /// What a person with a calendar and a list of all minutes would say: the instants of `days` days
+    /// from `start` at which a schedule of one minute and one hour, or of every `step` minutes, runs.
+    fn by_hand(
+        zone: &Zone,
+        start: Timestamp,
+        days: i64,
+        rules: Rules,
+        hit: &dyn Fn(NaiveDateTime) -> bool,
+    ) -> Vec<Timestamp> {
+        let minute = chrono::TimeDelta::minutes(1);
+        let instants: Vec<_> = (0..days * 1440).map(|n| start.plus(Duration::from_secs(60 * n as u64))).collect();
+        let walls: Vec<_> = instants.iter().map(|t| zone.wall(*t)).collect();
+        let mut runs = std::collections::BTreeSet::new();
+        for (n, (t, wall)) in instants.iter().zip(&walls).enumerate() {
+            let near = |range: std::ops::Range<usize>| walls[range].contains(wall);
+            let before = near(n.saturating_sub(200)..n);
+            let later = near(n + 1..(n + 200).min(walls.len()));
+            let chosen = match rules.overlap {
+                OverlapRule::First => !before,
+                OverlapRule::Last => !later,
+                OverlapRule::Both => true,
+            };
+            if hit(*wall) && chosen {
+                runs.insert(*t);
+            }
+            let missing = n.checked_sub(1).map(|last| walls[last] + minute).filter(|_| rules.gap == GapRule::Shift);
+            let mut missing =
+                missing.into_iter().flat_map(|from| std::iter::successors(Some(from), |w| Some(*w + minute)));
+            if missing.by_ref().take_while(|w| w < wall).any(&hit) {
+                runs.insert(*t);
+            }
+        }
+        runs.into_iter().collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn around_changes_of_clocks_the_answer_is_what_one_finds_by_hand(
+            z in 1..ZONES.len(), year in 2005i64..2030, pick in 0usize..4, step in 1u32..50, hour in 0u32..4,
+            wild in any::<bool>(), g in any::<bool>(), o in 0usize..3,
+        ) {
+            use chrono::Timelike;
+            let zone = zone(ZONES[z]);
+            let gap = if g { GapRule::Shift } else { GapRule::Skip };
+            let overlap = [OverlapRule::First, OverlapRule::Last, OverlapRule::Both][o];
+            let text = if wild { format!("*/{step} {hour} * * *") } else { format!("{step},59 {hour}-3 * * *") };
+            let rules = if wild { Rules { gap: GapRule::Skip, overlap: OverlapRule::Both } } else { Rules { gap, overlap } };
+            let schedule = Schedule::parse(&text, &zone, Rules { gap, overlap }, "job").unwrap();
+            let hit = |wall: NaiveDateTime| match wild {
+                true => wall.minute().is_multiple_of(step) && wall.hour() == hour,
+                false => [step, 59].contains(&wall.minute()) && (hour..=3).contains(&wall.hour()),
+            };
+            // A day of that year on which clocks change.
+            let noon = |day: i64| Timestamp::from_secs((year - 1970) * 31_557_600 / 86_400 * 86_400 + day * 86_400);
+            let changes: Vec<_> = (0..366).filter(|day| zone.offset(noon(*day)).0 != zone.offset(noon(day + 1)).0).collect();
+            let Some(day) = changes.get(pick % changes.len().max(1)) else { return Ok(()) };
+            let start = noon(day - 1);
+            let wanted = by_hand(&zone, start, 4, rules, &hit);
+            let from = start.minus(Duration::from_micros(1));
+            let until = start.plus(Duration::from_secs(4 * 86_400));
+            let got: Vec<_> = std::iter::successors(schedule.after(from), |t| schedule.after(*t)).take_while(|t| *t < until).collect();
+            // Repeats at the very edge of the days looked at cannot be told by hand.
+            let inner = |list: Vec<Timestamp>| -> Vec<_> {
+                list.into_iter().filter(|t| *t > start.plus(Duration::from_secs(86_400)) && *t < until.minus(Duration::from_secs(86_400))).collect()
+            };
+            prop_assert_eq!(inner(got), inner(wanted), "{} in {} around {}", text, zone, start);
+        }
+    }
+
     #[test]
     fn a_fixed_daily_time_runs_on_every_existing_day_in_every_zone_of_a_year() {
         for name in ZONES {

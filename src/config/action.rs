@@ -104,9 +104,12 @@ fn header_lines(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> BT
     let mut headers = BTreeMap::new();
     for (key, value) in walk.table("headers", value).into_iter().flatten() {
         let name = key.get_ref().as_ref();
+        let literal = if value.get_ref().is_str() { walk.untemplated(name, value) } else { Some(String::new()) };
+        let Some(literal) = literal else { continue };
         if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
             walk.error("E0024", key.span(), format!("{name:?} cannot name a header"), "letters, digits and `-`");
-        } else if value.get_ref().is_str() && walk.untemplated(name, value).is_none() {
+        } else if reqwest::header::HeaderValue::from_str(&literal).is_err() {
+            walk.error("E0024", value.span(), format!("`{name}` is not a header's value"), "one line of plain text");
         } else if let Some(text) = secrets.text(walk, name, value) {
             headers.insert(name.to_owned(), text);
         }

@@ -18,37 +18,46 @@ const USUAL: [&str; 2] = ["schedules", "/etc/cronclave"];
 /// # Errors
 /// Every path that is missing, unreadable, not UTF-8 or larger than 4 MiB; no file at all.
 pub fn find(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Vec<SourceText>, Vec<Diagnostic>> {
-    let mut files = Vec::new();
-    let mut wrong = Vec::new();
-    if paths.is_empty() {
-        let listed = USUAL.iter().map(|dir| listing(Path::new(dir)).unwrap_or_default());
-        files = listed.into_iter().find(|list| !list.is_empty()).unwrap_or_default();
-        if files.is_empty() {
-            let mut none = Diagnostic::about_file("E0005", "schedules/", "there is no schedule file".to_owned());
-            none.help("looked for schedules/*.toml and /etc/cronclave/*.toml; name others with --config PATH");
-            return Err(vec![none]);
+    let (mut sources, mut wrong) = (Vec::<SourceText>::new(), Vec::new());
+    let mut take = |listed: Result<Vec<PathBuf>, Box<Diagnostic>>| match listed {
+        Err(refusal) => wrong.push(*refusal),
+        Ok(files) => {
+            for file in files {
+                // A file named twice, by itself and by its directory, is one file.
+                if sources.iter().any(|known| known.name == file.display().to_string()) {
+                    continue;
+                }
+                match read(&file, stdin) {
+                    Ok(source) => sources.push(source),
+                    Err(why) => wrong.push(refused(&file, &why)),
+                }
+            }
         }
+    };
+    if paths.is_empty() {
+        take(usual());
     }
     for path in paths {
-        match path.is_dir().then(|| listing(path)) {
-            None => files.push(path.clone()),
-            Some(Ok(list)) if list.is_empty() => wrong.push(refused(path, "this directory has no *.toml file")),
-            Some(Ok(list)) => files.extend(list),
-            Some(Err(error)) => wrong.push(refused(path, &format!("cannot be listed: {error}"))),
-        }
-    }
-    // A file named twice, by itself and by its directory, is one file.
-    let mut sources: Vec<SourceText> = Vec::new();
-    for path in files {
-        if sources.iter().any(|known| known.name == path.display().to_string()) {
-            continue;
-        }
-        match read(&path, stdin) {
-            Ok(source) => sources.push(source),
-            Err(why) => wrong.push(refused(&path, &why)),
-        }
+        take(if path.is_dir() { directory(path) } else { Ok(vec![path.clone()]) });
     }
     if wrong.is_empty() { Ok(sources) } else { Err(wrong) }
+}
+
+fn usual() -> Result<Vec<PathBuf>, Box<Diagnostic>> {
+    let lists = USUAL.iter().map(|dir| listing(Path::new(dir)).unwrap_or_default());
+    lists.into_iter().find(|list| !list.is_empty()).ok_or_else(|| {
+        let mut none = Diagnostic::about_file("E0005", "schedules/", "there is no schedule file".to_owned());
+        none.help("looked for schedules/*.toml and /etc/cronclave/*.toml; name others with --config PATH");
+        Box::new(none)
+    })
+}
+
+fn directory(path: &Path) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
+    match listing(path) {
+        Ok(list) if list.is_empty() => Err(refused(path, "this directory has no *.toml file").into()),
+        Ok(list) => Ok(list),
+        Err(error) => Err(refused(path, &format!("cannot be listed: {error}")).into()),
+    }
 }
 
 fn refused(path: &Path, why: &str) -> Diagnostic {

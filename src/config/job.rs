@@ -148,7 +148,7 @@ fn own_keys<'v, 'i>(
             "enabled" => own.enabled = walk.boolean(word, value),
             _ if settings.take(walk, shelf.secrets, key, value) => {}
             // Told by `dotted` already.
-            _ if walk.found.last().is_some_and(|last| last.code == "E0011" && last.span.end == key.span().end) => {}
+            _ if walk.found.iter().any(|one| one.code == "E0011" && one.span.end == key.span().end) => {}
             _ => {
                 own.later |= JOB.later.contains(&word);
                 own.meant.extend(walk.unknown_key(key, &JOB, &format!("job `{name}`")));
@@ -168,7 +168,7 @@ fn schedule(
     own: &Own<'_, '_>,
     settings: &Settings,
 ) -> Option<Arc<Schedule>> {
-    let place = when::Place {
+    let place = when::Context {
         job: name.get_ref(),
         zone: settings.timezone.clone().unwrap_or_else(Zone::utc),
         rules: Rules { gap: settings.gap.unwrap_or_default(), overlap: settings.repeated.unwrap_or_default() },

@@ -35,6 +35,9 @@ pub use duration::duration;
 pub use find::find;
 pub use process::{Env, Flags, Listen, LogFormat, Process, WrongSetting, environment};
 
+/// Looks up a variable of the environment.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// A schedule file as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceText {
@@ -71,11 +74,7 @@ pub struct FileInfo {
 ///
 /// # Errors
 /// Every mistake in every file, in order of file and position.
-pub fn load(
-    sources: &[SourceText],
-    env: &dyn Fn(&str) -> Option<String>,
-    now: Timestamp,
-) -> Result<Config, Vec<Diagnostic>> {
+pub fn load(sources: &[SourceText], env: Env<'_>, now: Timestamp) -> Result<Config, Vec<Diagnostic>> {
     let files: Vec<File> = sources.iter().map(|source| File::new(&source.name, &source.text)).collect();
     let mut known = Known::default();
     let mut seen = BTreeMap::new();
@@ -105,26 +104,22 @@ struct Seen {
 
 type SeenJobs = BTreeMap<JobName, Seen>;
 
-fn document(
-    walk: &mut Walk<'_>,
-    known: &mut Known,
-    seen: &mut SeenJobs,
-    env: &dyn Fn(&str) -> Option<String>,
-    now: Timestamp,
-) {
+fn document(walk: &mut Walk<'_>, known: &mut Known, seen: &mut SeenJobs, env: Env<'_>, now: Timestamp) {
     let file = walk.file;
     let (root, errors) = DeTable::parse_recoverable(&file.text);
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
-        let (message, label) = if error.message().starts_with("duplicate key") {
-            ("this is already there".to_owned(), error.message().to_owned())
-        } else {
-            ("this is not valid TOML".to_owned(), error.message().to_owned())
+        let (code, message) = match error.message().starts_with("duplicate key") {
+            true => ("E0006", "this key is already there"),
+            false => ("E0001", "this is not valid TOML"),
         };
-        walk.error("E0001", span, message, label);
+        walk.error(code, span, message, error.message());
     }
-    let broken: Vec<usize> = walk.found.iter().map(|one| one.line).collect();
+    let broken: Vec<usize> = walk.found.iter().filter(|one| one.code == "E0001").map(|one| one.line).collect();
     sections(walk, root.get_ref(), known, seen, (env, now));
+    if broken.is_empty() {
+        root.get_ref().iter().for_each(|(key, value)| top_level(walk, key, value));
+    }
     // A mistake in the grammar makes whatever stands on its line look wrong, and other things look missing.
     let echo =
         |one: &Diagnostic| broken.contains(&one.line) || ["E0003", "E0013", "E0014", "E0027"].contains(&&*one.code);
@@ -136,7 +131,7 @@ fn sections(
     root: &DeTable<'_>,
     known: &mut Known,
     seen: &mut SeenJobs,
-    (env, now): (&dyn Fn(&str) -> Option<String>, Timestamp),
+    (env, now): (Env<'_>, Timestamp),
 ) {
     let table = |name: &str| root.get(name).and_then(|value| value.get_ref().as_table());
     version(walk, root);
@@ -151,9 +146,6 @@ fn sections(
     for (key, value) in table("jobs").into_iter().flatten() {
         let job = job::job(walk, &mut shelf, key, value);
         remember(walk, seen, key, job);
-    }
-    for (key, value) in root {
-        top_level(walk, key, value);
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::Env;
 use super::walk::{Key, Value, Walk};
 use super::words::{SECRET, SECRET_USE, nearest};
 use crate::job::Text;
@@ -15,7 +16,7 @@ pub(super) struct Secrets(BTreeMap<String, Option<String>>);
 
 impl Secrets {
     /// Reads `[secrets]`. A value that is missing is a warning: another machine may have it.
-    pub(super) fn read(walk: &mut Walk<'_>, table: &DeTable<'_>, env: &dyn Fn(&str) -> Option<String>) -> Secrets {
+    pub(super) fn read(walk: &mut Walk<'_>, table: &DeTable<'_>, env: Env<'_>) -> Secrets {
         let mut secrets = Secrets::default();
         for (key, value) in table {
             let name = key.get_ref().to_string();
@@ -64,7 +65,7 @@ impl Secrets {
     }
 }
 
-fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: Env<'_>) -> Option<String> {
     let whose = format!("secret `{name}`");
     let sources = match value.get_ref() {
         DeValue::Table(table) => table,

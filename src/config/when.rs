@@ -17,7 +17,7 @@ use crate::schedule::{self, Change, Rules, Schedule, ScheduleError, Zone};
 pub(super) struct Known(HashMap<(String, String, Rules, String), Arc<Schedule>>);
 
 /// What the meaning of a schedule text depends on.
-pub(super) struct Place<'a> {
+pub(super) struct Context<'a> {
     /// The job's name, for `H`.
     pub(super) job: &'a str,
     pub(super) zone: Zone,
@@ -34,7 +34,7 @@ const TWO_YEARS: Duration = Duration::from_secs(2 * 365 * 86_400);
 pub(super) fn texts(
     walk: &mut Walk<'_>,
     known: &mut Known,
-    place: &Place<'_>,
+    place: &Context<'_>,
     value: &Value<'_>,
 ) -> Option<Arc<Schedule>> {
     let DeValue::Array(items) = value.get_ref() else { return one(walk, known, place, value) };
@@ -55,7 +55,7 @@ pub(super) fn texts(
     Some(Arc::new(Schedule::union(list)))
 }
 
-fn one(walk: &mut Walk<'_>, known: &mut Known, place: &Place<'_>, value: &Value<'_>) -> Option<Arc<Schedule>> {
+fn one(walk: &mut Walk<'_>, known: &mut Known, place: &Context<'_>, value: &Value<'_>) -> Option<Arc<Schedule>> {
     let text = walk.text("schedule", value)?;
     let seed = if schedule::uses_seed(&text) { place.job } else { "" };
     let key = (text.clone(), place.zone.name().to_owned(), place.rules, seed.to_owned());
@@ -79,7 +79,7 @@ fn refuse(walk: &mut Walk<'_>, value: &Value<'_>, error: ScheduleError) {
     walk.error(&format!("E{code:04}"), span, message, label).help = help;
 }
 
-fn warn(walk: &mut Walk<'_>, place: &Place<'_>, value: &Value<'_>, text: &str, schedule: &Schedule) {
+fn warn(walk: &mut Walk<'_>, place: &Context<'_>, value: &Value<'_>, text: &str, schedule: &Schedule) {
     let whole: Range<usize> = walk.inside(value, 0..text.len());
     if schedule::either_day(text) {
         let message = "day-of-month and day-of-week are both set: it runs when either matches";
@@ -118,7 +118,7 @@ pub(super) fn every(walk: &mut Walk<'_>, zone: &Zone, value: &Value<'_>) -> Opti
 }
 
 /// Reads the value of `at`: a TOML date-time without an offset.
-pub(super) fn at(walk: &mut Walk<'_>, place: &Place<'_>, value: &Value<'_>) -> Option<Arc<Schedule>> {
+pub(super) fn at(walk: &mut Walk<'_>, place: &Context<'_>, value: &Value<'_>) -> Option<Arc<Schedule>> {
     let example = "as in `at = 2027-01-01T00:00:00`; `timezone` says where";
     let parsed = match value.get_ref() {
         DeValue::Datetime(at) if at.offset.is_some() => {

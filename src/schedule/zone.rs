@@ -36,8 +36,9 @@ pub struct UnknownZone {
 impl Zone {
     /// Looks a zone up by its IANA name, in any case.
     pub fn parse(name: &str) -> Result<Zone, UnknownZone> {
-        let unknown = |_| UnknownZone { name: name.to_owned(), nearest: nearest(name) };
-        let rules = DATABASE.get(name).map_err(unknown)?;
+        let unknown = || UnknownZone { name: name.to_owned(), nearest: nearest(name) };
+        // The database has a name for "not known", which is no place to run jobs in.
+        let rules = DATABASE.get(name).ok().filter(|rules| !rules.is_unknown()).ok_or_else(unknown)?;
         Ok(Zone { name: rules.iana_name().unwrap_or(name).into(), rules })
     }
 
