@@ -178,6 +178,8 @@ pub struct Command {
     pub argv: Vec<String>,
     /// What the file said, to show: the shell text, or the arguments joined.
     pub shown: String,
+    /// The last of `argv` is text for a shell.
+    pub is_shell: bool,
     /// Working directory; the replica's own when absent.
     pub cwd: Option<PathBuf>,
     /// Added to the environment that the replica itself inherited.

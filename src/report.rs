@@ -10,8 +10,8 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::clock::{Clock, Timestamp};
 use crate::config::LogFormat;
 use crate::event::Told;
-use crate::ledger::{Event, Pass, State, What};
 use crate::lease::{Ended, Outcome, RunId};
+use crate::ledger::{Event, Pass, State, What};
 
 /// Who reports, and how.
 #[derive(Debug, Clone)]
@@ -101,9 +101,12 @@ impl Line {
                 let text = format!("{why}; running jobs keep to their leases, nothing new starts");
                 plain("error", "store.down", "store down", text)
             }
-            Told::StoreUp(secs) => {
-                plain("info", "store.up", "store up", format!("it answers again after {secs:.1} s; what came due is caught up"))
-            }
+            Told::StoreUp(secs) => plain(
+                "info",
+                "store.up",
+                "store up",
+                format!("it answers again after {secs:.1} s; what came due is caught up"),
+            ),
             Told::Reloaded { digest, jobs } => Line {
                 fields: fields(json!({"config_digest": digest, "jobs": jobs})),
                 ..plain("info", "config.reloaded", "reloaded", format!("{jobs} jobs, digest {digest}"))
@@ -184,7 +187,9 @@ impl Line {
         }
         let text = format!("run {}  {}", run_id.short(), in_words(ended));
         self.say(&format!("run.{}", state.word()), state.word(), text);
-        self.add(json!({"run_id": run_id, "exit_code": ended.exit_code, "signal": ended.signal, "error": ended.message}));
+        self.add(
+            json!({"run_id": run_id, "exit_code": ended.exit_code, "signal": ended.signal, "error": ended.message}),
+        );
     }
 
     fn passed(&mut self, pass: &Pass) {

@@ -146,7 +146,13 @@ impl Signals {
 }
 
 /// Hears signals and watches files for as long as the replica lives.
-async fn steer(mut signals: Signals, stop: Stop, mut pulse: watch::Receiver<Pulse>, mut reload: Reload, grace: Duration) {
+async fn steer(
+    mut signals: Signals,
+    stop: Stop,
+    mut pulse: watch::Receiver<Pulse>,
+    mut reload: Reload,
+    grace: Duration,
+) {
     let mut ready = false;
     let mut look = Instant::now() + WATCH;
     loop {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Flags, Process};
+use crate::job::{Action, Job, Task};
 use crate::service;
 use crate::store::{Create, Store};
 use failure::Failure;
@@ -115,6 +116,27 @@ impl Context {
                 set("FORCE_COLOR") || (!plain && std::io::stderr().is_terminal())
             }
         }
+    }
+}
+
+/// The job with this name.
+fn find_job<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Job>, Failure> {
+    config.jobs.iter().find(|job| job.name.as_str() == name).ok_or_else(|| {
+        let nearest = config::nearest(name, config.jobs.iter().map(|job| job.name.as_str()));
+        let hint = match nearest {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => "`cronclave jobs` lists them".to_owned(),
+        };
+        Failure::new(Failure::NO_INPUT, format!("there is no job `{name}`: {hint}"))
+    })
+}
+
+/// What a job does, in a line.
+fn shown_action(job: &Job) -> String {
+    match &job.task {
+        Task::Run(Action::Command(command)) => command.shown.clone(),
+        Task::Run(Action::Http(http)) => format!("{} {}", http.method, http.url),
+        Task::Run(Action::Handler { name, .. }) => format!("handler {name}"),
     }
 }
 

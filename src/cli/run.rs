@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -65,7 +66,9 @@ impl Run {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.process(Flags { no_http: true, ..Flags::default() })?;
         let at = self.at.as_deref().map(|text| {
-            text.parse::<Timestamp>().map_err(|error| Failure::new(2, format!("--at {text}: {error}; write a time as in 2026-11-22T06:00:00Z")))
+            text.parse::<Timestamp>().map_err(|error| {
+                Failure::new(2, format!("--at {text}: {error}; write a time as in 2026-11-22T06:00:00Z"))
+            })
         });
         let at = at.transpose()?;
         let patience = match &self.wait {
@@ -94,7 +97,8 @@ impl Run {
                 Stream::Stderr => std::io::stderr().write_all(&chunk.bytes),
             };
         }));
-        let signalled = tokio::spawn(stop_on_signal(parts.clone()));
+        let signalled = Arc::new(AtomicI32::new(0));
+        tokio::spawn(stop_on_signal(parts.clone(), signalled.clone()));
         let target = Target::Request {
             run_id: RunId::fresh(at.unwrap_or(Clock::system().now())),
             at,
@@ -106,8 +110,7 @@ impl Run {
         eprintln!("cronclave: {}  run {}  fencing token {fence}", job.name, run.short());
         let began = Instant::now();
         let carried = attempt::run(&parts, &job, lease).await;
-        let signal = if signalled.is_finished() { signalled.await.ok() } else { None };
-        Ok(tell(&carried, began.elapsed(), signal))
+        Ok(tell(&carried, began.elapsed(), signalled.load(Ordering::SeqCst)))
     }
 
     /// The job with what the command line adds.
@@ -123,7 +126,10 @@ impl Run {
             }
             command.argv.extend(self.extra.iter().cloned());
         } else if !self.env.is_empty() || !self.extra.is_empty() {
-            return Err(Failure::new(2, format!("{} runs no command: --env and further arguments mean nothing to it", job.name)));
+            return Err(Failure::new(
+                2,
+                format!("{} runs no command: --env and further arguments mean nothing to it", job.name),
+            ));
         }
         Ok(job)
     }
@@ -149,7 +155,7 @@ async fn win(parts: &Parts, job: &Job, target: &Target, patience: Option<Duratio
         }
         tokio::select! {
             () = sleep(LOOK) => {}
-            () = parts.stop.soft() => return Err(Failure::new(130, "stopped while waiting; nothing started")),
+            () = parts.stop.soft() => return Err(Failure::new(Failure::TEMPFAIL, "stopped while waiting; nothing started")),
         }
     }
 }
@@ -168,36 +174,43 @@ fn in_the_way(job: &JobName, answer: &Answer) -> String {
             now.since(run.opened).as_secs()
         ),
         Reply::MutexHeld(held) => {
-            format!("{job} may not run beside {} (run {} on {}): they share a mutex", held.job, held.run_id.short(), held.holder)
+            format!(
+                "{job} may not run beside {} (run {} on {}): they share a mutex",
+                held.job,
+                held.run_id.short(),
+                held.holder
+            )
         }
         Reply::Paused(pause) => {
             let until = pause.until.map_or_else(|| "until resumed".to_owned(), |until| format!("until {until}"));
             let reason = pause.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            format!("{job} is paused {until}{reason}: resume it with `cronclave resume {job}`, or run it with --no-lock")
+            format!(
+                "{job} is paused {until}{reason}: resume it with `cronclave resume {job}`, or run it with --no-lock"
+            )
         }
         other => format!("{job} cannot run now: {other:?}"),
     }
 }
 
-/// Ends the run on the first signal, this process on the second. Answers with the signal's number.
-async fn stop_on_signal(parts: Parts) -> i32 {
+/// Ends the run on the first signal and notes its number; ends this process on the second.
+async fn stop_on_signal(parts: Parts, noted: Arc<AtomicI32>) {
     let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
-        return std::future::pending().await;
+        return;
     };
-    let mut next = async || {
-        tokio::select! {
+    loop {
+        let number = tokio::select! {
             _ = int.recv() => 2,
             _ = term.recv() => 15,
+        };
+        if noted.swap(number, Ordering::SeqCst) != 0 {
+            std::process::exit(128 + number);
         }
-    };
-    let first = next().await;
-    parts.stop.hard();
-    tokio::spawn(async move { std::process::exit(128 + next().await) });
-    first
+        parts.stop.hard();
+    }
 }
 
 /// Says how it ended; answers with the job's own exit code where it has one.
-fn tell(carried: &Carried, took: Duration, signal: Option<i32>) -> ExitCode {
+fn tell(carried: &Carried, took: Duration, signal: i32) -> ExitCode {
     let (ended, settled) = match carried {
         Carried::Settled(ended) => (ended, true),
         Carried::Unsettled(ended) => (ended, false),
@@ -212,12 +225,12 @@ fn tell(carried: &Carried, took: Duration, signal: Option<i32>) -> ExitCode {
     ExitCode::from(code(ended, signal))
 }
 
-fn code(ended: &Ended, signal: Option<i32>) -> u8 {
+fn code(ended: &Ended, signal: i32) -> u8 {
     let byte = |code: i32| u8::try_from(code & 0xff).unwrap_or(1);
     match ended.outcome {
         Outcome::Succeeded => 0,
         Outcome::TimedOut => 124,
-        Outcome::Interrupted => byte(128 + signal.unwrap_or(15)),
+        Outcome::Interrupted => byte(128 + if signal == 0 { 15 } else { signal }),
         _ => match (ended.exit_code, ended.signal) {
             (Some(0), _) | (None, None) => 1,
             (Some(code), _) => byte(code),

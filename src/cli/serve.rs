@@ -57,8 +57,8 @@ impl Serve {
             grace: self.grace,
             ..Flags::default()
         })?;
-        let (sources, config) = service::read_config(&process.config)
-            .map_err(|wrong| Failure::config(&wrong, context.colored()))?;
+        let (sources, config) =
+            service::read_config(&process.config).map_err(|wrong| Failure::config(&wrong, context.colored()))?;
         for warning in &config.warnings {
             eprintln!("{}\n", warning.render(context.colored()));
         }
@@ -80,11 +80,24 @@ impl Serve {
         };
         let parts = service::parts(&process, store, Handlers::default());
         if format == LogFormat::Text {
-            println!("cronclave {}  replica {}  cluster {}", env!("CARGO_PKG_VERSION"), process.replica, process.cluster);
+            println!(
+                "cronclave {}  replica {}  cluster {}",
+                env!("CARGO_PKG_VERSION"),
+                process.replica,
+                process.cluster
+            );
             let files = config.files.len();
             let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-            println!("config    {}, {}, digest {}", plural(files, "file"), plural(config.jobs.len(), "job"), config.digest);
-            println!("store     {}  (one machine; start more replicas on the same file as you like)", parts.store.describe());
+            println!(
+                "config    {}, {}, digest {}",
+                plural(files, "file"),
+                plural(config.jobs.len(), "job"),
+                config.digest
+            );
+            println!(
+                "store     {}  (one machine; start more replicas on the same file as you like)",
+                parts.store.describe()
+            );
             println!("tzdata    {}", tzdb_version());
             if let Some(address) = listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
                 println!("http      http://{address}/readyz");

@@ -40,6 +40,7 @@ pub(super) fn wrapped(words: Vec<String>, shell: bool, stdin: Option<String>, se
     Command {
         argv,
         shown,
+        is_shell: shell,
         cwd: settings.cwd.clone(),
         env: settings.env.clone(),
         env_file: settings.env_file.clone(),

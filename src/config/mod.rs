@@ -33,7 +33,8 @@ use when::Known;
 pub use diagnostic::{Diagnostic, Place, Severity, Suggestion, report};
 pub use duration::duration;
 pub use find::find;
-pub use process::{Env, Flags, Listen, LogFormat, Process, WrongSetting, environment};
+pub use process::{Flags, Listen, LogFormat, Process, WrongSetting, environment};
+pub(crate) use words::nearest;
 
 /// Looks up a variable of the environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;

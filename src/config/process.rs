@@ -5,10 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::duration;
-
-/// Looks up a variable of the environment.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+use super::{Env, duration};
 
 /// The environment of this process. A variable that is empty or not Unicode counts as not set.
 #[allow(clippy::disallowed_methods, reason = "the one reader of the environment")]
@@ -178,7 +175,10 @@ fn listen(flags: &Flags, env: Env<'_>) -> Result<Option<Listen>, WrongSetting> {
         let port = text.strip_prefix(':').and_then(|port| port.parse().ok());
         let any = port.map(|port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
         let Some(address) = any.or_else(|| text.parse().ok()) else {
-            return Err(wrong(place, format!("`{text}` is not an address: write IP:PORT as in 127.0.0.1:8080, or :PORT for all")));
+            return Err(wrong(
+                place,
+                format!("`{text}` is not an address: write IP:PORT as in 127.0.0.1:8080, or :PORT for all"),
+            ));
         };
         return exactly(address);
     }

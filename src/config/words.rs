@@ -161,7 +161,7 @@ pub(super) const SECRET: Words = only(&["env", "file", "credential"]);
 pub(super) const SECRET_USE: Words = only(&["secret", "prefix"]);
 
 /// The most similar word, when one is similar enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let room = 1 + word.chars().count() / 4;
     let lower = word.to_lowercase();
     let (distance, best) = known.into_iter().map(|one| (strsim::damerau_levenshtein(&lower, one), one)).min()?;
