@@ -166,7 +166,7 @@ pub enum Fate {
 }
 
 /// Where a run, or a decision without a run, stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each is explained by the event or fate that leads to it")]
 pub enum State {

@@ -23,6 +23,8 @@ pub(super) enum Looked {
     Wait(Timestamp),
     /// Nothing to do unless it changes.
     Finished,
+    /// There is something to claim, but as many runs go on here as may.
+    NoRoom,
     /// The store did not answer.
     Trouble(StoreError),
 }
@@ -55,10 +57,7 @@ async fn steps(parts: &Parts, job: &Job, permits: &Arc<Semaphore>) -> Result<Loo
                     view = *seen;
                     continue;
                 }
-                Claimed::Later => {
-                    view = parts.store.view(&job.name, job.mutex.as_deref()).await?;
-                    continue;
-                }
+                Claimed::NoRoom => return Ok(Looked::NoRoom),
             },
             Step::Register => Op::Register { spec: job.spec() },
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
@@ -85,20 +84,12 @@ fn stuck(before: &View, after: &View) -> Option<Looked> {
 enum Claimed {
     Won(Box<Lease>, OwnedSemaphorePermit),
     Lost(Box<View>),
-    /// There was no room before; what was seen is old by now.
-    Later,
+    NoRoom,
 }
 
 /// Nobody waits for room while holding a lease: first the permit, then the race.
 async fn claim(parts: &Parts, job: &Job, permits: &Arc<Semaphore>, target: Target) -> Result<Claimed, StoreError> {
-    let Ok(permit) = permits.clone().try_acquire_owned() else {
-        tokio::select! {
-            biased;
-            () = parts.stop.soft() => {}
-            _ = permits.acquire() => {}
-        }
-        return Ok(Claimed::Later);
-    };
+    let Ok(permit) = permits.clone().try_acquire_owned() else { return Ok(Claimed::NoRoom) };
     Ok(match race::run(parts, job, target).await? {
         Race::Won(lease, _) => Claimed::Won(lease, permit),
         Race::Lost(answer) => Claimed::Lost(Box::new(answer.view)),

@@ -7,7 +7,7 @@ mod agenda;
 mod look;
 mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +67,9 @@ pub struct Setup {
     pub grace: Duration,
 }
 
+/// Jobs looked at side by side at most: thousands that are due at once take little memory.
+const LOOKS: usize = 1024;
+
 /// Between two plans of everything from scratch: hints may get lost, what they hinted at may not.
 const REVIEW: Duration = Duration::from_secs(60);
 
@@ -83,6 +86,8 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
         agenda: Agenda::new(health.anchor()),
         looking: BTreeSet::new(),
         again: BTreeSet::new(),
+        queue: VecDeque::new(),
+        no_room: BTreeSet::new(),
         loops: JoinSet::new(),
         runs: JoinSet::new(),
         troubles: 0,
@@ -99,10 +104,14 @@ struct Replica {
     jobs: Arc<Jobs>,
     permits: Arc<Semaphore>,
     agenda: Agenda,
-    /// Jobs that a task looks at now.
+    /// Jobs that a task looks at now, or that are in the queue for one.
     looking: BTreeSet<JobName>,
     /// Those of them that changed meanwhile.
     again: BTreeSet<JobName>,
+    /// Jobs to be looked at, in turn.
+    queue: VecDeque<JobName>,
+    /// Jobs that could not bid for want of room.
+    no_room: BTreeSet<JobName>,
     loops: JoinSet<(JobName, Looked)>,
     runs: JoinSet<(JobName, attempt::Carried)>,
     /// Looks in a row that the store did not answer.
@@ -134,7 +143,7 @@ impl Replica {
                 },
                 Some(done) = self.runs.join_next() => if let Ok((job, _)) = done {
                     self.rouse(&job);
-                    self.tell();
+                    self.fill_room();
                 },
                 Ok(()) = hinted.changed() => {
                     let changed = hinted.borrow_and_update().clone();
@@ -152,6 +161,7 @@ impl Replica {
                 for job in self.agenda.due() {
                     self.rouse(&job);
                 }
+                self.look_on();
             }
             self.tell();
         }
@@ -174,14 +184,26 @@ impl Replica {
 
     /// Looks at a job now, or once more if it is being looked at.
     fn rouse(&mut self, name: &JobName) {
-        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
         self.agenda.remove(name);
-        if !self.looking.insert(name.clone()) {
+        if self.looking.insert(name.clone()) {
+            self.queue.push_back(name.clone());
+        } else {
             self.again.insert(name.clone());
-            return;
         }
-        let (parts, permits, name) = (self.parts.clone(), self.permits.clone(), name.clone());
-        self.loops.spawn(async move { (name, look::look(&parts, &job, &permits).await) });
+    }
+
+    /// Begins looks at the jobs in the queue.
+    fn look_on(&mut self) {
+        while self.loops.len() < LOOKS
+            && let Some(name) = self.queue.pop_front()
+        {
+            let Some(job) = self.jobs.by_name.get(&name).cloned() else {
+                self.looking.remove(&name);
+                continue;
+            };
+            let (parts, permits) = (self.parts.clone(), self.permits.clone());
+            self.loops.spawn(async move { (name, look::look(&parts, &job, &permits).await) });
+        }
     }
 
     fn looked(&mut self, name: JobName, looked: Looked) {
@@ -191,6 +213,9 @@ impl Replica {
             self.troubles = 0;
             self.health.answered();
         }
+        if !matches!(looked, Looked::NoRoom | Looked::Won(..)) {
+            self.fill_room();
+        }
         match looked {
             Looked::Won(lease, permit) => {
                 self.start(&name, *lease, permit);
@@ -198,6 +223,7 @@ impl Replica {
             }
             Looked::Wait(at) => self.agenda.set(&name, at),
             Looked::Finished => self.agenda.remove(&name),
+            Looked::NoRoom => drop(self.no_room.insert(name.clone())),
             Looked::Trouble(why) => {
                 self.health.failed(&why);
                 self.troubles = (self.troubles + 1).min(5);
@@ -208,6 +234,13 @@ impl Replica {
         }
         if again {
             self.rouse(&name);
+        }
+    }
+
+    /// A run or a bid is over: one more may have its place.
+    fn fill_room(&mut self) {
+        if let Some(job) = self.no_room.pop_first() {
+            self.rouse(&job);
         }
     }
 

@@ -1,0 +1,236 @@
+//! Replicas as real processes, and what they left behind.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cronclave::clock::{Clock, Timestamp};
+use cronclave::job::{JobName, Overlap};
+use cronclave::lease::{RunId, Trigger};
+use cronclave::ledger::{Entry, State};
+use cronclave::record::{Op, Open, Reply};
+use cronclave::store::{Create, Query, Sqlite, Store};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Longer than anything takes on a loaded machine.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// What a job writes when it starts: its name, its instant, its fence, its attempt, and when it was.
+pub(crate) const SIGN: &str = r#"echo "$CRONCLAVE_JOB $CRONCLAVE_SCHEDULED_AT_UNIX $CRONCLAVE_FENCING_TOKEN $CRONCLAVE_ATTEMPT $(date +%s%6N)" >> ledger"#;
+
+/// One test at a time: each wants the machine for itself.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// How long a load test lasts.
+pub(crate) fn duration() -> Duration {
+    #[allow(clippy::disallowed_methods, reason = "set by whoever runs the tests")]
+    let secs = std::env::var("CHAOS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    Duration::from_secs(secs)
+}
+
+/// A directory with schedule files, a database and the jobs' ledger, and the replicas that work in it.
+pub(crate) struct Cluster {
+    pub(crate) dir: TempDir,
+    replicas: Vec<Option<Child>>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// One line that a job wrote.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) job: String,
+    pub(crate) scheduled: i64,
+    pub(crate) fence: u64,
+    pub(crate) attempt: u32,
+    pub(crate) at: Timestamp,
+}
+
+impl Cluster {
+    pub(crate) fn new(jobs: &str) -> Cluster {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("schedules")).unwrap();
+        fs::write(dir.path().join("schedules/jobs.toml"), format!("version = 1\n{jobs}")).unwrap();
+        Cluster { dir, replicas: Vec::new(), _turn: turn }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A command in the cluster's directory that sees nothing of the tests' own settings.
+    pub(crate) fn cronclave(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cronclave"));
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        for name in ["REDIS_URL", "AMQP_URL", "PORT", "CRONCLAVE_DB", "CRONCLAVE_CONFIG"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// Starts replica number `index`, or starts it again. Its lines go to `replica-INDEX.log`.
+    pub(crate) fn serve(&mut self, index: usize) -> i32 {
+        let log = File::options().create(true).append(true).open(self.path(&format!("replica-{index}.log"))).unwrap();
+        let name = format!("replica-{index}");
+        let mut command = self.cronclave(&["serve", "--no-http", "--replica", &name, "--log-format", "text"]);
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let child = command.spawn().unwrap();
+        let pid = child.id().cast_signed();
+        self.replicas.resize_with(self.replicas.len().max(index + 1), || None);
+        self.replicas[index] = Some(child);
+        pid
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self, index: usize) {
+        let mut child = self.replicas[index].take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks each replica to stop and waits for it; each must end well.
+    pub(crate) fn stop(&mut self) {
+        let children: Vec<Child> = self.replicas.iter_mut().filter_map(Option::take).collect();
+        for child in &children {
+            signal(child.id().cast_signed(), Signal::TERM);
+        }
+        for mut child in children {
+            until("a replica stops", || child.try_wait().unwrap().is_some());
+            let status = child.wait().unwrap();
+            assert!(status.success(), "a replica ended with {status}: {}", self.logs());
+        }
+    }
+
+    /// Asks the cluster for a run of a job.
+    pub(crate) fn trigger(&self, job: &str) {
+        let run_id = RunId::fresh(Clock::system().now());
+        let trigger = Trigger::Manual { by: None, reason: None };
+        let op = Op::Trigger { run_id, at: None, trigger, args: BTreeMap::new(), overlap: Overlap::Skip };
+        let answer = wait(self.store().apply(&JobName::new(job).unwrap(), &op)).unwrap();
+        assert_eq!(answer.reply, Reply::Done);
+    }
+
+    pub(crate) fn logs(&self) -> String {
+        let mut all = String::new();
+        for index in 0..9 {
+            let text = fs::read_to_string(self.path(&format!("replica-{index}.log"))).unwrap_or_default();
+            let tail: Vec<&str> = text.lines().rev().take(20).collect();
+            all += &format!("--- replica {index}\n{}\n", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+        all
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        open_store(&self.path("cronclave.db"))
+    }
+
+    /// What the jobs wrote.
+    pub(crate) fn ledger(&self) -> Vec<Line> {
+        let text = fs::read_to_string(self.path("ledger")).unwrap_or_default();
+        text.lines().map(Line::read).collect()
+    }
+
+    pub(crate) fn history(&self, job: &str) -> Vec<Entry> {
+        let query = Query { job: Some(JobName::new(job).unwrap()), ..Query::default() };
+        let mut entries = wait(self.store().history(&query)).unwrap();
+        entries.reverse();
+        entries
+    }
+
+    pub(crate) fn open_runs(&self, job: &str) -> Vec<Open> {
+        wait(self.store().view(&JobName::new(job).unwrap(), None)).unwrap().record.open
+    }
+
+    /// How often each state stands in the history of a job, occurrences counted.
+    pub(crate) fn counts(&self, job: &str) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for entry in self.history(job) {
+            *counts.entry(entry.state.word()).or_default() += entry.count;
+        }
+        counts
+    }
+
+    /// Every second between the first sight of an `every = "1s"` job and its cursor, with what the
+    /// history says became of it. Panics where it says nothing, or two things.
+    pub(crate) fn seconds(&self, job: &str) -> BTreeMap<i64, State> {
+        let record = wait(self.store().view(&JobName::new(job).unwrap(), None)).unwrap().record;
+        let (first, last) = (record.specs[0].1.as_secs() + 1, record.cursor.unwrap().as_secs());
+        let mut all = BTreeMap::new();
+        for entry in self.history(job).iter().filter(|entry| entry.count > 0) {
+            let through = entry.through.unwrap_or(entry.scheduled_at).as_secs();
+            let span = entry.scheduled_at.as_secs()..=through;
+            assert_eq!(span.clone().count() as u64, entry.count, "{job}: a line counts wrong: {entry:?}");
+            for second in span {
+                assert_eq!(all.insert(second, entry.state), None, "{job}@{second} is in the history twice");
+            }
+        }
+        let seconds: Vec<i64> = all.keys().copied().collect();
+        assert_eq!(seconds, (first..=last).collect::<Vec<_>>(), "{job}: seconds are missing from the history");
+        all
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.replicas.iter_mut().flatten() {
+            // A frozen process dies of KILL all the same.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Line {
+    fn read(text: &str) -> Line {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [job, scheduled, fence, attempt, at] = words[..] else { panic!("the ledger has a broken line: {text}") };
+        Line {
+            job: job.into(),
+            scheduled: scheduled.parse().unwrap(),
+            fence: fence.parse().unwrap(),
+            attempt: attempt.parse().unwrap(),
+            at: Timestamp::from_micros(at.parse().unwrap()),
+        }
+    }
+}
+
+pub(crate) fn open_store(path: &Path) -> Arc<dyn Store> {
+    Arc::new(Sqlite::open(path, Create::IfMissing, Clock::system()).unwrap())
+}
+
+/// Runs one question to the store to its answer.
+pub(crate) fn wait<T>(question: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(question)
+}
+
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let given_up = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < given_up, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// The processes with `word` in their arguments.
+pub(crate) fn alive(word: &str) -> usize {
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains(word)
+    })
+    .count()
+}
+
+/// Says what was measured, in the test's own output.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "measured: {text}");
+}

@@ -1,0 +1,214 @@
+//! A holder frozen past its lease, at each point of a run's life.
+//!
+//! The frozen replica is this test program itself, run again as a child: a real replica over a
+//! store that stops its own process (a real SIGSTOP) before or after one chosen request.
+
+use std::ops::Range;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use cronclave::clock::Timestamp;
+use cronclave::job::{JobName, Keep};
+use cronclave::lease::{Fence, RunId};
+use cronclave::ledger::{Entry, Event, State, What};
+use cronclave::plan::View;
+use cronclave::record::Op;
+use cronclave::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+use rustix::process::Signal;
+
+use super::cluster::{Cluster, SIGN, open_store, signal, until, wait};
+
+/// Where the process freezes.
+const POINTS: [&str; 5] = ["before-claim", "before-start", "after-start", "mid-run", "before-settle"];
+
+struct Freezing {
+    inner: Arc<dyn Store>,
+    point: String,
+    done: AtomicBool,
+}
+
+impl Freezing {
+    fn freeze_if(&self, point: bool) {
+        if point && !self.done.swap(true, Ordering::SeqCst) {
+            signal(std::process::id().cast_signed(), Signal::STOP);
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Freezing {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+    async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
+        self.inner.view(job, mutex).await
+    }
+    async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
+        let at = self.point.as_str();
+        self.freeze_if(match op {
+            Op::Claim(_) => at == "before-claim",
+            Op::Start { .. } => at == "before-start",
+            Op::Renew { .. } => at == "mid-run",
+            Op::Settle { .. } => at == "before-settle",
+            _ => false,
+        });
+        let answer = self.inner.apply(job, op).await;
+        self.freeze_if(matches!(op, Op::Start { .. }) && at == "after-start");
+        answer
+    }
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.inner.snapshot().await
+    }
+    async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
+        self.inner.changed(position).await
+    }
+    async fn history(&self, query: &Query) -> Result<Vec<Entry>, StoreError> {
+        self.inner.history(query).await
+    }
+    async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.inner.events(position, limit).await
+    }
+    async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
+        self.inner.write_output(run, pieces, cut).await
+    }
+    async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
+        self.inner.read_output(run, from).await
+    }
+    async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
+        self.inner.beat(replica).await
+    }
+    async fn leave(&self, boot_id: &str) -> Result<(), StoreError> {
+        self.inner.leave(boot_id).await
+    }
+    async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
+        self.inner.replicas().await
+    }
+    async fn prune(&self, keep: &[(JobName, Keep)], others: Keep) -> Result<usize, StoreError> {
+        self.inner.prune(keep, others).await
+    }
+}
+
+/// Not a test: the replica that freezes, when another test runs this program for it.
+#[test]
+#[ignore = "run by the tests beside it, as a child process"]
+#[allow(clippy::disallowed_methods, reason = "told by its parent")]
+fn the_replica_that_freezes() {
+    let Ok(point) = std::env::var("FREEZE_AT") else { return };
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+        let env = |name: &str| (name == "CRONCLAVE_REPLICA").then(|| "frozen".to_owned());
+        let flags = cronclave::config::Flags { no_http: true, ..Default::default() };
+        let process = cronclave::config::Process::load(&flags, &env, "host").unwrap();
+        let (sources, config) = cronclave::service::read_config(&process.config).map_err(|_| "config").unwrap();
+        let store = Freezing { inner: open_store(Path::new("cronclave.db")), point, done: AtomicBool::new(false) };
+        let mut parts = cronclave::service::parts(&process, Arc::new(store), Default::default());
+        let command =
+            cronclave::runner::CommandRunner::new(Default::default()).with_shim(env!("CARGO_BIN_EXE_cronclave"));
+        parts.runner = Arc::new(cronclave::runner::Runners {
+            command,
+            http: cronclave::runner::HttpRunner::new(),
+            handlers: Default::default(),
+        });
+        let service = cronclave::service::Service { process, parts, config, sources, watch: false, listener: None };
+        service.run().await.unwrap();
+    });
+}
+
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
+
+/// The frozen replica meets one occurrence; a healthy one comes after it froze; then it thaws.
+fn freeze(point: &str, delivery: &str, sleep: &str) -> (Cluster, Vec<Event>) {
+    let mut cluster = Cluster::new(&format!(
+        "[jobs.careful]\nschedule = \"@manual\"\ndelivery = \"{delivery}\"\nlock = {{ ttl = \"2s\" }}\ncommand = '{SIGN}; test $CRONCLAVE_REPLICA || {sleep}'\n"
+    ));
+    cluster.trigger("careful");
+    let mut child = thawable(&cluster, point);
+    let pid = child.id().cast_signed();
+    until(&format!("the replica freezes {point}"), || is_stopped(pid));
+    cluster.serve(0);
+    // With its claim or lease run out, the healthy one does what the policy says.
+    until("the run is over without the frozen one", || cluster.open_runs("careful").is_empty());
+    signal(pid, Signal::CONT);
+    let settled = || {
+        let events = wait(cluster.store().events(0, 10_000)).unwrap();
+        let fenced = events.iter().any(|(_, event)| matches!(event.what, What::Fenced { .. }));
+        fenced || point == "before-claim"
+    };
+    until("the thawed one has been told", settled);
+    signal(pid, Signal::TERM);
+    until("the thawed one stops", || child.try_wait().unwrap().is_some());
+    cluster.stop();
+    let events = wait(cluster.store().events(0, 10_000)).unwrap();
+    (cluster, events.into_iter().map(|(_, event)| event).collect())
+}
+
+fn thawable(cluster: &Cluster, point: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "frozen::the_replica_that_freezes"])
+        .current_dir(cluster.dir.path())
+        .env("FREEZE_AT", point)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn fenced(events: &[Event]) -> Vec<(String, bool)> {
+    let of = |event: &Event| match &event.what {
+        What::Fenced { tried, ended, .. } => Some((tried.clone(), ended.is_some())),
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+#[test]
+fn frozen_before_its_claim_a_replica_wins_nothing() {
+    let (cluster, _) = freeze(POINTS[0], "at_most_once", "true");
+    assert_eq!(cluster.ledger().len(), 1);
+    let history = cluster.history("careful");
+    assert_eq!((history[0].state, history[0].attempts.len()), (State::Succeeded, 1));
+}
+
+#[test]
+fn frozen_between_claim_and_start_a_replica_is_refused_and_the_run_is_not_lost() {
+    let (cluster, events) = freeze(POINTS[1], "at_most_once", "true");
+    assert_eq!(cluster.ledger().len(), 1, "one start, by the healthy one");
+    let history = cluster.history("careful");
+    assert_eq!((history[0].state, history[0].attempts.len()), (State::Succeeded, 2));
+    assert!(history[0].attempts[0].fence < history[0].attempts[1].fence);
+    assert_eq!(fenced(&events), [("start".to_owned(), false)]);
+}
+
+#[test]
+fn frozen_between_start_and_code_a_replica_does_not_run_it_and_it_is_recorded_lost() {
+    let (cluster, events) = freeze(POINTS[2], "at_most_once", "true");
+    assert_eq!(cluster.ledger().len(), 0, "nobody can know whether it ran, so nobody runs it");
+    assert_eq!(cluster.history("careful")[0].state, State::Lost);
+    assert_eq!(fenced(&events), [("settle".to_owned(), true)]);
+}
+
+#[test]
+fn frozen_in_mid_run_a_replica_loses_the_run_and_its_late_finish_is_refused() {
+    let marker = format!("sleep 86400.{:010}", rand::random::<u32>());
+    let (cluster, events) = freeze(POINTS[3], "at_least_once", &marker);
+    let ledger = cluster.ledger();
+    assert_eq!(ledger.iter().map(|line| line.attempt).collect::<Vec<_>>(), [1, 2]);
+    assert!(ledger[0].fence < ledger[1].fence);
+    assert_eq!(cluster.history("careful")[0].state, State::Succeeded);
+    assert_eq!(fenced(&events), [("settle".to_owned(), true)]);
+    assert_eq!(super::cluster::alive(&marker[6..]), 0, "the frozen one's code was ended by its supervisor");
+}
+
+#[test]
+fn frozen_before_it_settles_a_replica_reports_too_late() {
+    let (cluster, events) = freeze(POINTS[4], "at_most_once", "true");
+    assert_eq!(cluster.ledger().len(), 1);
+    assert_eq!(cluster.history("careful")[0].state, State::Lost);
+    assert_eq!(fenced(&events), [("settle".to_owned(), true)]);
+}
