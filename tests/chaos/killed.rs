@@ -9,10 +9,14 @@ use cronclave::ledger::State;
 use super::cluster::{Cluster, Line, SIGN, alive, duration, say, until};
 
 fn twenty_jobs(more: &str) -> String {
-    (0..20)
+    jobs(0..20, SIGN, more)
+}
+
+fn jobs(numbers: std::ops::Range<usize>, command: &str, more: &str) -> String {
+    numbers
         .map(|n| {
             format!(
-                "[jobs.job-{n}]\nevery = \"1s\"\nkeep = {{ runs = 100000, days = 1 }}\ncommand = '{SIGN}'\n{more}\n"
+                "[jobs.job-{n}]\nevery = \"1s\"\nkeep = {{ runs = 100000, days = 1 }}\ncommand = '{command}'\n{more}\n"
             )
         })
         .collect()
@@ -74,7 +78,9 @@ fn killing_a_random_replica_twice_a_second_starts_nothing_twice_and_hides_nothin
     let restarted = format!(
         "[jobs.steady]\nevery = \"5s\"\ndelivery = \"at_least_once\"\nlock = {{ ttl = \"3s\" }}\ncommand = '{SIGN}; sleep 1'\nkeep = {{ runs = 100000, days = 1 }}\n"
     );
-    let jobs = twenty_jobs("lock = { ttl = \"3s\" }\nmisfire = \"run_all\"") + &restarted;
+    let more = "lock = { ttl = \"3s\" }\nmisfire = \"run_all\"";
+    // Some run long enough to be hit.
+    let jobs = jobs(0..14, SIGN, more) + &jobs(14..20, &format!("{SIGN}; sleep 0.6"), more) + &restarted;
     let mut cluster = Cluster::new(&jobs);
     for index in 0..4 {
         cluster.serve(index);

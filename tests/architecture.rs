@@ -1,0 +1,103 @@
+//! The structure of the code, held to: a module uses only those above it.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the words that everything shares down to the program. A module may use those before it.
+const ORDER: [&str; 22] = [
+    "clock", "schedule", "job", "lease", "ledger", "record", "plan", "runner", "store", "event", "stop", "parts",
+    "race", "attempt", "replica", "config", "http", "report", "service", "cli", "lib", "main",
+];
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(sources(&path));
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            all.push(path);
+        }
+    }
+    all.sort();
+    all
+}
+
+fn module(path: &Path) -> String {
+    let inside = path.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
+    inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+fn rank(module: &str) -> usize {
+    let found = ORDER.iter().position(|name| *name == module);
+    found.unwrap_or_else(|| panic!("`{module}` has no place yet in tests/architecture.rs"))
+}
+
+/// The modules that a file names: `crate::NAME`, in one piece or in braces.
+fn used(text: &str) -> Vec<String> {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let mut all = Vec::new();
+    for piece in code.split("crate::").skip(1) {
+        let names: Vec<&str> = match piece.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap().split(',').collect(),
+            None => vec![piece],
+        };
+        for name in names {
+            let name: String = name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if !name.is_empty() {
+                all.push(name);
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn no_module_uses_one_below_it() {
+    let mut wrong = Vec::new();
+    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        let own = module(&path);
+        for name in used(&fs::read_to_string(&path).unwrap()) {
+            let is_module = ORDER.contains(&name.as_str());
+            if is_module && rank(&name) > rank(&own) {
+                wrong.push(format!("{} uses crate::{name}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "arrows that point down:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_module_has_its_place() {
+    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        rank(&module(&path));
+    }
+}
+
+/// What only one place may do, as words that only it may hold.
+#[test]
+fn only_one_place_does_what_only_one_place_may() {
+    let rules = [
+        (".runner.run(", vec!["attempt"]),
+        ("Utc::now(", vec!["clock"]),
+        ("record::apply(", vec!["store"]),
+        ("unsafe {", vec!["runner"]),
+        ("process::exit(", vec!["cli", "service", "runner"]),
+    ];
+    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        let (own, text) = (module(&path), fs::read_to_string(&path).unwrap());
+        for (word, places) in &rules {
+            let holds = text.lines().any(|line| line.contains(word) && !line.trim_start().starts_with("//"));
+            assert!(!holds || places.contains(&own.as_str()), "{} holds `{word}`", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_file_longer_than_450_lines_is_asked_why() {
+    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 450, "{} has {lines} lines", path.display());
+    }
+}
