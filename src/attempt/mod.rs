@@ -3,6 +3,7 @@
 //! Start is a commit of its own, immediately before the code; the lease is renewed at a third of
 //! its length until nothing of the code is left; then the outcome is settled.
 
+mod kept;
 mod output;
 
 use std::pin::pin;
