@@ -145,6 +145,14 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let context = Context { global: cli.global, host };
+    let filter = config::environment("CRONCLAVE_LOG").unwrap_or_else(|| "warn".into());
+    match tracing_subscriber::EnvFilter::try_new(&filter) {
+        Ok(filter) => tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init(),
+        Err(error) => {
+            let message = format!("CRONCLAVE_LOG: `{filter}`: {error}; write a level as in debug, or cronclave=debug,info");
+            return Failure::new(Failure::CONFIG, message).tell();
+        }
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::unavailable(format!("cannot start: {error}")).tell(),

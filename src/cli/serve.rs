@@ -114,6 +114,9 @@ impl Serve {
         service.run().await.map_err(|error| Failure::unavailable(format!("cannot hear signals: {error}")))?;
         // All who could tell something are gone: this ends with the last line.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(2), reporting).await;
+        if format == LogFormat::Text {
+            println!("stopped");
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

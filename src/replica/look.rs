@@ -45,7 +45,9 @@ async fn steps(parts: &Parts, job: &Job, permits: &Arc<Semaphore>) -> Result<Loo
         if parts.stop.is_soft() {
             return Ok(Looked::Finished);
         }
-        let op = match plan::next(job, &view) {
+        let step = plan::next(job, &view);
+        tracing::debug!(job = %job.name, ?step, "decided");
+        let op = match step {
             Step::Wait(at) => return Ok(Looked::Wait(at)),
             Step::Finished => return Ok(Looked::Finished),
             Step::Claim(target) => match claim(parts, job, permits, target).await? {

@@ -292,10 +292,13 @@ impl Replica {
         self.loops.shutdown().await;
         let deadline = Instant::now() + grace;
         let mut told = false;
+        // A replica that drains is not a lost one.
+        let mut upkeep = std::pin::pin!(self.health.clone().keep_up());
         while !self.runs.is_empty() {
             tokio::select! {
                 biased;
                 _ = self.runs.join_next() => self.tell(),
+                () = &mut upkeep => {}
                 () = self.parts.stop.ended(), if !told => told = true,
                 () = tokio::time::sleep_until(deadline), if !told => {
                     told = true;
