@@ -202,7 +202,8 @@ fn an_interrupted_run_that_is_to_be_delivered_goes_on_elsewhere_at_once() {
     // (a schedule and a period is a mistake: the file is refused)
     let mut refused = Replica::start(jobs, &["--no-http"]);
     assert_eq!(refused.ends(), 78);
-    let jobs = "[jobs.slow]\nevery = \"2s\"\ndelivery = \"at_least_once\"\nkill_after = \"1s\"\ncommand = \"sleep 300\"\n";
+    let jobs =
+        "[jobs.slow]\nevery = \"2s\"\ndelivery = \"at_least_once\"\nkill_after = \"1s\"\ncommand = \"sleep 300\"\n";
     let mut first = Replica::start(jobs, &["--no-http", "--grace", "0s", "--replica", "one"]);
     first.wait_for("started");
     first.signal(Signal::TERM);

@@ -149,7 +149,8 @@ pub fn main() -> ExitCode {
     match tracing_subscriber::EnvFilter::try_new(&filter) {
         Ok(filter) => tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init(),
         Err(error) => {
-            let message = format!("CRONCLAVE_LOG: `{filter}`: {error}; write a level as in debug, or cronclave=debug,info");
+            let message =
+                format!("CRONCLAVE_LOG: `{filter}`: {error}; write a level as in debug, or cronclave=debug,info");
             return Failure::new(Failure::CONFIG, message).tell();
         }
     }

@@ -19,7 +19,7 @@ use crate::store::{Replica, Snapshot, StoreError};
 const BEAT: Duration = Duration::from_secs(5);
 
 /// Between two rounds of tidying up.
-const TIDY: Duration = Duration::from_secs(600);
+const TIDY: Duration = Duration::from_secs(120);
 
 /// A run of a job that no replica knows any more is closed this long after its time.
 const ORPHAN: Duration = Duration::from_secs(300);
@@ -142,7 +142,10 @@ impl Health {
         let jobs = self.jobs.borrow().clone();
         let keep: Vec<(JobName, Keep)> = jobs.by_name.values().map(|job| (job.name.clone(), job.keep)).collect();
         let others = Keep { runs: 100, days: 90 };
-        let _ = timeout(PATIENCE, self.parts.store.prune(&keep, others)).await;
+        // A store removes a little at a time, so that claims need not wait for it.
+        while let Ok(Ok(1..)) = timeout(PATIENCE, self.parts.store.prune(&keep, others)).await {
+            sleep(Duration::from_millis(200)).await;
+        }
         let Ok(Ok(snapshot)) = timeout(PATIENCE, self.parts.store.snapshot()).await else { return };
         for (name, record) in snapshot.records.iter().filter(|(name, _)| !jobs.by_name.contains_key(*name)) {
             for run in record.open.iter().filter(|run| snapshot.now.since(run.until) > ORPHAN) {
