@@ -112,12 +112,9 @@ fn find_lost<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
 /// An open run that waits for whoever comes first: unstarted, due for its next attempt, queued, or to be restarted.
 fn find_claimable<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
     let ready = |run: &&Open| run.until <= view.now && view.mutex.keeps_out(run.run_id, view.now).is_none();
-    let alone = |run: &Open| {
-        job.overlap == Overlap::Allow
-            || !view.record.open.iter().any(|other| other.run_id != run.run_id && !other.is_queued())
-    };
+    let free = |run: &&Open| view.record.keeps_out(run.run_id, job.overlap, view.now).is_none();
     // Runs that were begun come before those that never were.
-    let open = || view.record.open.iter().filter(ready).filter(|run| alone(run));
+    let open = || view.record.open.iter().filter(ready).filter(free);
     open().find(|run| !run.is_queued()).or_else(|| open().next())
 }
 
