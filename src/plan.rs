@@ -69,7 +69,8 @@ pub fn next(job: &Job, view: &View) -> Step {
     if let Some(run) = find_claimable(job, view) {
         return Step::Claim(Target::Open { run_id: run.run_id, fence: run.fence });
     }
-    let backlog = Backlog::of(job, cursor, since, now);
+    let mut backlog = Backlog::of(job, cursor, since, now);
+    backlog.blocked = view.mutex.held.as_ref().is_some_and(|held| held.until > now);
     if backlog.due.is_empty() {
         return wait(job, view, backlog.next);
     }
@@ -137,11 +138,13 @@ struct Backlog {
     more: bool,
     /// When the first that is not due will be.
     next: Option<Timestamp>,
+    /// The mutex is held: what would be claimed waits for it.
+    blocked: bool,
 }
 
 impl Backlog {
     fn of(job: &Job, cursor: Timestamp, since: Timestamp, now: Timestamp) -> Backlog {
-        let mut backlog = Backlog { cursor, due: Vec::new(), more: false, next: None };
+        let mut backlog = Backlog { cursor, due: Vec::new(), more: false, next: None, blocked: false };
         let mut edge = cursor.max(since);
         while let Some(at) = job.schedule.after(edge) {
             let due = job.due(at);
@@ -172,6 +175,9 @@ impl Backlog {
 
     /// Claims the one at `index`; `fates` are of those before it.
     fn claim(&self, index: usize, fates: impl IntoIterator<Item = Fate>) -> Step {
+        if self.blocked {
+            return self.decide(fates.into_iter().take(index).chain([Fate::Queued]));
+        }
         let mut passes = Passes::default();
         for ((at, _), fate) in self.due[..index].iter().zip(fates) {
             passes.add(*at, fate);
@@ -204,16 +210,13 @@ fn paused_meanwhile(view: &View, backlog: &Backlog) -> Option<Step> {
     (paused > 0).then(|| backlog.decide(std::iter::repeat_n(Fate::SkippedPaused, paused)))
 }
 
-/// What comes due while a run is open, or while another job holds the mutex, is up to the overlap policy.
+/// What comes due while a run is open is up to the overlap policy.
 fn overlapping(job: &Job, view: &View, backlog: &Backlog) -> Option<Step> {
     if job.overlap == Overlap::Allow && view.record.open.len() < Overlap::ALLOW_LIMIT {
         return None;
     }
     let queued = view.record.open.iter().filter(|run| run.is_queued()).count();
-    let Some(run) = view.record.open.iter().find(|run| !run.is_queued()).or(view.record.open.first()) else {
-        let blocked = view.mutex.held.as_ref().filter(|held| held.until > view.now && held.job != job.name);
-        return blocked.map(|_| backlog.decide([Fate::Queued]));
-    };
+    let run = view.record.open.iter().find(|run| !run.is_queued()).or(view.record.open.first())?;
     // Due before the run was even claimed: it did not come in the run's way, it is next in line.
     let in_line = backlog.due.iter().take_while(|(_, due)| *due <= run.opened).count();
     if in_line > 0 && !run.is_queued() && job.overlap != Overlap::Allow {
