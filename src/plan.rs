@@ -219,7 +219,8 @@ fn overlapping(job: &Job, view: &View, backlog: &Backlog) -> Option<Step> {
     let run = view.record.open.iter().find(|run| !run.is_queued()).or(view.record.open.first())?;
     // Due before the run was even claimed: it did not come in the run's way, it is next in line.
     let in_line = backlog.due.iter().take_while(|(_, due)| *due <= run.opened).count();
-    if in_line > 0 && !run.is_queued() && job.overlap != Overlap::Allow {
+    let newer = in_line < backlog.due.len();
+    if in_line > 0 && !run.is_queued() && !(job.overlap == Overlap::Replace && newer) {
         return Some(wait(job, view, backlog.next));
     }
     Some(match job.overlap {
