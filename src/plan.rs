@@ -77,9 +77,17 @@ pub fn next(job: &Job, view: &View) -> Step {
     if !job.enabled {
         return backlog.decide(std::iter::repeat(Fate::SkippedDisabled));
     }
-    paused_meanwhile(view, &backlog)
-        .or_else(|| overlapping(job, view, &backlog))
-        .unwrap_or_else(|| catch_up(job, now, &backlog))
+    if let Some(pause) = &view.record.pause {
+        // What came due in a pause that is over is skipped, unless it was resumed to be caught up.
+        // What came due before it is decided first, and by itself.
+        let before = backlog.due.iter().take_while(|(_, due)| !pause.covers(*due)).count();
+        if before == 0 {
+            let paused = backlog.due.iter().take_while(|(_, due)| pause.covers(*due)).count();
+            return backlog.decide(std::iter::repeat_n(Fate::SkippedPaused, paused));
+        }
+        backlog.keep(before);
+    }
+    overlapping(job, view, &backlog).unwrap_or_else(|| catch_up(job, now, &backlog))
 }
 
 /// The attempt that follows one of `work` that ended so, and the pause before it.
@@ -162,6 +170,14 @@ impl Backlog {
         backlog
     }
 
+    /// Forgets for now all but the first `count`.
+    fn keep(&mut self, count: usize) {
+        if count < self.due.len() {
+            self.due.truncate(count);
+            self.more = false;
+        }
+    }
+
     /// Decides the first of them, one fate each.
     fn decide(&self, fates: impl IntoIterator<Item = Fate>) -> Step {
         let mut passes = Passes::default();
@@ -201,13 +217,6 @@ impl Passes {
             _ => self.0.push(Pass { from: at, through: at, count: 1, fate }),
         }
     }
-}
-
-/// What came due in a pause that is over is skipped, unless it was resumed to be caught up.
-fn paused_meanwhile(view: &View, backlog: &Backlog) -> Option<Step> {
-    let pause = view.record.pause.as_ref()?;
-    let paused = backlog.due.iter().take_while(|(_, due)| pause.covers(*due)).count();
-    (paused > 0).then(|| backlog.decide(std::iter::repeat_n(Fate::SkippedPaused, paused)))
 }
 
 /// What comes due while a run is open is up to the overlap policy.
