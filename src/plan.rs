@@ -226,7 +226,7 @@ fn overlapping(job: &Job, view: &View, backlog: &Backlog) -> Option<Step> {
     }
     let queued = view.record.open.iter().filter(|run| run.is_queued()).count();
     let run = view.record.open.iter().find(|run| !run.is_queued()).or(view.record.open.first())?;
-    // Due before the run was even claimed: it did not come in the run's way, it is next in line.
+    // Due before the run even came to be: it did not come in the run's way, it is next in line.
     let in_line = backlog.due.iter().take_while(|(_, due)| *due <= run.opened).count();
     let newer = in_line < backlog.due.len();
     if in_line > 0 && !run.is_queued() && !(job.overlap == Overlap::Replace && newer) {

@@ -86,7 +86,7 @@ pub struct Open {
     /// Arguments given by whoever asked for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
-    /// When it came to be, or was first claimed.
+    /// When it came to be.
     pub opened: Timestamp,
     /// How far it is.
     pub phase: Phase,
@@ -566,9 +566,6 @@ impl Granting<'_> {
         let fence = Fence((self.record.fence.0.max(self.mutex.fence.0) + 1).max(clock));
         self.record.fence = fence;
         let run = &mut self.record.open[index];
-        if run.fence == Fence(0) {
-            run.opened = self.now;
-        }
         run.phase = Phase::Claimed;
         run.fence = fence;
         run.token = Some(bid.token.clone());

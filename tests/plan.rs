@@ -378,9 +378,9 @@ fn replace_starts_only_the_newest_of_those_that_came_due_while_the_old_run_ended
 #[test]
 fn replace_does_not_wait_for_a_run_because_an_older_occurrence_is_in_line_too() {
     let mut bench = overlapping(Overlap::Replace);
-    // By hand, claimed when the occurrence at 10 was due already.
-    bench.trigger("r1");
-    bench.go_to(11).start();
+    // By hand, asked for when the occurrence at 10 was due already.
+    bench.go_to(11).trigger("r1");
+    bench.start();
     assert_eq!(bench.settle_down(), [], "due before the run was opened: it did not come in its way");
     let steps = bench.go_to(20).settle_down();
     assert!(matches!(steps[..], [Step::Cancel(_)]), "{steps:?}");
