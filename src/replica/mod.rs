@@ -124,12 +124,12 @@ impl Replica {
                     self.looked(job, looked);
                 },
                 Some(done) = self.runs.join_next() => if let Ok((job, _)) = done {
-                    self.rouse(&job);
+                    self.rouse_all_about(&job);
                     self.tell();
                 },
                 Ok(()) = hinted.changed() => {
                     let changed = hinted.borrow_and_update().clone();
-                    changed.iter().for_each(|job| self.rouse(job));
+                    changed.iter().for_each(|job| self.rouse_all_about(job));
                 },
                 Ok(()) = jobs.changed() => {
                     let jobs = jobs.borrow_and_update().clone();
@@ -160,6 +160,16 @@ impl Replica {
                 Step::Finished => self.agenda.remove(&job.name),
                 _ => self.rouse(&job.name),
             }
+        }
+    }
+
+    /// Looks at a job that changed, and at those that may have waited for its mutex.
+    fn rouse_all_about(&mut self, name: &JobName) {
+        self.rouse(name);
+        let jobs = self.jobs.clone();
+        let Some(mutex) = jobs.by_name.get(name).and_then(|job| job.mutex.as_ref()) else { return };
+        for other in jobs.by_name.values().filter(|other| other.name != *name && other.mutex.as_ref() == Some(mutex)) {
+            self.rouse(&other.name);
         }
     }
 
