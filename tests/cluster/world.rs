@@ -327,7 +327,12 @@ impl World {
             );
             let forgotten = |phase, until: Timestamp| phase != Phase::Waiting && snapshot.now.since(until) > LATE;
             let run = record.open.iter().find(|run| forgotten(run.phase, run.until));
-            assert!(run.is_none(), "broken: nothing is overlooked\n  a lapsed claim on {name} stays: {run:#?}");
+            assert!(
+                run.is_none(),
+                "broken: nothing is overlooked\n  a lapsed claim on {name} stays at {}: {run:#?}\n{:?}\n{job:?}",
+                snapshot.now,
+                snapshot.mutexes
+            );
         }
     }
 
