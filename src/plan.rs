@@ -69,16 +69,25 @@ pub fn next(job: &Job, view: &View) -> Step {
     if let Some(run) = find_claimable(job, view) {
         return Step::Claim(Target::Open { run_id: run.run_id, fence: run.fence });
     }
-    let backlog = Backlog::of(job, cursor, since, now);
+    let mut backlog = Backlog::of(job, cursor, since, now);
+    backlog.blocked = view.mutex.held.as_ref().is_some_and(|held| held.until > now);
     if backlog.due.is_empty() {
         return wait(job, view, backlog.next);
     }
     if !job.enabled {
         return backlog.decide(std::iter::repeat(Fate::SkippedDisabled));
     }
-    paused_meanwhile(view, &backlog)
-        .or_else(|| overlapping(job, view, &backlog))
-        .unwrap_or_else(|| catch_up(job, now, &backlog))
+    if let Some(pause) = &view.record.pause {
+        // What came due in a pause that is over is skipped, unless it was resumed to be caught up.
+        // What came due before it is decided first, and by itself.
+        let before = backlog.due.iter().take_while(|(_, due)| !pause.covers(*due)).count();
+        if before == 0 {
+            let paused = backlog.due.iter().take_while(|(_, due)| pause.covers(*due)).count();
+            return backlog.decide(std::iter::repeat_n(Fate::SkippedPaused, paused));
+        }
+        backlog.keep(before);
+    }
+    overlapping(job, view, &backlog).unwrap_or_else(|| catch_up(job, now, &backlog))
 }
 
 /// The attempt that follows one of `work` that ended so, and the pause before it.
@@ -116,12 +125,9 @@ fn find_lost<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
 /// An open run that waits for whoever comes first: unstarted, due for its next attempt, queued, or to be restarted.
 fn find_claimable<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
     let ready = |run: &&Open| run.until <= view.now && view.mutex.keeps_out(run.run_id, view.now).is_none();
-    let alone = |run: &Open| {
-        job.overlap == Overlap::Allow
-            || !view.record.open.iter().any(|other| other.run_id != run.run_id && !other.is_queued())
-    };
+    let free = |run: &&Open| view.record.keeps_out(run.run_id, job.overlap, view.now).is_none();
     // Runs that were begun come before those that never were.
-    let open = || view.record.open.iter().filter(ready).filter(|run| alone(run));
+    let open = || view.record.open.iter().filter(ready).filter(free);
     open().find(|run| !run.is_queued()).or_else(|| open().next())
 }
 
@@ -144,11 +150,13 @@ struct Backlog {
     more: bool,
     /// When the first that is not due will be.
     next: Option<Timestamp>,
+    /// The mutex is held: what would be claimed waits for it.
+    blocked: bool,
 }
 
 impl Backlog {
     fn of(job: &Job, cursor: Timestamp, since: Timestamp, now: Timestamp) -> Backlog {
-        let mut backlog = Backlog { cursor, due: Vec::new(), more: false, next: None };
+        let mut backlog = Backlog { cursor, due: Vec::new(), more: false, next: None, blocked: false };
         let mut edge = cursor.max(since);
         while let Some(at) = job.schedule.after(edge) {
             let due = job.due(at);
@@ -166,6 +174,14 @@ impl Backlog {
         backlog
     }
 
+    /// Forgets for now all but the first `count`.
+    fn keep(&mut self, count: usize) {
+        if count < self.due.len() {
+            self.due.truncate(count);
+            self.more = false;
+        }
+    }
+
     /// Decides the first of them, one fate each.
     fn decide(&self, fates: impl IntoIterator<Item = Fate>) -> Step {
         let mut passes = Passes::default();
@@ -179,6 +195,9 @@ impl Backlog {
 
     /// Claims the one at `index`; `fates` are of those before it.
     fn claim(&self, index: usize, fates: impl IntoIterator<Item = Fate>) -> Step {
+        if self.blocked {
+            return self.decide(fates.into_iter().take(index).chain([Fate::Queued]));
+        }
         let mut passes = Passes::default();
         for ((at, _), fate) in self.due[..index].iter().zip(fates) {
             passes.add(*at, fate);
@@ -204,26 +223,17 @@ impl Passes {
     }
 }
 
-/// What came due in a pause that is over is skipped, unless it was resumed to be caught up.
-fn paused_meanwhile(view: &View, backlog: &Backlog) -> Option<Step> {
-    let pause = view.record.pause.as_ref()?;
-    let paused = backlog.due.iter().take_while(|(_, due)| pause.covers(*due)).count();
-    (paused > 0).then(|| backlog.decide(std::iter::repeat_n(Fate::SkippedPaused, paused)))
-}
-
-/// What comes due while a run is open, or while another job holds the mutex, is up to the overlap policy.
+/// What comes due while a run is open is up to the overlap policy.
 fn overlapping(job: &Job, view: &View, backlog: &Backlog) -> Option<Step> {
     if job.overlap == Overlap::Allow && view.record.open.len() < Overlap::ALLOW_LIMIT {
         return None;
     }
     let queued = view.record.open.iter().filter(|run| run.is_queued()).count();
-    let Some(run) = view.record.open.iter().find(|run| !run.is_queued()).or(view.record.open.first()) else {
-        let blocked = view.mutex.held.as_ref().filter(|held| held.until > view.now && held.job != job.name);
-        return blocked.map(|_| backlog.decide([Fate::Queued]));
-    };
-    // Due before the run was even claimed: it did not come in the run's way, it is next in line.
+    let run = view.record.open.iter().find(|run| !run.is_queued()).or(view.record.open.first())?;
+    // Due before the run even came to be: it did not come in the run's way, it is next in line.
     let in_line = backlog.due.iter().take_while(|(_, due)| *due <= run.opened).count();
-    if in_line > 0 && !run.is_queued() && job.overlap != Overlap::Allow {
+    let newer = in_line < backlog.due.len();
+    if in_line > 0 && !run.is_queued() && !(job.overlap == Overlap::Replace && newer) {
         return Some(wait(job, view, backlog.next));
     }
     Some(match job.overlap {

@@ -59,6 +59,19 @@ impl Record {
     pub fn run(&self, run_id: RunId) -> Option<&Open> {
         self.open.iter().find(|run| run.run_id == run_id)
     }
+
+    /// The run for whose end the open run `run_id` has to wait, mutexes aside.
+    pub fn keeps_out(&self, run_id: RunId, overlap: Overlap, now: Timestamp) -> Option<&Open> {
+        let place = self.open.iter().position(|run| run.run_id == run_id)?;
+        let queued = self.open[place].is_queued();
+        let mut begun = self.open.iter().enumerate().filter(|(at, other)| *at != place && !other.is_queued());
+        let first = match overlap {
+            Overlap::Allow => begun.nth(Overlap::ALLOW_LIMIT - 1),
+            // Runs begun side by side, while the job allowed it, go on one by one, oldest first.
+            _ => begun.find(|(at, other)| queued || *at < place || other.is_held(now)),
+        };
+        first.map(|(_, other)| other)
+    }
 }
 
 /// A run that is not over.
@@ -73,7 +86,7 @@ pub struct Open {
     /// Arguments given by whoever asked for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
-    /// When it came to be, or was first claimed.
+    /// When it came to be.
     pub opened: Timestamp,
     /// How far it is.
     pub phase: Phase,
@@ -114,6 +127,11 @@ impl Open {
     /// In the queue: it came due while another run was open, or was asked for, and nobody has claimed it yet.
     pub fn is_queued(&self) -> bool {
         self.phase == Phase::Waiting && self.fence == Fence(0)
+    }
+
+    /// Somebody may be about to start it, or running it.
+    fn is_held(&self, now: Timestamp) -> bool {
+        self.phase != Phase::Waiting && self.until > now
     }
 
     fn is_held_by(&self, token: &Token) -> bool {
@@ -503,9 +521,8 @@ impl Granting<'_> {
             // It may have started. That is for `Reap` to record, not for a claim to repeat.
             return Reply::Moved;
         }
-        let mut others = self.record.open.iter().filter(|other| other.run_id != run_id && !other.is_queued());
-        if let Some(refusal) = refuse_company(bid, others.next(), self.record.open.len() - 1) {
-            return refusal;
+        if let Some(other) = self.record.keeps_out(run_id, bid.overlap, self.now) {
+            return Reply::Busy(Box::new(other.clone()));
         }
         if let Some(held) = self.mutex.keeps_out(run_id, self.now) {
             return Reply::MutexHeld(held.clone());
@@ -549,9 +566,6 @@ impl Granting<'_> {
         let fence = Fence((self.record.fence.0.max(self.mutex.fence.0) + 1).max(clock));
         self.record.fence = fence;
         let run = &mut self.record.open[index];
-        if run.fence == Fence(0) {
-            run.opened = self.now;
-        }
         run.phase = Phase::Claimed;
         run.fence = fence;
         run.token = Some(bid.token.clone());

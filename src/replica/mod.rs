@@ -142,12 +142,12 @@ impl Replica {
                     self.looked(job, looked);
                 },
                 Some(done) = self.runs.join_next() => if let Ok((job, _)) = done {
-                    self.rouse(&job);
+                    self.rouse_all_about(&job);
                     self.fill_room();
                 },
                 Ok(()) = hinted.changed() => {
                     let changed = hinted.borrow_and_update().clone();
-                    changed.iter().for_each(|job| self.rouse(job));
+                    changed.iter().for_each(|job| self.rouse_all_about(job));
                 },
                 Ok(()) = jobs.changed() => {
                     let jobs = jobs.borrow_and_update().clone();
@@ -182,8 +182,21 @@ impl Replica {
         }
     }
 
+    /// Looks at a job that changed, and at those that may have waited for its mutex.
+    fn rouse_all_about(&mut self, name: &JobName) {
+        self.rouse(name);
+        let jobs = self.jobs.clone();
+        let Some(mutex) = jobs.by_name.get(name).and_then(|job| job.mutex.as_ref()) else { return };
+        for other in jobs.by_name.values().filter(|other| other.name != *name && other.mutex.as_ref() == Some(mutex)) {
+            self.rouse(&other.name);
+        }
+    }
+
     /// Looks at a job now, or once more if it is being looked at.
     fn rouse(&mut self, name: &JobName) {
+        if !self.jobs.by_name.contains_key(name) {
+            return;
+        }
         self.agenda.remove(name);
         if self.looking.insert(name.clone()) {
             self.queue.push_back(name.clone());

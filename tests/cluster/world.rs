@@ -1,0 +1,358 @@
+//! One simulated world, made from one number: a cluster, its jobs, and everything that befalls it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cronclave::clock::{Clock, Timestamp};
+use cronclave::event::Bus;
+use cronclave::job::{Delivery, Job, JobName, Misfire, MisfirePolicy, Overlap, Retry};
+use cronclave::lease::{RunId, Trigger};
+use cronclave::parts::{Dice, Parts};
+use cronclave::record::{Op, Phase};
+use cronclave::replica::{self, Identity, Jobs, Pulse, Setup};
+use cronclave::stop::Stop;
+use cronclave::store::{Memory, Store};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::code::Code;
+use crate::faulty::{Faulty, Flag, Machine, Weather, carry_out};
+use crate::invariants::{self, Evidence, Granted, Ran};
+use crate::jobs::{every, secs, start_of_time};
+
+/// What really happened, by the store's clock.
+pub(crate) struct Journal {
+    pub(crate) clock: Clock,
+    pub(crate) ran: Mutex<Vec<Ran>>,
+    pub(crate) granted: Mutex<Vec<Granted>>,
+    /// Something may have changed in the store.
+    pub(crate) changed: Notify,
+}
+
+/// How long things go wrong.
+const TROUBLE: Duration = Duration::from_secs(60);
+
+/// How long everything works afterwards.
+const PEACE: Duration = Duration::from_secs(75);
+
+/// In peace, whatever is due is decided within this.
+const LATE: Duration = Duration::from_secs(40);
+
+/// A replica on its machine.
+struct Node {
+    name: String,
+    machine: Arc<Machine>,
+    running: Option<(JoinHandle<()>, Stop)>,
+    boots: u64,
+    skew: i64,
+    max_parallel: usize,
+}
+
+struct World {
+    dice: Dice,
+    store: Arc<Memory>,
+    journal: Arc<Journal>,
+    jobs: Arc<Jobs>,
+    nodes: Vec<Node>,
+    claim_ttl: Duration,
+    longest: Duration,
+    requests: u64,
+}
+
+/// Lives through the world of `seed`, checks it, and tells what happened.
+pub(crate) async fn live(seed: u64) -> Evidence {
+    let mut world = World::new(seed);
+    for index in 0..world.nodes.len() {
+        world.boot(index);
+    }
+    let peace = Instant::now() + TROUBLE;
+    while Instant::now() < peace {
+        sleep(world.pause(4000)).await;
+        world.befall();
+    }
+    world.heal().await;
+    sleep(PEACE).await;
+    world.is_at_work().await;
+    let evidence = world.end().await;
+    invariants::check(&evidence);
+    evidence
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let dice = Dice::seeded(seed);
+        let clock = Clock::starting_at(start_of_time());
+        let store = Arc::new(Memory::new(clock.clone()));
+        let journal =
+            Arc::new(Journal { clock, ran: Mutex::default(), granted: Mutex::default(), changed: Notify::new() });
+        let mut world = World {
+            store,
+            journal,
+            jobs: Arc::default(),
+            nodes: Vec::new(),
+            claim_ttl: secs(2 + (dice.roll() * 9.0) as u64),
+            longest: Duration::ZERO,
+            requests: 0,
+            dice,
+        };
+        let mut by_name = BTreeMap::new();
+        for index in 0..1 + world.pick(3) {
+            let job = world.job(&format!("job-{index}"));
+            by_name.insert(job.name.clone(), Arc::new(job));
+        }
+        world.jobs = Arc::new(Jobs { by_name, digest: String::new() });
+        world.longest = secs(1 + world.pick(20));
+        for index in 0..2 + world.pick(4) {
+            let machine = Machine {
+                frozen: Flag::default(),
+                cut: Flag::default(),
+                weather: Mutex::new(world.weather()),
+                supervised: world.pick(2) == 0,
+                dice: Dice::seeded(seed ^ (index + 1) << 40),
+            };
+            world.nodes.push(Node {
+                name: format!("replica-{index}"),
+                machine: Arc::new(machine),
+                running: None,
+                boots: 0,
+                skew: (world.dice.roll() * 600e6) as i64 - 300_000_000,
+                max_parallel: 1 + world.pick(8) as usize,
+            });
+        }
+        world
+    }
+
+    fn pick(&self, of: u64) -> u64 {
+        (self.dice.roll() * of as f64) as u64
+    }
+
+    fn one_of<T: Copy>(&self, of: &[T]) -> T {
+        of[self.pick(of.len() as u64) as usize]
+    }
+
+    fn pause(&self, most_ms: u64) -> Duration {
+        Duration::from_millis(1 + self.pick(most_ms))
+    }
+
+    fn job(&self, name: &str) -> Job {
+        let lease = secs(3 + self.pick(13));
+        Job {
+            overlap: self.one_of(&[
+                Overlap::Skip,
+                Overlap::QueueOne,
+                Overlap::QueueAll,
+                Overlap::Replace,
+                Overlap::Allow,
+            ]),
+            misfire: Misfire {
+                policy: self.one_of(&[MisfirePolicy::Skip, MisfirePolicy::RunOnce, MisfirePolicy::RunAll]),
+                window: secs(5 + self.pick(100)),
+                max: self.pick(6) as usize,
+            },
+            delivery: self.one_of(&[Delivery::AtMostOnce, Delivery::AtLeastOnce]),
+            retry: Retry {
+                attempts: 1 + self.pick(3) as u32,
+                initial: secs(self.pick(5)),
+                jitter: 0.5,
+                ..Retry::default()
+            },
+            mutex: (self.pick(3) == 0).then(|| "disk".into()),
+            jitter: secs(self.one_of(&[0, 0, 2, 40])),
+            timeout: secs(2 + self.pick(30)),
+            kill_after: secs(self.pick(4)),
+            enabled: self.pick(15) > 0,
+            lease,
+            ..every(name, 1 + self.pick(1 + self.pick(30)))
+        }
+    }
+
+    fn weather(&self) -> Weather {
+        let bad = self.one_of(&[0.0, 0.0, 0.02, 0.15]);
+        Weather {
+            slow: bad * self.dice.roll(),
+            lost_request: bad * self.dice.roll(),
+            lost_reply: bad * self.dice.roll(),
+            repeated: self.one_of(&[0.0, 0.1, 0.5]),
+        }
+    }
+
+    fn boot(&mut self, index: usize) {
+        let (jobs, store, journal, longest) =
+            (self.jobs.clone(), self.store.clone(), self.journal.clone(), self.longest);
+        let node = &mut self.nodes[index];
+        if node.running.as_ref().is_some_and(|(task, _)| !task.is_finished()) {
+            return;
+        }
+        node.boots += 1;
+        let machine = node.machine.clone();
+        let stop = Stop::default();
+        let parts = Parts {
+            store: Arc::new(Faulty { inner: store, machine: machine.clone(), journal: journal.clone() }),
+            runner: Arc::new(Code { machine: machine.clone(), journal, holder: node.name.clone(), longest }),
+            bus: Bus::default(),
+            stop: stop.clone(),
+            clock: {
+                let clock = Clock::starting_at(start_of_time());
+                clock.step(node.skew);
+                clock
+            },
+            dice: machine.dice.clone(),
+            holder: node.name.clone(),
+            claim_ttl: self.claim_ttl,
+            tap: None,
+        };
+        let boot_id = format!("{}-{}", node.name, node.boots);
+        let identity = Identity { boot_id, name: node.name.clone(), tzdb: String::new() };
+        let setup = Setup { identity, max_parallel: node.max_parallel, grace: secs(5) };
+        // Nobody changes the jobs, but the sender has to live on.
+        let (jobs, watched) = watch::channel(jobs);
+        let (pulse, _) = watch::channel(Pulse::default());
+        let task = tokio::spawn(async move {
+            replica::run(parts, setup, watched, pulse).await;
+            drop(jobs);
+        });
+        node.running = Some((task, stop));
+    }
+
+    /// One thing goes wrong, or is done by an operator.
+    fn befall(&mut self) {
+        let index = self.pick(self.nodes.len() as u64) as usize;
+        match self.pick(14) {
+            0 | 1 => {
+                // A crash: all its tasks end where they are.
+                if let Some((task, _)) = self.nodes[index].running.take() {
+                    task.abort();
+                }
+            }
+            2 => {
+                if let Some((_, stop)) = &self.nodes[index].running {
+                    if self.pick(2) == 0 { stop.softly() } else { stop.hard() }
+                }
+            }
+            3..=5 => self.boot(index),
+            6 | 7 => {
+                let (machine, length) = (self.nodes[index].machine.clone(), self.pause(30_000));
+                machine.frozen.set(true);
+                tokio::spawn(async move {
+                    sleep(length).await;
+                    machine.frozen.set(false);
+                });
+            }
+            8 => {
+                let (machine, length) = (self.nodes[index].machine.clone(), self.pause(30_000));
+                machine.cut.set(true);
+                tokio::spawn(async move {
+                    sleep(length).await;
+                    machine.cut.set(false);
+                });
+            }
+            9 => {
+                let weather = self.weather();
+                self.nodes[index].machine.weather.lock().unwrap().clone_from(&weather);
+            }
+            _ => self.operate(),
+        }
+    }
+
+    fn operate(&mut self) {
+        let name = self.jobs.by_name.keys().nth(self.pick(self.jobs.by_name.len() as u64) as usize).cloned();
+        let name = name.expect("there is always a job");
+        let job = &self.jobs.by_name[&name];
+        let now = self.journal.clock.now();
+        let op = match self.pick(5) {
+            0 => {
+                let until = (self.pick(2) == 0).then(|| now.plus(self.pause(20_000)));
+                Op::Pause { until, reason: None, by: None }
+            }
+            1 => Op::Resume { catch_up: self.pick(2) == 0, by: None },
+            2 | 3 => {
+                // Sometimes the one before is asked for again.
+                self.requests += self.pick(4).min(1);
+                Op::Trigger {
+                    run_id: RunId::of_request(&name, &self.requests.to_string()),
+                    at: None,
+                    trigger: Trigger::Manual { by: None, reason: None },
+                    args: BTreeMap::new(),
+                    overlap: job.overlap,
+                }
+            }
+            _ => return self.cancel(name),
+        };
+        self.ask(name, op);
+    }
+
+    fn ask(&self, name: JobName, op: Op) {
+        let (store, journal) = (self.store.clone(), self.journal.clone());
+        tokio::spawn(async move { carry_out(&store, &journal, &name, &op).await });
+    }
+
+    fn cancel(&self, name: JobName) {
+        let (store, journal, which) = (self.store.clone(), self.journal.clone(), self.dice.roll());
+        tokio::spawn(async move {
+            let open = store.view(&name, None).await.unwrap().record.open;
+            if let Some(run) = open.get((which * open.len() as f64) as usize) {
+                let op = Op::Cancel { run_id: run.run_id, by: "ops".into() };
+                let _ = carry_out(&store, &journal, &name, &op).await;
+            }
+        });
+    }
+
+    async fn heal(&mut self) {
+        for node in &self.nodes {
+            node.machine.frozen.set(false);
+            node.machine.cut.set(false);
+            *node.machine.weather.lock().unwrap() = Weather::default();
+        }
+        for name in self.jobs.by_name.keys() {
+            self.ask(name.clone(), Op::Resume { catch_up: true, by: None });
+        }
+        sleep(secs(10)).await;
+        for index in 0..self.nodes.len() {
+            self.boot(index);
+        }
+    }
+
+    /// A healthy cluster decides what is due, and leaves no lapsed claim where it lies.
+    async fn is_at_work(&self) {
+        let snapshot = self.store.snapshot().await.unwrap();
+        for (name, job) in &self.jobs.by_name {
+            let record = &snapshot.records[name];
+            let next = record.cursor.and_then(|cursor| job.schedule.after(cursor)).map(|at| job.due(at));
+            let late = next.map_or(Duration::ZERO, |due| snapshot.now.since(due));
+            assert!(
+                late < LATE,
+                "broken: nothing is overlooked\n  {name} has been due for {late:?}: {job:?} {record:#?}"
+            );
+            let forgotten = |phase, until: Timestamp| phase != Phase::Waiting && snapshot.now.since(until) > LATE;
+            let run = record.open.iter().find(|run| forgotten(run.phase, run.until));
+            assert!(
+                run.is_none(),
+                "broken: nothing is overlooked\n  a lapsed claim on {name} stays at {}: {run:#?}\n{:?}\n{job:?}",
+                snapshot.now,
+                snapshot.mutexes
+            );
+        }
+    }
+
+    /// Stops everything and gathers the evidence.
+    async fn end(mut self) -> Evidence {
+        for node in &mut self.nodes {
+            let Some((task, stop)) = node.running.take() else { continue };
+            stop.hard();
+            task.await.expect("a replica comes to its end by itself");
+        }
+        // Code that outlived its replica ends with its lease.
+        sleep(secs(60)).await;
+        let snapshot = self.store.snapshot().await.unwrap();
+        let known = |name: &JobName| snapshot.records.get(name).cloned().unwrap_or_default();
+        Evidence {
+            events: self.store.events(0, usize::MAX).await.unwrap(),
+            ran: self.journal.ran.lock().unwrap().clone(),
+            leases: self.journal.granted.lock().unwrap().clone(),
+            jobs: self.jobs.by_name.iter().map(|(name, job)| (name.clone(), (job.clone(), known(name)))).collect(),
+            obedient: true,
+        }
+    }
+}
