@@ -317,6 +317,16 @@ pub enum Op {
         /// Its newest claim, as the asker saw it.
         fence: Fence,
     },
+    /// End a claim by force: whoever holds it is fenced off from now on. For people only, who
+    /// know what no lease can tell.
+    Evict {
+        /// Which run.
+        run_id: RunId,
+        /// The claim to end; a newer one is not meant.
+        fence: Fence,
+        /// Who does it, and why.
+        by: String,
+    },
     /// Ask for a run by hand, to be started by whichever replica comes first.
     Trigger {
         /// Its identity, made by the asker.
@@ -402,7 +412,7 @@ impl Op {
             | Op::Renew { key, .. }
             | Op::Settle { key, .. }
             | Op::Release { key } => of(&key.run_id),
-            Op::Reap { run_id, .. } | Op::Cancel { run_id, .. } => of(run_id),
+            Op::Reap { run_id, .. } | Op::Evict { run_id, .. } | Op::Cancel { run_id, .. } => of(run_id),
             _ => None,
         }
     }
@@ -433,6 +443,7 @@ pub fn apply(state: State<'_>, op: &Op, now: Timestamp) -> (Reply, Vec<Event>) {
         Op::Settle { key, ended, next } => step.settle(key, ended, *next),
         Op::Release { key } => step.release(key),
         Op::Reap { run_id, fence } => step.reap(*run_id, *fence),
+        Op::Evict { run_id, fence, by } => step.evict(*run_id, *fence, by),
         Op::Trigger { run_id, at, trigger, args, overlap } => step.trigger(*run_id, *at, trigger, args, *overlap),
         Op::Cancel { run_id, by } => step.cancel(*run_id, by),
         Op::Pause { until, reason, by } => step.pause(*until, reason, by),
@@ -767,6 +778,19 @@ impl Granting<'_> {
             _ => Ended::because(Outcome::Expired, "nobody started it in time"),
         };
         self.close(index, ended);
+        Reply::Done
+    }
+
+    fn evict(&mut self, run_id: RunId, fence: Fence, by: &str) -> Reply {
+        let Some(index) = self.record.open.iter().position(|run| run.run_id == run_id) else {
+            // Over by now, by force or by itself: nobody holds it.
+            return Reply::Done;
+        };
+        let run = &self.record.open[index];
+        if run.fence != fence || run.phase == Phase::Waiting {
+            return Reply::Moved;
+        }
+        self.close(index, Ended::because(Outcome::Lost, format!("released by force by {by}")));
         Reply::Done
     }
 

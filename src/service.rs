@@ -2,6 +2,7 @@
 //! that hears signals.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -182,10 +183,12 @@ fn stopping(stop: &Stop, number: i32, pulse: &watch::Receiver<Pulse>, grace: Dur
         std::process::exit(128 + number);
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    match pulse.borrow().running {
-        0 => eprintln!("stopping"),
-        running => eprintln!("stopping: {running} going, waiting up to {grace:?} (signal again to stop at once)"),
-    }
+    let text = match pulse.borrow().running {
+        0 => "stopping".to_owned(),
+        running => format!("stopping: {running} going, waiting up to {grace:?} (signal again to stop at once)"),
+    };
+    // That nobody reads it must not keep us from stopping.
+    let _ = writeln!(std::io::stderr(), "{text}");
     stop.softly();
 }
 

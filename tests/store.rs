@@ -170,6 +170,8 @@ promises! {
     a_cancelled_claim_never_starts
     nothing_is_claimed_while_paused
     a_resumed_job_remembers_the_span_of_its_pause
+    a_claim_ended_by_force_is_over_for_its_holder
+    a_newer_claim_is_not_ended_by_force
     a_request_made_twice_is_one_run
     a_request_is_refused_while_a_run_is_open
     a_run_by_hand_excludes_the_schedule_and_leaves_the_cursor
@@ -182,6 +184,7 @@ promises! {
     changes_are_announced
     output_is_kept_in_order_and_can_lose_its_middle
     history_is_filtered_and_newest_first
+    history_can_be_cut_to_the_newest_of_each_job
     history_is_pruned_by_count_and_age_but_never_what_is_open
     replicas_come_and_go
     any_job_name_is_kept_apart
@@ -592,6 +595,40 @@ fn request(bench: &Bench, id: &str, overlap: Overlap) -> Op {
     }
 }
 
+async fn a_claim_ended_by_force_is_over_for_its_holder(bench: Bench) {
+    let bench = bench.registered().await;
+    bench.go_to(60);
+    let token = Token::fresh();
+    let target = Target::Next { expect: bench.cursor().await, passes: vec![], at: at(60), due: at(60) };
+    let claim = Op::Claim(Bid { mutex: Some("ledger".into()), ..bid(target, &token) });
+    let Reply::Won(run) = bench.reply(claim).await else { panic!("not won") };
+    let key = Key { run_id: run.run_id, fence: run.fence, token };
+    bench.start(&key).await;
+    let evict = Op::Evict { run_id: run.run_id, fence: run.fence, by: "ana: web.1 is gone".into() };
+    assert_eq!(bench.reply(evict.clone()).await, Reply::Done);
+    let view = bench.store.view(&bench.job, Some("ledger")).await.unwrap();
+    assert!(view.record.open.is_empty() && view.mutex.held.is_none(), "run and mutex are free: {view:?}");
+    let entry = &bench.store.history(&Query::default()).await.unwrap()[0];
+    assert_eq!(entry.state, State::Lost);
+    assert_eq!(entry.message.as_deref(), Some("released by force by ana: web.1 is gone"));
+    let again = bench.ask(evict).await;
+    assert!(again.reply == Reply::Done && again.events.is_empty(), "asked again it changes nothing: {again:?}");
+    assert_eq!(bench.reply(Op::Renew { key: key.clone(), ttl: LEASE }).await, Reply::Fenced);
+    assert_eq!(bench.settle(&key, Ended::succeeded()).await, Reply::Fenced);
+    assert_eq!(bench.states().await, [(60, State::Lost)], "what its holder reports later does not count");
+}
+
+async fn a_newer_claim_is_not_ended_by_force(bench: Bench) {
+    let bench = bench.registered().await;
+    bench.go_to(60);
+    let (key, run) = bench.win(bench.cursor().await, 60).await;
+    let evict = |fence| Op::Evict { run_id: run.run_id, fence, by: "ana".into() };
+    assert_eq!(bench.reply(evict(Fence(run.fence.0 - 1))).await, Reply::Moved);
+    bench.reply(Op::Release { key }).await;
+    assert_eq!(bench.reply(evict(run.fence)).await, Reply::Moved, "a claim given back is held by nobody");
+    assert_eq!(bench.open().await.len(), 1);
+}
+
 async fn a_request_made_twice_is_one_run(bench: Bench) {
     let bench = bench.registered().await;
     let cursor = bench.cursor().await;
@@ -814,6 +851,31 @@ async fn history_is_filtered_and_newest_first(bench: Bench) {
     for text in [id.to_string(), id.short()] {
         assert_eq!(ask(Query { id: Some(text), ..Query::default() }).await, [120]);
     }
+}
+
+async fn history_can_be_cut_to_the_newest_of_each_job(bench: Bench) {
+    let of = |name| Bench { job: job(name), store: bench.store.clone(), clock: bench.clock.clone(), _dir: None };
+    let both = [of("one").registered().await, of("two").registered().await];
+    for (secs, ended) in [(60, Ended::succeeded()), (120, failed())] {
+        bench.go_to(secs);
+        for one in &both {
+            let (key, _) = one.win(one.cursor().await, secs).await;
+            one.start(&key).await;
+            one.settle(&key, ended.clone()).await;
+        }
+    }
+    let ask = async |query: Query| -> Vec<(String, u64)> {
+        let found = bench.store.history(&Query { newest_of_each: true, ..query }).await.unwrap();
+        let secs = |at: Timestamp| at.since(start_of_time()).as_secs();
+        found.iter().map(|entry| (entry.job.to_string(), secs(entry.scheduled_at))).collect()
+    };
+    let mut all = ask(Query::default()).await;
+    all.sort();
+    assert_eq!(all, [("one".into(), 120), ("two".into(), 120)]);
+    let mut good = ask(Query { states: vec![State::Succeeded], ..Query::default() }).await;
+    good.sort();
+    assert_eq!(good, [("one".into(), 60), ("two".into(), 60)]);
+    assert_eq!(ask(Query { limit: 1, ..Query::default() }).await.len(), 1);
 }
 
 async fn history_is_pruned_by_count_and_age_but_never_what_is_open(bench: Bench) {

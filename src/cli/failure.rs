@@ -37,8 +37,8 @@ impl Failure {
     /// Prints the message and answers with the code.
     pub(super) fn tell(self) -> ExitCode {
         if !self.message.is_empty() {
-            let own = !self.message.starts_with("error[");
-            eprintln!("{}{}", if own { "cronclave: " } else { "" }, self.message);
+            let own = !self.message.starts_with("error[") && !self.message.starts_with('\x1b');
+            super::out::bare_note(format_args!("{}{}", if own { "cronclave: " } else { "" }, self.message));
         }
         ExitCode::from(self.code)
     }

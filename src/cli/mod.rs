@@ -1,9 +1,27 @@
 //! The command line: one file a command.
 
+mod cancel;
 mod failure;
+mod find;
+mod history;
+mod init;
+mod jobs;
+mod locks;
+mod logs;
+mod next;
+mod out;
+mod pause;
+mod refusal;
+mod resume;
 mod run;
 mod serve;
+mod shape;
+mod show;
+mod status;
+mod trigger;
+mod validate;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,10 +29,11 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Flags, Process};
-use crate::job::{Action, Job, Task};
+use crate::schedule::Zone;
 use crate::service;
 use crate::store::{Create, Store};
 use failure::Failure;
+use show::Style;
 
 /// What is typed.
 #[derive(Debug, Parser)]
@@ -74,29 +93,100 @@ enum Command {
     Serve(serve::Serve),
     /// Run one job now, here, in this process
     Run(run::Run),
+    /// Write a first schedule file
+    Init(init::Init),
+    /// Check schedule files
+    #[command(visible_alias = "check")]
+    Validate(validate::Validate),
+    /// Show when jobs will run, and why (changes of clocks, jitter)
+    Next(next::Next),
+    /// List jobs
+    #[command(visible_alias = "ls")]
+    Jobs(jobs::Jobs),
+    /// Show replicas, open runs, locks and problems
+    Status(status::Status),
+    /// Show past runs
+    History(history::History),
+    /// Show the output of a run
+    Logs(logs::Logs),
+    /// Ask the cluster to run a job now
+    Trigger(trigger::Trigger),
+    /// Stop a run
+    Cancel(cancel::Cancel),
+    /// Stop starting a job
+    Pause(pause::Pause),
+    /// Start a paused job again
+    Resume(resume::Resume),
+    /// Show locks, release a stuck one
+    Locks(locks::Locks),
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        match self {
+            Command::Serve(command) => command.run(context).await,
+            Command::Run(command) => command.run(context).await,
+            Command::Init(command) => command.run(),
+            Command::Validate(command) => command.run(context),
+            Command::Next(command) => command.run(context),
+            Command::Jobs(command) => command.run(context).await,
+            Command::Status(command) => command.run(context).await,
+            Command::History(command) => command.run(context).await,
+            Command::Logs(command) => command.run(context).await,
+            Command::Trigger(command) => command.run(context).await,
+            Command::Cancel(command) => command.run(context).await,
+            Command::Pause(command) => command.run(context).await,
+            Command::Resume(command) => command.run(context).await,
+            Command::Locks(command) => command.run(context).await,
+        }
+    }
 }
 
 /// What the commands work with.
 struct Context {
     global: Global,
     host: String,
+    /// How standard output is written for people.
+    style: Style,
 }
 
 impl Context {
+    fn new(global: Global) -> Result<Context, Failure> {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let named =
+            global.tz.as_deref().map(|name| show::zone(name).map_err(|why| Failure::new(2, format!("--tz: {why}"))));
+        let zone = if global.utc { Some(Zone::utc()) } else { named.transpose()? };
+        let color = colors(global.color, std::io::stdout().is_terminal());
+        Ok(Context { global, host, style: Style { zone, color, unicode: Style::has_unicode() } })
+    }
+
     /// How this process is set up, given a command's own flags.
     fn process(&self, own: Flags) -> Result<Process, Failure> {
-        let flags = Flags {
+        Ok(Process::load(&self.flags(own), &config::environment, &self.host)?)
+    }
+
+    /// The same for a command that serves nothing.
+    fn quiet(&self) -> Result<Process, Failure> {
+        self.process(Flags { no_http: true, ..Flags::default() })
+    }
+
+    fn flags(&self, own: Flags) -> Flags {
+        Flags {
             config: self.global.config.clone(),
             db: self.global.db.clone(),
             cluster: self.global.cluster.clone(),
             ..own
-        };
-        Ok(Process::load(&flags, &config::environment, &self.host)?)
+        }
     }
 
-    /// The schedule files, understood. Warnings go to standard error unless they were asked for.
-    fn config(&self, process: &Process) -> Result<Config, Failure> {
-        Ok(service::read_config(&process.config).map_err(|wrong| Failure::config(&wrong, self.colored()))?.1)
+    /// Where schedule files are, for a command that needs nothing else.
+    fn paths(&self) -> Vec<PathBuf> {
+        Process::paths(&self.flags(Flags::default()), &config::environment)
+    }
+
+    /// The schedule files, understood. Warnings are for `validate` and `serve` to tell.
+    fn config(&self, paths: &[PathBuf]) -> Result<Config, Failure> {
+        Ok(service::read_config(paths).map_err(|wrong| Failure::config(&wrong, self.colored()))?.1)
     }
 
     /// The store, for a command that only looks or steers.
@@ -106,64 +196,61 @@ impl Context {
 
     /// Whether standard error takes colours.
     fn colored(&self) -> bool {
-        use std::io::IsTerminal;
-        match self.global.color {
-            Color::Always => true,
-            Color::Never => false,
-            Color::Auto => {
-                let set = |name: &str| config::environment(name).is_some();
-                let plain = set("NO_COLOR") || config::environment("TERM").is_some_and(|term| term == "dumb");
-                set("FORCE_COLOR") || (!plain && std::io::stderr().is_terminal())
-            }
+        colors(self.global.color, std::io::stderr().is_terminal())
+    }
+}
+
+fn colors(wanted: Color, terminal: bool) -> bool {
+    match wanted {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let set = |name: &str| config::environment(name).is_some();
+            let plain = set("NO_COLOR") || config::environment("TERM").is_some_and(|term| term == "dumb");
+            set("FORCE_COLOR") || (!plain && terminal)
         }
     }
 }
 
-/// The job with this name.
-fn find_job<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Job>, Failure> {
-    config.jobs.iter().find(|job| job.name.as_str() == name).ok_or_else(|| {
-        let nearest = config::nearest(name, config.jobs.iter().map(|job| job.name.as_str()));
-        let hint = match nearest {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => "`cronclave jobs` lists them".to_owned(),
-        };
-        Failure::new(Failure::NO_INPUT, format!("there is no job `{name}`: {hint}"))
-    })
+/// Who types this, as far as the environment tells.
+fn user() -> Option<String> {
+    config::environment("USER").or_else(|| config::environment("LOGNAME"))
 }
 
-/// What a job does, in a line.
-fn shown_action(job: &Job) -> String {
-    match &job.task {
-        Task::Run(Action::Command(command)) => command.shown.clone(),
-        Task::Run(Action::Http(http)) => format!("{} {}", http.method, http.url),
-        Task::Run(Action::Handler { name, .. }) => format!("handler {name}"),
+/// One `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".into()),
     }
+}
+
+/// What goes on inside, for whoever looks for a fault: CRONCLAVE_LOG sets how much.
+fn log_to_stderr() -> Result<(), Failure> {
+    let filter = config::environment("CRONCLAVE_LOG").unwrap_or_else(|| "warn".into());
+    let parsed = tracing_subscriber::EnvFilter::try_new(&filter).map_err(|error| {
+        let hint = "write a level as in debug, or cronclave=debug,info";
+        Failure::new(Failure::CONFIG, format!("CRONCLAVE_LOG: `{filter}`: {error}; {hint}"))
+    })?;
+    tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr).init();
+    Ok(())
 }
 
 /// Parses what was typed, does it, and answers with the exit code of the table in the manual.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let context = Context { global: cli.global, host };
-    let filter = config::environment("CRONCLAVE_LOG").unwrap_or_else(|| "warn".into());
-    match tracing_subscriber::EnvFilter::try_new(&filter) {
-        Ok(filter) => tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init(),
-        Err(error) => {
-            let message =
-                format!("CRONCLAVE_LOG: `{filter}`: {error}; write a level as in debug, or cronclave=debug,info");
-            return Failure::new(Failure::CONFIG, message).tell();
-        }
+    if let Err(failure) = log_to_stderr() {
+        return failure.tell();
     }
+    let context = match Context::new(cli.global) {
+        Ok(context) => context,
+        Err(failure) => return failure.tell(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::unavailable(format!("cannot start: {error}")).tell(),
     };
-    let done = runtime.block_on(async {
-        match cli.command {
-            Command::Serve(command) => command.run(&context).await,
-            Command::Run(command) => command.run(&context).await,
-        }
-    });
+    let done = runtime.block_on(cli.command.run(&context));
     // Nothing is left to wait for: what a blocking thread still does is of no use any more.
     runtime.shutdown_background();
     done.unwrap_or_else(|failure| failure.tell())

@@ -11,18 +11,19 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use super::{Context, Failure};
+use super::refusal::{code, in_the_way};
+use super::{Context, Failure, find, out, shape};
 use crate::attempt::{self, Carried};
 use crate::clock::{Clock, Timestamp};
-use crate::config::{self, Flags};
-use crate::job::{Action, Job, JobName, Task, Text};
-use crate::lease::{Ended, Lease, Outcome, RunId, Trigger};
+use crate::config;
+use crate::job::{Action, Job, Task, Text};
+use crate::lease::{Lease, RunId, Trigger};
 use crate::parts::Parts;
 use crate::race::{self, Race};
-use crate::record::{Reply, Target};
+use crate::record::Target;
 use crate::runner::{Handlers, Stream};
 use crate::service;
-use crate::store::{Answer, Create, Memory, Store};
+use crate::store::{Create, Memory, Store};
 
 /// Run one job now, here: same code, configuration and lock as the scheduler. Exits as the job does.
 #[derive(Debug, Args)]
@@ -39,10 +40,10 @@ pub(super) struct Run {
     #[arg(long, conflicts_with = "wait")]
     no_lock: bool,
     /// Add a variable to the job's environment
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::pair)]
     env: Vec<(String, String)>,
     /// Hand an argument to the job, as CRONCLAVE_ARG_NAME
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::pair)]
     arg: Vec<(String, String)>,
     /// Say what would be run, and run nothing
     #[arg(short = 'n', long)]
@@ -52,19 +53,12 @@ pub(super) struct Run {
     extra: Vec<String>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".into()),
-    }
-}
-
 /// Between two looks whether the run in the way is over.
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Run {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.process(Flags { no_http: true, ..Flags::default() })?;
+        let process = context.quiet()?;
         let at = self.at.as_deref().map(|text| {
             text.parse::<Timestamp>().map_err(|error| {
                 Failure::new(2, format!("--at {text}: {error}; write a time as in 2026-11-22T06:00:00Z"))
@@ -78,10 +72,10 @@ impl Run {
                 Some(config::duration(text).map_err(|why| Failure::new(2, format!("--wait={text}: {why}")))?)
             }
         };
-        let config = context.config(&process)?;
-        let job = self.changed(super::find_job(&config, &self.job)?)?;
+        let config = context.config(&process.config)?;
+        let job = self.changed(find::job(&config, &self.job)?)?;
         if self.dry_run {
-            println!("would run {}: {}", job.name, super::shown_action(&job));
+            out::line(format_args!("would run {}: {}", job.name, shape::action_text(&job)))?;
             return Ok(ExitCode::SUCCESS);
         }
         let store: Arc<dyn Store> = if self.no_lock {
@@ -102,12 +96,12 @@ impl Run {
         let target = Target::Request {
             run_id: RunId::fresh(at.unwrap_or(Clock::system().now())),
             at,
-            trigger: Trigger::Cli { by: config::environment("USER") },
+            trigger: Trigger::Cli { by: super::user() },
             args: self.arg.iter().cloned().collect::<BTreeMap<_, _>>(),
         };
         let lease = win(&parts, &job, &target, patience).await?;
         let (run, fence) = (lease.work.run_id, lease.work.fence);
-        eprintln!("cronclave: {}  run {}  fencing token {fence}", job.name, run.short());
+        out::note(format_args!("{}  run {}  fencing token {fence}", job.name, run.short()));
         let began = Instant::now();
         let carried = attempt::run(&parts, &job, lease).await;
         Ok(tell(&carried, began.elapsed(), signalled.load(Ordering::SeqCst)))
@@ -151,44 +145,12 @@ async fn win(parts: &Parts, job: &Job, target: &Target, patience: Option<Duratio
             return Err(Failure::new(Failure::TEMPFAIL, format!("{why}\ncronclave: nothing started; {hint}")));
         }
         if !std::mem::replace(&mut told, true) {
-            eprintln!("cronclave: {why}; waiting");
+            out::note(format_args!("{why}; waiting"));
         }
         tokio::select! {
             () = sleep(LOOK) => {}
             () = parts.stop.soft() => return Err(Failure::new(Failure::TEMPFAIL, "stopped while waiting; nothing started")),
         }
-    }
-}
-
-fn in_the_way(job: &JobName, answer: &Answer) -> String {
-    let now = answer.view.now;
-    match &answer.reply {
-        Reply::Busy(run) if run.holder.is_empty() => {
-            format!("{job} has a run waiting for its turn (run {})", run.run_id.short())
-        }
-        Reply::Busy(run) => format!(
-            "{job} is running on {} since {} (run {}, {} s)",
-            run.holder,
-            run.opened,
-            run.run_id.short(),
-            now.since(run.opened).as_secs()
-        ),
-        Reply::MutexHeld(held) => {
-            format!(
-                "{job} may not run beside {} (run {} on {}): they share a mutex",
-                held.job,
-                held.run_id.short(),
-                held.holder
-            )
-        }
-        Reply::Paused(pause) => {
-            let until = pause.until.map_or_else(|| "until resumed".to_owned(), |until| format!("until {until}"));
-            let reason = pause.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-            format!(
-                "{job} is paused {until}{reason}: resume it with `cronclave resume {job}`, or run it with --no-lock"
-            )
-        }
-        other => format!("{job} cannot run now: {other:?}"),
     }
 }
 
@@ -218,23 +180,9 @@ fn tell(carried: &Carried, took: Duration, signal: i32) -> ExitCode {
     };
     let message = ended.message.as_deref().map(|text| format!(" ({text})")).unwrap_or_default();
     let word = crate::ledger::State::from(ended.outcome).word();
-    eprintln!("cronclave: {word} in {:.1} s{message}", took.as_secs_f64());
+    out::note(format_args!("{word} in {:.1} s{message}", took.as_secs_f64()));
     if !settled {
-        eprintln!("cronclave: this outcome could not be recorded; the history will show the run as lost");
+        out::note("this outcome could not be recorded; the history will show the run as lost");
     }
     ExitCode::from(code(ended, signal))
-}
-
-fn code(ended: &Ended, signal: i32) -> u8 {
-    let byte = |code: i32| u8::try_from(code & 0xff).unwrap_or(1);
-    match ended.outcome {
-        Outcome::Succeeded => 0,
-        Outcome::TimedOut => 124,
-        Outcome::Interrupted => byte(128 + if signal == 0 { 15 } else { signal }),
-        _ => match (ended.exit_code, ended.signal) {
-            (Some(0), _) | (None, None) => 1,
-            (Some(code), _) => byte(code),
-            (None, Some(signal)) => byte(128 + signal),
-        },
-    }
 }

@@ -1,14 +1,16 @@
 //! `cronclave serve`: a replica, until it is told to stop.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{Context, Failure};
+use super::{Context, Failure, out, show};
 use crate::clock::Clock;
-use crate::config::{Flags, LogFormat};
+use crate::config::{Config, Flags, LogFormat, Process};
 use crate::http;
+use crate::parts::Parts;
 use crate::report::Reporter;
 use crate::runner::Handlers;
 use crate::schedule::tzdb_version;
@@ -60,9 +62,8 @@ impl Serve {
         let (sources, config) =
             service::read_config(&process.config).map_err(|wrong| Failure::config(&wrong, context.colored()))?;
         for warning in &config.warnings {
-            eprintln!("{}\n", warning.render(context.colored()));
+            out::bare_note(format_args!("{}\n", warning.render(context.colored())));
         }
-        let store = service::open_store(&process, Create::IfMissing)?;
         let listener = match process.listen {
             Some(listen) => Some(http::bind(listen).await.map_err(|error| {
                 Failure::unavailable(format!(
@@ -72,6 +73,8 @@ impl Serve {
             })?),
             None => None,
         };
+        // After the address: whoever cannot serve makes no file.
+        let store = service::open_store(&process, Create::IfMissing)?;
         let terminal = std::io::stdout().is_terminal();
         let format = match self.log_format {
             Some(Format::Text) => LogFormat::Text,
@@ -80,28 +83,9 @@ impl Serve {
         };
         let parts = service::parts(&process, store, Handlers::default());
         if format == LogFormat::Text {
-            println!(
-                "cronclave {}  replica {}  cluster {}",
-                env!("CARGO_PKG_VERSION"),
-                process.replica,
-                process.cluster
-            );
-            let files = config.files.len();
-            let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-            println!(
-                "config    {}, {}, digest {}",
-                plural(files, "file"),
-                plural(config.jobs.len(), "job"),
-                config.digest
-            );
-            println!(
-                "store     {}  (one machine; start more replicas on the same file as you like)",
-                parts.store.describe()
-            );
-            println!("tzdata    {}", tzdb_version());
-            if let Some(address) = listener.as_ref().and_then(|listener| listener.local_addr().ok()) {
-                println!("http      http://{address}/readyz");
-            }
+            let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+            // A reader that went away must not end the scheduler.
+            let _ = out::print(greeting(&process, &config, &parts, address));
         }
         let reporter = Reporter {
             format,
@@ -119,4 +103,18 @@ impl Serve {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn greeting(process: &Process, config: &Config, parts: &Parts, address: Option<SocketAddr>) -> String {
+    let (files, jobs) = (show::count(config.files.len(), "file"), show::count(config.jobs.len(), "job"));
+    let mut text =
+        format!("cronclave {}  replica {}  cluster {}\n", env!("CARGO_PKG_VERSION"), process.replica, process.cluster);
+    text += &format!("config    {files}, {jobs}, digest {}\n", config.digest);
+    let store = parts.store.describe();
+    text += &format!("store     {store}  (one machine; start more replicas on the same file as you like)\n");
+    text += &format!("tzdata    {}\n", tzdb_version());
+    if let Some(address) = address {
+        text += &format!("http      http://{address}/readyz\n");
+    }
+    text
 }

@@ -96,7 +96,7 @@ impl Process {
         let mut wrongs = Vec::new();
         let mut take = |result: Result<(), WrongSetting>| wrongs.extend(result.err());
         let mut process = Process {
-            config: config(flags, env),
+            config: Process::paths(flags, env),
             db: db(flags, env),
             cluster: flags.cluster.clone().or_else(|| env("CRONCLAVE_CLUSTER")).unwrap_or_else(|| "default".into()),
             replica: replica(flags, env, host),
@@ -114,14 +114,15 @@ impl Process {
         take(log_format(env).map(|found| process.log_format = found));
         if wrongs.is_empty() { Ok(process) } else { Err(wrongs) }
     }
-}
 
-fn config(flags: &Flags, env: Env<'_>) -> Vec<PathBuf> {
-    if !flags.config.is_empty() {
-        return flags.config.clone();
+    /// Where schedule files are looked for; empty means the usual places.
+    pub fn paths(flags: &Flags, env: Env<'_>) -> Vec<PathBuf> {
+        if !flags.config.is_empty() {
+            return flags.config.clone();
+        }
+        let listed = env("CRONCLAVE_CONFIG").unwrap_or_default();
+        listed.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
     }
-    let listed = env("CRONCLAVE_CONFIG").unwrap_or_default();
-    listed.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
 }
 
 fn db(flags: &Flags, env: Env<'_>) -> PathBuf {

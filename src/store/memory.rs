@@ -1,6 +1,6 @@
 //! A store in the memory of one process: for tests, simulations and programs that need no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -120,6 +120,10 @@ impl Store for Memory {
         let held = self.held();
         let mut entries: Vec<Entry> = held.entries.values().filter(|entry| query.takes(entry)).cloned().collect();
         entries.sort_by(|a, b| (b.scheduled_at, &b.id).cmp(&(a.scheduled_at, &a.id)));
+        if query.newest_of_each {
+            let mut seen = BTreeSet::new();
+            entries.retain(|entry| seen.insert(entry.job.clone()));
+        }
         if query.limit > 0 {
             entries.truncate(query.limit);
         }

@@ -88,6 +88,8 @@ pub struct Query {
     pub since: Option<Timestamp>,
     /// Scheduled before.
     pub until: Option<Timestamp>,
+    /// Of each job only the newest of those that match.
+    pub newest_of_each: bool,
     /// At most so many, the newest; 0 means all.
     pub limit: usize,
 }

@@ -28,12 +28,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A thread that reads: no transaction outlives a request.
-    pub(super) fn reading(db: Connection, path: &Path) -> Result<Lane, StoreError> {
+    /// A thread that reads: no transaction outlives a request. `check` is asked before each
+    /// whether the file is still the one that was opened.
+    pub(super) fn reading(
+        db: Connection,
+        path: &Path,
+        check: impl Fn() -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<Lane, StoreError> {
         Lane::spawn("cronclave-read", path, move |tasks| {
             let mut db = db;
             while let Ok(task) = tasks.recv() {
-                match db.transaction_with_behavior(TransactionBehavior::Deferred) {
+                match check().and_then(|()| db.transaction_with_behavior(TransactionBehavior::Deferred)) {
                     Ok(read) => task(Ok(&read))(Ok(())),
                     Err(error) => task(Err(error))(Ok(())),
                 }

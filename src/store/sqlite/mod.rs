@@ -55,7 +55,7 @@ impl Sqlite {
         Ok(Sqlite {
             path: path.to_path_buf(),
             clock,
-            reader: Lane::reading(read, path)?,
+            reader: Lane::reading(read, path, check.clone())?,
             writer: Lane::writing(write, path, check)?,
             bell: watch::channel(()).0,
         })
@@ -238,7 +238,7 @@ impl StoreError {
             Some(Code::CannotOpen) => (
                 Trouble::Lasting,
                 format!(
-                    "database {path} cannot be opened: check that its directory exists and is writable, or name another with --db"
+                    "database {path} cannot be used ({error}): check that its directory exists and is writable, or name another with --db"
                 ),
             ),
             Some(Code::NotADatabase | Code::DatabaseCorrupt) => (

@@ -118,5 +118,8 @@ pub(super) fn still_there(path: &Path, opened: Option<(u64, u64)>) -> Result<(),
         return Ok(());
     }
     let gone = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
-    Err(rusqlite::Error::SqliteFailure(gone, Some("the file was removed or replaced while in use".into())))
+    Err(rusqlite::Error::SqliteFailure(
+        gone,
+        Some("the file was removed or replaced while in use: put it back, or start again without it".into()),
+    ))
 }

@@ -180,6 +180,10 @@ pub(super) fn put_entry(db: &Connection, entry: &Entry) -> rusqlite::Result<()> 
 
 pub(super) fn history(db: &Connection, query: &Query) -> rusqlite::Result<Vec<Entry>> {
     let mut sql = String::from("SELECT body FROM entries WHERE 1");
+    if query.newest_of_each {
+        // One step down the index for each job, however long its history.
+        sql = "SELECT entries.body FROM jobs JOIN entries ON id = (SELECT id FROM entries WHERE job = name".into();
+    }
     let mut values: Vec<Value> = Vec::new();
     let mut and = |clause: &str, given: Vec<Value>| {
         sql.push_str(" AND ");
@@ -205,6 +209,9 @@ pub(super) fn history(db: &Connection, query: &Query) -> rusqlite::Result<Vec<En
     }
     if let Some(until) = query.until {
         and("scheduled_at < ?", vec![until.as_micros().into()]);
+    }
+    if query.newest_of_each {
+        sql.push_str(" ORDER BY scheduled_at DESC, id DESC LIMIT 1)");
     }
     sql.push_str(" ORDER BY scheduled_at DESC, id DESC LIMIT ?");
     values.push(count(query.limit).into());
