@@ -12,3 +12,5 @@ mod frozen;
 mod killed;
 #[path = "chaos/policies.rs"]
 mod policies;
+#[path = "common/through.rs"]
+mod through;

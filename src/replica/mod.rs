@@ -127,13 +127,14 @@ impl Replica {
         let (hints, mut hinted) = watch::channel(Vec::new());
         let mut listening = std::pin::pin!(upkeep::listen(parts.clone(), hints));
         let mut sight = std::pin::pin!(upkeep::see_all(parts.clone(), Duration::ZERO));
-        let mut ready = false;
+        let (mut listens, mut ready) = (false, false);
         loop {
             let nap = self.agenda.until_next().min(LONGEST_WAIT);
             tokio::select! {
                 biased;
                 () = parts.stop.soft() => return,
-                snapshot = &mut sight => {
+                // Only once it is listened for changes: none may fall between.
+                snapshot = &mut sight, if listens => {
                     self.plan_all(&snapshot);
                     ready = true;
                     sight.set(upkeep::see_all(parts.clone(), REVIEW));
@@ -146,6 +147,7 @@ impl Replica {
                     self.fill_room();
                 },
                 Ok(()) = hinted.changed() => {
+                    listens = true;
                     let changed = hinted.borrow_and_update().clone();
                     changed.iter().for_each(|job| self.rouse_all_about(job));
                 },

@@ -160,30 +160,26 @@ impl Health {
 
 /// Reads everything after a pause, as soon as the store answers.
 pub(super) async fn see_all(parts: Parts, pause: Duration) -> Snapshot {
-    let mut told = false;
     sleep(pause).await;
     loop {
-        match timeout(PATIENCE, parts.store.snapshot()).await {
-            Ok(Ok(snapshot)) => return snapshot,
-            Ok(Err(error)) if !std::mem::replace(&mut told, true) => parts.bus.tell(Told::StoreDown(error.message)),
-            _ => {}
+        if let Ok(Ok(snapshot)) = timeout(PATIENCE, parts.store.snapshot()).await {
+            return snapshot;
         }
         sleep(Duration::from_millis(500) + parts.dice.pause(Duration::from_millis(500))).await;
     }
 }
 
-/// Passes on for ever which jobs changed. A hint: it may lose some.
+/// Passes on for ever which jobs changed. It begins by naming none: whoever then reads the store
+/// misses nothing, because what changes after that is passed on.
 pub(super) async fn listen(parts: Parts, hints: watch::Sender<Vec<JobName>>) {
     let mut position = 0;
     loop {
         match parts.store.changed(position).await {
             Ok((head, jobs)) => {
                 position = head;
-                if !jobs.is_empty() {
-                    hints.send_replace(jobs);
-                    // Let the listener take them before the next ones replace them.
-                    tokio::task::yield_now().await;
-                }
+                hints.send_replace(jobs);
+                // Let the listener take them before the next ones replace them.
+                tokio::task::yield_now().await;
             }
             Err(_) => sleep(Duration::from_secs(1)).await,
         }

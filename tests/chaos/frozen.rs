@@ -3,29 +3,23 @@
 //! The frozen replica is this test program itself, run again as a child: a real replica over a
 //! store that stops its own process (a real SIGSTOP) before or after one chosen request.
 
-use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use cronclave::clock::Timestamp;
-use cronclave::job::{JobName, Keep};
-use cronclave::lease::{Fence, RunId};
-use cronclave::ledger::{Entry, Event, State, What};
-use cronclave::plan::View;
+use cronclave::ledger::{Event, State, What};
 use cronclave::record::Op;
-use cronclave::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
 use rustix::process::Signal;
 
 use super::cluster::{Cluster, SIGN, open_store, signal, until, wait};
+use super::through::{Call, Hook, Through};
 
 /// Where the process freezes.
 const POINTS: [&str; 5] = ["before-claim", "before-start", "after-start", "mid-run", "before-settle"];
 
 struct Freezing {
-    inner: Arc<dyn Store>,
     point: String,
     done: AtomicBool,
 }
@@ -39,55 +33,20 @@ impl Freezing {
 }
 
 #[async_trait]
-impl Store for Freezing {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-    async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
-        self.inner.view(job, mutex).await
-    }
-    async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
+impl Hook for Freezing {
+    async fn before(&self, call: &Call<'_>) {
         let at = self.point.as_str();
-        self.freeze_if(match op {
-            Op::Claim(_) => at == "before-claim",
-            Op::Start { .. } => at == "before-start",
-            Op::Renew { .. } => at == "mid-run",
-            Op::Settle { .. } => at == "before-settle",
+        self.freeze_if(match call {
+            Call::Apply(Op::Claim(_)) => at == "before-claim",
+            Call::Apply(Op::Start { .. }) => at == "before-start",
+            Call::Apply(Op::Renew { .. }) => at == "mid-run",
+            Call::Apply(Op::Settle { .. }) => at == "before-settle",
             _ => false,
         });
-        let answer = self.inner.apply(job, op).await;
-        self.freeze_if(matches!(op, Op::Start { .. }) && at == "after-start");
-        answer
     }
-    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.inner.snapshot().await
-    }
-    async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
-        self.inner.changed(position).await
-    }
-    async fn history(&self, query: &Query) -> Result<Vec<Entry>, StoreError> {
-        self.inner.history(query).await
-    }
-    async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
-        self.inner.events(position, limit).await
-    }
-    async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
-        self.inner.write_output(run, pieces, cut).await
-    }
-    async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
-        self.inner.read_output(run, from).await
-    }
-    async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
-        self.inner.beat(replica).await
-    }
-    async fn leave(&self, boot_id: &str) -> Result<(), StoreError> {
-        self.inner.leave(boot_id).await
-    }
-    async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
-        self.inner.replicas().await
-    }
-    async fn prune(&self, keep: &[(JobName, Keep)], others: Keep) -> Result<usize, StoreError> {
-        self.inner.prune(keep, others).await
+
+    async fn after(&self, call: &Call<'_>) {
+        self.freeze_if(matches!(call, Call::Apply(Op::Start { .. })) && self.point == "after-start");
     }
 }
 
@@ -102,7 +61,8 @@ fn the_replica_that_freezes() {
         let flags = cronclave::config::Flags { no_http: true, ..Default::default() };
         let process = cronclave::config::Process::load(&flags, &env, "host").unwrap();
         let (sources, config) = cronclave::service::read_config(&process.config).map_err(|_| "config").unwrap();
-        let store = Freezing { inner: open_store(Path::new("cronclave.db")), point, done: AtomicBool::new(false) };
+        let hook = Freezing { point, done: AtomicBool::new(false) };
+        let store = Through { inner: open_store(Path::new("cronclave.db")), hook };
         let mut parts = cronclave::service::parts(&process, Arc::new(store), Default::default());
         let command =
             cronclave::runner::CommandRunner::new(Default::default()).with_shim(env!("CARGO_BIN_EXE_cronclave"));

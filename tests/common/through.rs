@@ -1,0 +1,80 @@
+//! A store with a hook before and after each call.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cronclave::clock::Timestamp;
+use cronclave::job::{JobName, Keep};
+use cronclave::lease::{Fence, RunId};
+use cronclave::ledger::{Entry, Event};
+use cronclave::plan::View;
+use cronclave::record::Op;
+use cronclave::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+
+/// What is asked.
+pub(crate) enum Call<'a> {
+    Apply(&'a Op),
+    Changed(u64),
+}
+
+/// What a test does around a call.
+#[async_trait]
+pub(crate) trait Hook: Send + Sync {
+    async fn before(&self, _call: &Call<'_>) {}
+    async fn after(&self, _call: &Call<'_>) {}
+}
+
+pub(crate) struct Through<H> {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) hook: H,
+}
+
+#[async_trait]
+impl<H: Hook> Store for Through<H> {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+    async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
+        self.inner.view(job, mutex).await
+    }
+    async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
+        self.hook.before(&Call::Apply(op)).await;
+        let answer = self.inner.apply(job, op).await;
+        self.hook.after(&Call::Apply(op)).await;
+        answer
+    }
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.inner.snapshot().await
+    }
+    async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
+        self.hook.before(&Call::Changed(position)).await;
+        let answer = self.inner.changed(position).await;
+        self.hook.after(&Call::Changed(position)).await;
+        answer
+    }
+    async fn history(&self, query: &Query) -> Result<Vec<Entry>, StoreError> {
+        self.inner.history(query).await
+    }
+    async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.inner.events(position, limit).await
+    }
+    async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
+        self.inner.write_output(run, pieces, cut).await
+    }
+    async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
+        self.inner.read_output(run, from).await
+    }
+    async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
+        self.inner.beat(replica).await
+    }
+    async fn leave(&self, boot_id: &str) -> Result<(), StoreError> {
+        self.inner.leave(boot_id).await
+    }
+    async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
+        self.inner.replicas().await
+    }
+    async fn prune(&self, keep: &[(JobName, Keep)], others: Keep) -> Result<usize, StoreError> {
+        self.inner.prune(keep, others).await
+    }
+}

@@ -1,0 +1,228 @@
+//! One replica in paused time: what it does at the edges of its life.
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/jobs.rs"]
+mod jobs;
+#[path = "common/through.rs"]
+mod through;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cronclave::clock::{Clock, Timestamp};
+use cronclave::event::Bus;
+use cronclave::job::{Job, Overlap};
+use cronclave::lease::{Ended, RunId, Trigger, Work};
+use cronclave::ledger::State;
+use cronclave::parts::{Dice, Parts};
+use cronclave::record::Op;
+use cronclave::replica::{Identity, Jobs, Pulse, Setup};
+use cronclave::runner::{Control, Halt, Runner};
+use cronclave::schedule::{Rules, Schedule, Zone};
+use cronclave::stop::Stop;
+use cronclave::store::{Memory, Query, Store};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use jobs::{every, secs, start_of_time};
+use through::{Call, Hook, Through};
+
+/// Runs for a while, or until told to stop; notes when it began and how many ran side by side.
+struct Sleeper {
+    length: Duration,
+    clock: Clock,
+    began: Arc<Mutex<Vec<(String, Timestamp)>>>,
+    going: AtomicUsize,
+    most: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Runner for Sleeper {
+    async fn run(&self, job: &Job, _work: &Work, mut control: Control) -> Ended {
+        self.began.lock().unwrap().push((job.name.to_string(), self.clock.now()));
+        let going = self.going.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(going, Ordering::SeqCst);
+        tokio::select! {
+            () = sleep(self.length) => {}
+            _ = control.halt.wait_for(|halt| *halt != Halt::Go) => {}
+        }
+        self.going.fetch_sub(1, Ordering::SeqCst);
+        Ended::succeeded()
+    }
+}
+
+/// A replica on a store of its own.
+struct Alone {
+    store: Arc<dyn Store>,
+    parts: Parts,
+    jobs: watch::Sender<Arc<Jobs>>,
+    pulse: watch::Receiver<Pulse>,
+    began: Arc<Mutex<Vec<(String, Timestamp)>>>,
+    most: Arc<AtomicUsize>,
+    life: JoinHandle<()>,
+}
+
+fn named(jobs: Vec<Job>) -> Arc<Jobs> {
+    let by_name: BTreeMap<_, _> = jobs.into_iter().map(|job| (job.name.clone(), Arc::new(job))).collect();
+    Arc::new(Jobs { by_name, digest: "d".into() })
+}
+
+impl Alone {
+    fn on(
+        wrap: impl FnOnce(Arc<Memory>) -> Arc<dyn Store>,
+        jobs: Vec<Job>,
+        length: Duration,
+        max_parallel: usize,
+    ) -> Alone {
+        let clock = Clock::starting_at(start_of_time());
+        let store = wrap(Arc::new(Memory::new(clock.clone())));
+        let (began, most) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicUsize>::default());
+        let runner = Sleeper {
+            length,
+            clock: clock.clone(),
+            began: began.clone(),
+            going: AtomicUsize::new(0),
+            most: most.clone(),
+        };
+        let parts = Parts {
+            store: store.clone(),
+            runner: Arc::new(runner),
+            bus: Bus::default(),
+            stop: Stop::default(),
+            clock,
+            dice: Dice::seeded(7),
+            holder: "alone".into(),
+            claim_ttl: Parts::CLAIM_TTL,
+            tap: None,
+        };
+        let (jobs_in, jobs_out) = watch::channel(named(jobs));
+        let (pulse_in, pulse) = watch::channel(Pulse::default());
+        let setup = Setup { identity: Identity::default(), max_parallel, grace: secs(5) };
+        let life = tokio::spawn(cronclave::replica::run(parts.clone(), setup, jobs_out, pulse_in));
+        Alone { store, parts, jobs: jobs_in, pulse, began, most, life }
+    }
+
+    fn starts(&self) -> usize {
+        self.began.lock().unwrap().len()
+    }
+
+    async fn states(&self) -> Vec<State> {
+        let mut all = self.store.history(&Query::default()).await.unwrap();
+        all.reverse();
+        all.iter().map(|entry| entry.state).collect()
+    }
+
+    async fn end(self) {
+        self.parts.stop.softly();
+        self.life.await.unwrap();
+    }
+}
+
+fn by_hand(name: &str) -> Job {
+    let schedule = Schedule::parse("@manual", &Zone::utc(), Rules::default(), name).unwrap();
+    Job { schedule: Arc::new(schedule), ..every(name, 1) }
+}
+
+fn request(id: &str, job: &Job) -> Op {
+    Op::Trigger {
+        run_id: RunId::of_request(&job.name, id),
+        at: None,
+        trigger: Trigger::Manual { by: None, reason: None },
+        args: BTreeMap::new(),
+        overlap: Overlap::Skip,
+    }
+}
+
+/// The first answer to "what changed" takes its time.
+struct SlowToListen;
+
+#[async_trait]
+impl Hook for SlowToListen {
+    async fn before(&self, call: &Call<'_>) {
+        if matches!(call, Call::Changed(0)) {
+            sleep(secs(2)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_made_while_a_replica_begins_to_listen_is_not_overlooked() {
+    let job = by_hand("asked");
+    let wrap = |inner: Arc<Memory>| -> Arc<dyn Store> { Arc::new(Through { inner, hook: SlowToListen }) };
+    let alone = Alone::on(wrap, vec![job.clone()], secs(1), 10);
+    sleep(secs(1)).await;
+    alone.store.apply(&job.name, &request("r", &job)).await.unwrap();
+    sleep(secs(4)).await;
+    assert_eq!(alone.starts(), 1, "it waits for the next review of everything");
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_taken_up_at_once() {
+    let job = by_hand("asked");
+    let alone = Alone::on(|store| store, vec![job.clone()], secs(1), 10);
+    sleep(secs(30)).await;
+    let asked = alone.parts.clock.now();
+    alone.store.apply(&job.name, &request("r", &job)).await.unwrap();
+    sleep(secs(1)).await;
+    let began = alone.began.lock().unwrap()[0].1;
+    assert!(began.since(asked) < Duration::from_millis(100), "after {:?}", began.since(asked));
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_runs_go_on_than_may_and_those_that_waited_get_their_turn() {
+    let jobs: Vec<Job> = (0..50).map(|n| by_hand(&format!("job-{n}"))).collect();
+    let alone = Alone::on(|store| store, jobs.clone(), secs(3), 4);
+    sleep(secs(1)).await;
+    for job in &jobs {
+        alone.store.apply(&job.name, &request("r", job)).await.unwrap();
+    }
+    sleep(secs(50)).await;
+    assert_eq!(alone.starts(), 50);
+    assert_eq!(alone.most.load(Ordering::SeqCst), 4);
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_takes_over_new_jobs_and_lets_go_of_old_ones() {
+    let alone = Alone::on(|store| store, vec![every("old", 10)], Duration::ZERO, 10);
+    sleep(secs(25)).await;
+    alone.jobs.send_replace(named(vec![every("new", 10)]));
+    sleep(secs(30)).await;
+    let began = alone.began.lock().unwrap().clone();
+    let of = |name: &str| began.iter().filter(|(job, _)| job == name).count();
+    assert_eq!((of("old"), of("new")), (2, 3));
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_ready_once_it_has_seen_its_jobs_and_no_more_while_it_stops() {
+    let alone = Alone::on(|store| store, vec![every("slow", 10)], secs(3), 10);
+    assert!(!alone.pulse.borrow().ready);
+    sleep(secs(11)).await;
+    let pulse = *alone.pulse.borrow();
+    assert!(pulse.ready && pulse.running == 1);
+    alone.parts.stop.softly();
+    sleep(secs(1)).await;
+    assert!(!alone.pulse.borrow().ready && alone.pulse.borrow().stopping);
+    let store = alone.store.clone();
+    alone.end().await;
+    let all = store.history(&Query::default()).await.unwrap();
+    assert_eq!(all[0].state, State::Succeeded, "what ran was waited for");
+    assert!(store.replicas().await.unwrap().is_empty(), "it said good-bye");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_outlasts_the_grace_is_interrupted_and_recorded() {
+    let alone = Alone::on(|store| store, vec![every("slow", 10)], secs(300), 10);
+    sleep(secs(11)).await;
+    alone.parts.stop.softly();
+    sleep(secs(20)).await;
+    assert_eq!(alone.states().await, [State::Interrupted]);
+    alone.end().await;
+}
