@@ -1,4 +1,5 @@
 //! Jobs to test with.
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,88 @@
+//! Every order of events in a small cluster, explored to the end; and, for each rule of the
+//! protocol, that things go wrong without it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "model/claims.rs"]
+mod claims;
+#[path = "common/jobs.rs"]
+mod jobs;
+
+use std::time::Instant;
+
+use cronclave::job::{Delivery, Job, Overlap};
+use stateright::{Checker, HasDiscoveries, Model};
+
+use claims::{Claims, Without};
+
+/// Explores every state: whatever is promised holds, and whatever should be possible is.
+fn holds(name: &str, model: Claims) {
+    let begun = Instant::now();
+    let checker = model.checker().threads(2).spawn_bfs().join();
+    println!("{name}: {} states, {:.1?}", checker.unique_state_count(), begun.elapsed());
+    for property in checker.model().properties() {
+        let found = checker.discovery(property.name).map(|path| path.into_actions());
+        match property.expectation.discovery_is_failure() {
+            true => assert_eq!(found, None, "broken: {}", property.name),
+            false => assert!(found.is_some(), "the scope is too small to see: {}", property.name),
+        }
+    }
+}
+
+/// Explores until `promise` is broken.
+fn breaks(name: &str, model: Claims, promise: &'static str) {
+    let until = HasDiscoveries::AllOf([promise].into());
+    let checker = model.checker().threads(2).finish_when(until).spawn_bfs().join();
+    println!("{name}: broken after {} states", checker.unique_state_count());
+    let path = checker.discovery(promise).map(|path| path.into_actions());
+    println!("  {}", path.map(|actions| format!("{actions:?}")).expect("nothing goes wrong without it"));
+}
+
+#[test]
+fn without_memory_of_occurrences_one_runs_twice() {
+    let model = Claims { without: Without::Memory, crashes: 0, lost_replies: 0, ..Claims::small() };
+    breaks("lock only", model, "no run starts more often than it may");
+}
+
+#[test]
+fn without_a_commit_of_the_start_one_that_paused_runs_it_again() {
+    let model = Claims { without: Without::StartCommit, crashes: 0, lost_replies: 0, ..Claims::small() };
+    breaks("no start commit", model, "no run starts more often than it may");
+}
+
+#[test]
+fn with_a_new_token_a_lost_reply_leaves_a_claim_that_nobody_knows() {
+    let model = Claims { without: Without::OneTokenPerBid, crashes: 0, ..Claims::small() };
+    breaks("a new token each time", model, "a claim is known to somebody who lives");
+}
+
+#[test]
+fn without_recovery_a_crash_leaves_a_run_that_never_ends() {
+    let model = Claims { without: Without::Recovery, ..Claims::small() };
+    breaks("no recovery", model, "nothing is overlooked");
+}
+
+#[test]
+fn two_replicas_keep_every_promise() {
+    holds("two replicas", Claims { end: 6, crashes: 2, lost_replies: 2, ..Claims::small() });
+}
+
+#[test]
+fn two_replicas_keep_every_promise_when_runs_are_to_start_at_least_once() {
+    let mut model = Claims { end: 6, ..Claims::small() };
+    model.job = Job { delivery: Delivery::AtLeastOnce, ..model.job };
+    holds("two replicas, at least once", model);
+}
+
+#[test]
+fn two_replicas_keep_every_promise_under_every_overlap_policy() {
+    for overlap in [Overlap::Skip, Overlap::QueueOne, Overlap::Replace, Overlap::Allow] {
+        let mut model = Claims { end: 5, ..Claims::small() };
+        model.job = Job { overlap, ..model.job };
+        holds(&format!("two replicas, {overlap:?}"), model);
+    }
+}
+
+#[test]
+fn three_replicas_keep_every_promise() {
+    holds("three replicas", Claims { replicas: 3, end: 5, ..Claims::small() });
+}
