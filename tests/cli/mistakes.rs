@@ -78,7 +78,7 @@ const CASES: &[Case] = &[
     typed(&["--tz", "Europe/Berln", "next"], 2, &["--tz", "Europe/Berlin"]),
     typed(&["--tz", "Mars", "next"], 2, &["--tz", "`Mars`"]),
     typed(&["next", "hello", "--from", "noonish"], 2, &["--from noonish", "2026-11-22T06:00"]),
-    typed(&["next", "hello", "-n", "0"], 2, &["-n", "0"]),
+    typed(&["next", "hello", "-n", "0"], 2, &["--count", "1..=10000"]),
     typed(&["history", "--since", "yesterday"], 2, &["--since yesterday", "24h"]),
     typed(&["history", "--until", "24"], 2, &["--until 24", "24h"]),
     typed(&["history", "--state", "faild"], 2, &["faild", "`failed`"]),
