@@ -75,19 +75,18 @@ fn work(job: &Job, open: &Open, answer: &Answer) -> Work {
 /// # Errors
 /// The last trouble, when the deadline passes; a lasting one at once.
 pub async fn ask(parts: &Parts, job: &Job, op: &Op, deadline: Instant) -> Result<Answer, StoreError> {
+    // What was wrong before says more than that there was no answer in the end.
+    let mut trouble =
+        StoreError { kind: Trouble::Passing, message: format!("{}: no answer in time", parts.store.describe()) };
     loop {
         match tokio::time::timeout_at(deadline, parts.store.apply(&job.name, op)).await {
             Ok(Err(error)) if error.kind == Trouble::Passing && Instant::now() + PAUSE < deadline => {
                 tracing::warn!(job = %job.name, %error, "the store did not answer; asking again");
+                trouble = error;
                 sleep(PAUSE / 2 + parts.dice.pause(PAUSE / 2)).await;
             }
             Ok(answer) => return answer,
-            Err(_) => {
-                return Err(StoreError {
-                    kind: Trouble::Passing,
-                    message: format!("{}: no answer in time", parts.store.describe()),
-                });
-            }
+            Err(_) => return Err(trouble),
         }
     }
 }

@@ -144,7 +144,11 @@ fn text(job: &Job, starts: &[Start], now: Timestamp, style: &Style) -> String {
 
 fn line(start: &Start, now: Timestamp, style: &Style, job: &Job) -> String {
     let zone = job.schedule.zone();
-    let utc = start.due.datetime().format("%Y-%m-%d %H:%M:%S UTC");
+    let shown = style.zone.as_ref().unwrap_or(zone);
+    let utc = match shown.offset(start.due).1 == "UTC" {
+        true => String::new(),
+        false => format!("   {}", start.due.datetime().format("%Y-%m-%d %H:%M:%S UTC")),
+    };
     let away = if start.due >= now {
         format!("in {}", show::about(start.due.since(now)))
     } else {
@@ -158,7 +162,7 @@ fn line(start: &Start, now: Timestamp, style: &Style, job: &Job) -> String {
             show::span(share)
         ),
     };
-    format!("  {}   {utc}   {away}{jitter}", style.full(start.due, zone))
+    format!("  {}{utc}   {away}{jitter}", style.full(start.due, zone))
 }
 
 /// What a change of clocks does to an occurrence, and what would be the other choice.

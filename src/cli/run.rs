@@ -23,6 +23,7 @@ use crate::race::{self, Race};
 use crate::record::Target;
 use crate::runner::{Handlers, Stream};
 use crate::service;
+use crate::stop::Stop;
 use crate::store::{Create, Memory, Store};
 
 /// Run one job now, here: same code, configuration and lock as the scheduler. Exits as the job does.
@@ -92,7 +93,7 @@ impl Run {
             };
         }));
         let signalled = Arc::new(AtomicI32::new(0));
-        tokio::spawn(stop_on_signal(parts.clone(), signalled.clone()));
+        tokio::spawn(stop_on_signal(parts.stop.clone(), signalled.clone()));
         let target = Target::Request {
             run_id: RunId::fresh(at.unwrap_or(Clock::system().now())),
             at,
@@ -155,7 +156,7 @@ async fn win(parts: &Parts, job: &Job, target: &Target, patience: Option<Duratio
 }
 
 /// Ends the run on the first signal and notes its number; ends this process on the second.
-async fn stop_on_signal(parts: Parts, noted: Arc<AtomicI32>) {
+async fn stop_on_signal(stop: Stop, noted: Arc<AtomicI32>) {
     let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
         return;
     };
@@ -167,7 +168,7 @@ async fn stop_on_signal(parts: Parts, noted: Arc<AtomicI32>) {
         if noted.swap(number, Ordering::SeqCst) != 0 {
             std::process::exit(128 + number);
         }
-        parts.stop.hard();
+        stop.hard();
     }
 }
 

@@ -223,10 +223,6 @@ impl<'a> Table<'a> {
         self.marks.push(mark);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.marks.is_empty()
-    }
-
     /// The whole, each line ended.
     pub(super) fn text(mut self) -> String {
         for column in self.table.column_iter_mut() {

@@ -13,6 +13,7 @@ use cronclave::record::Op;
 use cronclave::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
 
 /// What is asked.
+#[allow(dead_code, reason = "each test that includes this looks at what it needs")]
 pub(crate) enum Call<'a> {
     Apply(&'a Op),
     Changed(u64),

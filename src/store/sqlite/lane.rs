@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -24,7 +24,18 @@ type Answering = Box<dyn FnOnce(rusqlite::Result<()>) + Send>;
 /// The way to the thread.
 pub(super) struct Lane {
     path: PathBuf,
-    tasks: mpsc::Sender<Task>,
+    /// Taken at the end only.
+    tasks: Option<mpsc::Sender<Task>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Lane {
+    /// Waits until the connection is closed: the last to close it moves the write-ahead log into
+    /// the file, so that the file alone is all of the database.
+    fn drop(&mut self) {
+        drop(self.tasks.take());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 impl Lane {
@@ -68,11 +79,12 @@ impl Lane {
         work: impl FnOnce(mpsc::Receiver<Task>) + Send + 'static,
     ) -> Result<Lane, StoreError> {
         let (tasks, inbox) = mpsc::channel();
-        thread::Builder::new().name(name.into()).spawn(move || work(inbox)).map_err(|error| StoreError {
+        let spawned = thread::Builder::new().name(name.into()).spawn(move || work(inbox));
+        let thread = spawned.map_err(|error| StoreError {
             kind: Trouble::Lasting,
             message: format!("cannot start a thread for database {}: {error}", path.display()),
         })?;
-        Ok(Lane { path: path.to_path_buf(), tasks })
+        Ok(Lane { path: path.to_path_buf(), tasks: Some(tasks), thread: Some(thread) })
     }
 
     /// Has `work` done and waits for its commit.
@@ -92,7 +104,7 @@ impl Lane {
             kind: Trouble::Passing,
             message: format!("database {}: no answer within {} s", self.path.display(), LIMIT.as_secs()),
         };
-        self.tasks.send(task).map_err(|_| gone())?;
+        self.tasks.as_ref().and_then(|tasks| tasks.send(task).ok()).ok_or_else(gone)?;
         match tokio::time::timeout(LIMIT, answered).await {
             Ok(Ok(done)) => done.map_err(|error| StoreError::of_sqlite(&self.path, &error)),
             _ => Err(gone()),

@@ -247,7 +247,12 @@ impl StoreError {
                     "database {path} is corrupt or not a SQLite database ({error}): move it aside or restore a copy; it was left untouched"
                 ),
             ),
-            Some(Code::SystemIoFailure) => (Trouble::Passing, format!("database {path}: input/output error ({error})")),
+            Some(Code::SystemIoFailure) => (
+                Trouble::Passing,
+                format!(
+                    "database {path}: {error}: if the disk is full free some space, else see whether it is failing"
+                ),
+            ),
             _ => (Trouble::Lasting, format!("database {path}: {error}")),
         };
         StoreError { kind, message }

@@ -1,0 +1,212 @@
+//! Each command that looks or steers, as text and as JSON, on a small real database.
+
+use std::process::{Command, Stdio};
+
+use super::bench::Place;
+
+/// `hello` ran well, `fails` failed.
+fn place() -> Place {
+    let place = Place::with_history();
+    place.ask(&["run", "fails"]).expect(3, &[]);
+    place
+}
+
+#[test]
+fn init_writes_a_file_that_works_and_never_overwrites() {
+    let place = Place::empty();
+    place.ask(&["init"]).expect(0, &["schedules/hello.toml", "cronclave serve"]);
+    place.ask(&["validate"]).expect(0, &["schedules/hello.toml", "1 job", "ok"]);
+    place.ask(&["run", "hello"]).expect(0, &["hello from hello"]);
+    place.write("schedules/hello.toml", "mine");
+    place.ask(&["init"]).expect(1, &["already there"]);
+    assert_eq!(std::fs::read(place.path("schedules/hello.toml")).unwrap(), b"mine");
+}
+
+#[test]
+fn validate_tells_files_warnings_and_counts() {
+    let place = Place::new();
+    let said = place.ask(&["check"]).expect(0, &["schedules/jobs.toml", "4 jobs", "ok, 1 warning", "4 jobs in 1 file"]);
+    assert!(said.err.contains("warning[W0204]") && said.err.contains("jobs.toml:9:13"), "{said:#?}");
+    place.ask(&["validate", "--strict"]).expect(78, &["--strict"]);
+    place.ask(&["validate", "--format", "github"]).expect(0, &["::warning file=schedules/jobs.toml,line=9,col=13"]);
+    let json = place.ask(&["validate", "--format", "json"]).expect(0, &[]).json();
+    assert_eq!((&json["ok"], &json["files"][0]["jobs"], &json["warnings"]), (&true.into(), &4.into(), &1.into()));
+}
+
+#[test]
+fn next_explains_changes_of_clocks_and_needs_no_database() {
+    let place = Place::new();
+    let said = place.ask(&["next", "fails", "--from", "2027-03-27", "-n", "3"]).expect(0, &[]);
+    for part in [
+        "Sat 2027-03-27 02:30:00 CET  (+01:00)   2027-03-27 01:30:00 UTC",
+        "Sun 2027-03-28 03:00:00 CEST (+02:00)   2027-03-28 01:00:00 UTC",
+        "[1]",
+        "02:30 does not exist on this day: clocks go from 02:00 CET to 03:00 CEST.",
+        "Mon 2027-03-29 02:30:00 CEST",
+    ] {
+        assert!(said.out.contains(part), "no {part:?} in {}", said.out);
+    }
+    let json = place.ask(&["next", "fails", "--from", "2027-03-28", "-n", "1", "--json"]).json();
+    let first = &json["items"][0]["occurrences"][0];
+    assert_eq!(first["at"], "2027-03-28T01:00:00Z");
+    assert_eq!(first["local"], "2027-03-28T03:00:00+02:00");
+    assert_eq!((&first["dst"]["kind"], &first["dst"]["policy"]), (&"gap".into(), &"shift".into()));
+    let until = place.ask(&["next", "fails", "--from", "2027-01-01", "--until", "2027-01-08", "--json"]).json();
+    assert_eq!(until["items"][0]["occurrences"].as_array().unwrap().len(), 7);
+    place.ask(&["--tz", "Asia/Tokyo", "next", "fails", "--from", "2027-03-27"]).expect(0, &["10:30:00 JST"]);
+    place.ask(&["next"]).expect(0, &["only by hand"]);
+    assert!(!place.path("cronclave.db").exists());
+    let mut elsewhere = place.command(&["next"]);
+    elsewhere.env("REDIS_URL", "redis://cache");
+    place.finish(elsewhere).expect(0, &[]);
+}
+
+#[test]
+fn jobs_are_listed_before_and_after_anything_ran() {
+    let place = Place::new();
+    place.ask(&["jobs"]).expect(0, &["never", "by hand", "4 jobs: 4 never run"]);
+    assert!(!place.path("cronclave.db").exists(), "looking makes no database");
+    place.ask(&["run", "hello"]).expect(0, &[]);
+    place.ask(&["run", "fails"]).expect(3, &[]);
+    place.ask(&["pause", "slow", "--reason", "moving"]).expect(0, &[]);
+    let said = place.ask(&["ls"]).expect(0, &["✓  hello", "✗  fails", "⏸  slow", "paused by ana: moving"]);
+    assert!(said.out.contains("4 jobs: 1 failing, 1 paused, 1 never run"), "{}", said.out);
+    let mut ascii = place.command(&["jobs", "--color", "always"]);
+    ascii.env("LC_ALL", "C");
+    let said = place.finish(ascii).expect(0, &["FAIL", "PAUSED", "\x1b[31mFAIL\x1b[0m"]);
+    assert!(said.out.is_ascii());
+    let json = place.ask(&["jobs", "--json"]).json();
+    let of = |name: &str| json["items"].as_array().unwrap().iter().find(|job| job["name"] == name).unwrap().clone();
+    let fails = of("fails");
+    assert_eq!(fails["health"], "failing");
+    assert_eq!((&fails["last_run"]["state"], &fails["last_run"]["exit_code"]), (&"failed".into(), &3.into()));
+    assert_eq!(fails["source"]["line"], 8);
+    assert!(fails["next"]["at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!((&of("slow")["state"], &of("slow")["paused"]["reason"]), (&"paused".into(), &"moving".into()));
+    assert_eq!(of("hook")["action"], "http");
+    let failing = place.ask(&["jobs", "--state", "failing", "--json"]).json();
+    assert_eq!(failing["total"], 1);
+    let tagged = place.ask(&["jobs", "--tag", "ops", "--json"]).json();
+    assert_eq!(tagged["items"][0]["name"], "hello");
+}
+
+#[test]
+fn a_job_that_is_gone_from_the_files_is_only_history() {
+    let place = place();
+    place.write("schedules/jobs.toml", "version = 1\n[jobs.new]\nschedule = \"@manual\"\ncommand = \"true\"\n");
+    let said = place.ask(&["jobs"]).expect(0, &["new", "1 job"]);
+    assert!(!said.out.contains("fails"));
+    place.ask(&["history", "fails"]).expect(0, &["exit code 3"]);
+    place.ask(&["logs", "fails"]).expect(0, &["before", "wrong"]);
+}
+
+#[test]
+fn history_shows_runs_and_filters_them() {
+    let place = place();
+    let said = place.ask(&["history"]).expect(0, &["RUN", "ATTEMPT", "ok", "failed  exit code 3", "1/1"]);
+    assert!(said.out.lines().nth(1).unwrap().contains("fails"), "newest first: {}", said.out);
+    let json = place.ask(&["history", "--json"]).json();
+    let run = &json["items"][0];
+    assert_eq!((&run["job"], &run["state"], &run["exit_code"]), (&"fails".into(), &"failed".into(), &3.into()));
+    assert_eq!((&run["trigger"]["kind"], &run["trigger"]["by"]), (&"cli".into(), &"ana".into()));
+    assert_eq!((&run["error"]["kind"], &run["error"]["message"]), (&"exit".into(), &"exit code 3".into()));
+    assert_eq!((&run["attempt"], run["attempts"].as_array().unwrap().len()), (&1.into(), 1));
+    for number in ["start_delay_seconds", "duration_seconds", "fencing_token"] {
+        assert!(run[number].is_number(), "{number}: {run}");
+    }
+    let count = |args: &[&str]| {
+        let all = [&["history", "--json"], args].concat();
+        place.ask(&all).expect(0, &[]).json()["items"].as_array().unwrap().len()
+    };
+    assert_eq!(count(&["--state", "succeeded"]), 1);
+    assert_eq!(count(&["--state", "succeeded,failed"]), 2);
+    assert_eq!(count(&["--since", "1h"]), 2);
+    assert_eq!(count(&["--until", "1h"]), 0);
+    assert_eq!(count(&["--trigger", "schedule"]), 0);
+    assert_eq!(count(&["-n", "1"]), 1);
+    assert_eq!(count(&["hello"]), 1);
+    place.ask(&["history", "slow"]).expect(0, &["nothing yet"]);
+    place.ask(&["history", "--tz", "Asia/Tokyo"]).expect(0, &["JST"]);
+    place.ask(&["history", "fails", "--utc"]).expect(0, &["UTC"]);
+}
+
+#[test]
+fn logs_are_shown_by_job_or_run_whole_or_in_part() {
+    let place = place();
+    assert_eq!(place.ask(&["logs", "hello"]).expect(0, &[]).out, "hello\n");
+    assert_eq!(place.ask(&["logs", "fails", "--stream", "stderr"]).expect(0, &[]).out, "wrong\n");
+    assert_eq!(place.ask(&["logs", "fails", "--stream", "stdout", "--attempt", "1"]).expect(0, &[]).out, "before\n");
+    assert_eq!(place.ask(&["logs", "fails", "-n", "1"]).expect(0, &[]).out.lines().count(), 1);
+    assert_eq!(place.ask(&["logs", "fails", "-n", "0"]).expect(0, &[]).out, "");
+    let stamped = place.ask(&["logs", "-t", "fails"]).expect(0, &[]).out;
+    assert!(stamped.lines().all(|line| line.starts_with("20") && line.contains("CE")), "{stamped}");
+    let runs = place.ask(&["history", "hello", "--json"]).json();
+    let id = runs["items"][0]["id"].as_str().unwrap();
+    for part in [id, &id[id.len() - 12..], &id[id.len() - 6..]] {
+        assert_eq!(place.ask(&["logs", part]).expect(0, &[]).out, "hello\n");
+    }
+    place.ask(&["logs", &id[..3]]).expect(2, &["several runs", id]);
+    assert_eq!(place.ask(&["logs", "-f", "hello"]).expect(0, &[]).out, "hello\n", "what is over is not waited for");
+    let json = place.ask(&["logs", "hello", "--json"]).json();
+    assert_eq!((&json["items"][0]["text"], &json["items"][0]["attempt"]), (&"hello\n".into(), &1.into()));
+}
+
+#[test]
+fn what_is_paused_says_until_when_and_what_undoes_it() {
+    let place = place();
+    let said = place.ask(&["pause", "fails", "--for", "2d", "--reason", "moving"]).expect(0, &[]);
+    for part in ["paused fails until", "CE", "2 occurrences are skipped", "Undo: cronclave resume fails"] {
+        assert!(said.out.contains(part), "no {part:?} in {}", said.out);
+    }
+    place.ask(&["trigger", "fails"]).expect(75, &["fails is paused by ana until", "moving"]);
+    place.ask(&["resume", "fails", "hello"]).expect(0, &["resumed fails", "hello was not paused"]);
+    place.ask(&["pause", "--tag", "ops"]).expect(0, &["paused hello"]);
+    let all = place.ask(&["pause", "--all", "--json"]).json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 4);
+    let back = place.ask(&["resume", "--all", "--catch-up", "--json"]).json();
+    assert!(back["items"].as_array().unwrap().iter().all(|one| one["was_paused"] == true), "{back}");
+}
+
+#[test]
+fn status_says_that_nobody_is_there() {
+    let place = place();
+    place.ask(&["status"]).expect(0, &["0 replicas", "sqlite cronclave.db", "no replica is running"]);
+    let json = place.ask(&["status", "--check", "--json"]).expect(1, &[]).json();
+    assert_eq!(json["problems"][0]["code"], "no_replica");
+    place.ask(&["locks"]).expect(0, &["nobody holds a lock"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_crash() {
+    let place = place();
+    for args in
+        [&["history"][..], &["jobs"], &["next"], &["status"], &["logs", "fails"], &["--help"], &["run", "hello"]]
+    {
+        // Its other end is closed before it begins.
+        let mut child = place.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(0) && !err.contains("panicked"), "{args:?}: {output:?}");
+    }
+    for args in [&["run", "helo"][..], &["validate", "none.toml"], &["history", "--since", "x"], &["run", "hello"]] {
+        let mut child = place.command(args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        drop(child.stderr.take());
+        let status = child.wait().unwrap();
+        assert!(status.code().is_some_and(|code| code != 101), "{args:?}: {status:?}");
+    }
+}
+
+#[test]
+fn help_is_there_for_each_command() {
+    let place = Place::empty();
+    let help = place.ask(&["help"]).expect(0, &["cronclave init && cronclave serve"]).out;
+    let names = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let names: Vec<&str> =
+        names.take_while(|line| !line.is_empty()).filter_map(|l| l.split_whitespace().next()).collect();
+    assert!(names.len() >= 14, "{help}");
+    for name in names.iter().filter(|name| !["help", "serve", "run"].contains(name)) {
+        place.ask(&[name, "--help"]).expect(0, &["Examples:", "Usage: cronclave"]);
+    }
+    assert!(Command::new("true").status().is_ok());
+}
