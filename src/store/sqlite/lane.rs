@@ -133,7 +133,7 @@ fn commit(db: &mut Connection, batch: Vec<Task>, check: &impl Fn() -> rusqlite::
     };
     let answers: Vec<Answering> = batch.into_iter().map(|task| task(Ok(&write))).collect();
     let done = write.commit();
-    answers.into_iter().for_each(|answer| answer(done.as_ref().map(|()| ()).map_err(copy)));
+    answers.into_iter().for_each(|answer| answer(done.as_ref().copied().map_err(copy)));
 }
 
 /// The same failure for each of a batch: SQLite's errors cannot be cloned.
