@@ -52,7 +52,7 @@ impl Cancel {
         if self.all && !self.yes {
             let question = format!("Cancel {}? Type yes:", show::count(runs.len(), "open run"));
             if !out::confirm(&question, "yes")? {
-                return Err(Failure::new(1, "nothing cancelled"));
+                return Err(Failure::new(Failure::NO, "nothing cancelled"));
             }
         }
         let by = self.by.or_else(super::user).unwrap_or_else(|| "somebody".into());
@@ -103,12 +103,17 @@ async fn one<'a>(
         ([run], _) => Ok(*run),
         ([], Ok(name)) => Err(Failure::new(Failure::NO_INPUT, format!("{name} has no open run: nothing to cancel"))),
         ([], Err(unknown)) => Err(match find::run(store, what).await? {
-            Some(entry) => Failure::new(1, format!("run {what} of {} is over: {}", entry.job, show::result(&entry))),
+            Some(entry) => {
+                Failure::new(Failure::NO, format!("run {what} of {} is over: {}", entry.job, show::result(&entry)))
+            }
             None => unknown,
         }),
         (several, _) => {
             let ids: Vec<String> = several.iter().map(|(_, run)| run.run_id.short()).collect();
-            Err(Failure::new(2, format!("{what} has several open runs: name one of {}, or --all", ids.join(", "))))
+            Err(Failure::new(
+                Failure::USAGE,
+                format!("{what} has several open runs: name one of {}, or --all", ids.join(", ")),
+            ))
         }
     }
 }

@@ -13,6 +13,10 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// The answer is no.
+    pub(super) const NO: u8 = 1;
+    /// It was typed wrong.
+    pub(super) const USAGE: u8 = 2;
     /// No such job, run, lock or file.
     pub(super) const NO_INPUT: u8 = 66;
     /// The database or a server cannot be reached.

@@ -114,7 +114,10 @@ pub(super) async fn run(store: &dyn Store, text: &str) -> Result<Option<Entry>, 
     let mut found = store.history(&query).await?;
     if found.len() > 1 {
         let ids: Vec<&str> = found.iter().take(5).map(|entry| entry.id.as_str()).collect();
-        return Err(Failure::new(2, format!("several runs are called `{text}`: name one of {}", ids.join(", "))));
+        return Err(Failure::new(
+            Failure::USAGE,
+            format!("several runs are called `{text}`: name one of {}", ids.join(", ")),
+        ));
     }
     Ok(found.pop())
 }

@@ -61,7 +61,8 @@ impl History {
         let zone = zone.unwrap_or_else(crate::schedule::Zone::utc);
         let read = |flag: &str, text: &Option<String>| {
             let at = text.as_deref().map(|text| show::past(text, snapshot.now, &zone));
-            at.transpose().map_err(|why| Failure::new(2, format!("{flag} {}: {why}", text.as_deref().unwrap_or(""))))
+            at.transpose()
+                .map_err(|why| Failure::new(Failure::USAGE, format!("{flag} {}: {why}", text.as_deref().unwrap_or(""))))
         };
         let query = Query {
             since: read("--since", &self.since)?,

@@ -22,10 +22,14 @@ const HELLO: &str = include_str!("../../schedules/hello.toml");
 impl Init {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
         write(Path::new(FILE)).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => {
-                Failure::new(1, format!("{FILE} is already there and stays as it is: edit it, or move it away first"))
-            }
-            _ => Failure::new(1, format!("cannot write {FILE}: {error}; go to a directory that you may write in")),
+            ErrorKind::AlreadyExists => Failure::new(
+                Failure::NO,
+                format!("{FILE} is already there and stays as it is: edit it, or move it away first"),
+            ),
+            _ => Failure::new(
+                Failure::NO,
+                format!("cannot write {FILE}: {error}; go to a directory that you may write in"),
+            ),
         })?;
         out::print(format!(
             "wrote {FILE}: one job, every minute\n\n\

@@ -201,7 +201,7 @@ impl Release {
                 "if that process is alive it is fenced off at its next renewal; what it writes with token {token} until then is up to you"
             ));
             if !out::confirm(&format!("Type the lock's name to release it ({}):", self.key), &self.key)? {
-                return Err(Failure::new(1, "nothing released"));
+                return Err(Failure::new(Failure::NO, "nothing released"));
             }
         }
         let by = format!("{}: {}", super::user().unwrap_or_else(|| "somebody".into()), self.reason);
@@ -221,5 +221,8 @@ impl Release {
 }
 
 fn moved(key: &str, token: u64) -> Failure {
-    Failure::new(1, format!("{key} is not held under token {token} (any more): look again with `cronclave locks`"))
+    Failure::new(
+        Failure::NO,
+        format!("{key} is not held under token {token} (any more): look again with `cronclave locks`"),
+    )
 }

@@ -153,8 +153,10 @@ struct Context {
 impl Context {
     fn new(global: Global) -> Result<Context, Failure> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let named =
-            global.tz.as_deref().map(|name| show::zone(name).map_err(|why| Failure::new(2, format!("--tz: {why}"))));
+        let named = global
+            .tz
+            .as_deref()
+            .map(|name| show::zone(name).map_err(|why| Failure::new(Failure::USAGE, format!("--tz: {why}"))));
         let zone = if global.utc { Some(Zone::utc()) } else { named.transpose()? };
         let color = colors(global.color, std::io::stdout().is_terminal());
         Ok(Context { global, host, style: Style { zone, color, unicode: Style::has_unicode() } })

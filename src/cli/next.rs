@@ -61,7 +61,8 @@ impl Next {
     fn starts(&self, job: &Job, now: Timestamp) -> Result<Vec<Start>, Failure> {
         let read = |flag: &str, text: &Option<String>| {
             let at = text.as_deref().map(|text| show::moment(text, job.schedule.zone()));
-            at.transpose().map_err(|why| Failure::new(2, format!("{flag} {}: {why}", text.as_deref().unwrap_or(""))))
+            at.transpose()
+                .map_err(|why| Failure::new(Failure::USAGE, format!("{flag} {}: {why}", text.as_deref().unwrap_or(""))))
         };
         let (from, until) = (read("--from", &self.from)?, read("--until", &self.until)?);
         let most = self.count.unwrap_or(if until.is_some() { 1000 } else { 5 });

@@ -15,7 +15,7 @@ pub(super) fn print(bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes.as_ref()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         ErrorKind::BrokenPipe => Failure::new(0, ""),
-        _ => Failure::new(1, format!("cannot write to standard output: {error}")),
+        _ => Failure::new(Failure::NO, format!("cannot write to standard output: {error}")),
     })
 }
 
@@ -34,7 +34,7 @@ pub(super) fn line(text: impl Display) -> Result<(), Failure> {
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let pretty = std::io::stdout().is_terminal();
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-    line(text.map_err(|error| Failure::new(1, format!("cannot be written as JSON: {error}")))?)
+    line(text.map_err(|error| Failure::new(Failure::NO, format!("cannot be written as JSON: {error}")))?)
 }
 
 /// Says something beside the output, on standard error. That nobody hears it stops nothing.
@@ -53,7 +53,10 @@ pub(super) fn bare_note(text: impl Display) {
 /// Usage, naming the flag that says yes beforehand.
 pub(super) fn confirm(question: &str, wanted: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::new(2, "this needs a yes, and there is no terminal to ask on: add --yes if you mean it"));
+        return Err(Failure::new(
+            Failure::USAGE,
+            "this needs a yes, and there is no terminal to ask on: add --yes if you mean it",
+        ));
     }
     let _ = write!(std::io::stderr().lock(), "{question} ");
     let mut answer = String::new();

@@ -62,7 +62,7 @@ impl Pause {
     }
 
     fn end(&self, job: &Job, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
-        let wrong = |flag: &str, text: &str, why: String| Failure::new(2, format!("{flag} {text}: {why}"));
+        let wrong = |flag: &str, text: &str, why: String| Failure::new(Failure::USAGE, format!("{flag} {text}: {why}"));
         let until = match (&self.r#for, &self.until) {
             (Some(text), _) => Some(now.plus(config::duration(text).map_err(|why| wrong("--for", text, why))?)),
             (None, Some(text)) => {
@@ -71,9 +71,10 @@ impl Pause {
             (None, None) => None,
         };
         match until.filter(|until| *until <= now) {
-            Some(past) => {
-                Err(Failure::new(2, format!("a pause until {past} would be over already: name a later time")))
-            }
+            Some(past) => Err(Failure::new(
+                Failure::USAGE,
+                format!("a pause until {past} would be over already: name a later time"),
+            )),
             None => Ok(until),
         }
     }

@@ -28,6 +28,16 @@ use crate::store::{Create, Memory, Store};
 
 /// Run one job now, here: same code, configuration and lock as the scheduler. Exits as the job does.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cronclave run db-backup                 as the scheduler would, but here and now
+  cronclave run db-backup --wait          after the run that is going, if one is
+  cronclave run report --at 2026-11-21T06:00:00Z --arg day=2026-11-21
+  cronclave run import -- --verbose       with one more argument
+  cronclave run -n report                 only say what would be run
+
+The job's output stays what it is; messages of cronclave go to standard error. Exits as the job
+does; with 128+n when a signal ended it, 124 when it ran into its timeout, 126 or 127 when it could
+not be started, and 75 when another run is in the way.")]
 pub(super) struct Run {
     /// The job's name
     job: String,
@@ -62,16 +72,16 @@ impl Run {
         let process = context.quiet()?;
         let at = self.at.as_deref().map(|text| {
             text.parse::<Timestamp>().map_err(|error| {
-                Failure::new(2, format!("--at {text}: {error}; write a time as in 2026-11-22T06:00:00Z"))
+                Failure::new(Failure::USAGE, format!("--at {text}: {error}; write a time as in 2026-11-22T06:00:00Z"))
             })
         });
         let at = at.transpose()?;
         let patience = match &self.wait {
             None => None,
             Some(None) => Some(Duration::MAX),
-            Some(Some(text)) => {
-                Some(config::duration(text).map_err(|why| Failure::new(2, format!("--wait={text}: {why}")))?)
-            }
+            Some(Some(text)) => Some(
+                config::duration(text).map_err(|why| Failure::new(Failure::USAGE, format!("--wait={text}: {why}")))?,
+            ),
         };
         let config = context.config(&process.config)?;
         let job = self.changed(find::job(&config, &self.job)?)?;
@@ -122,7 +132,7 @@ impl Run {
             command.argv.extend(self.extra.iter().cloned());
         } else if !self.env.is_empty() || !self.extra.is_empty() {
             return Err(Failure::new(
-                2,
+                Failure::USAGE,
                 format!("{} runs no command: --env and further arguments mean nothing to it", job.name),
             ));
         }

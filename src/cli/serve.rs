@@ -19,6 +19,13 @@ use crate::store::Create;
 
 /// Run a scheduler replica: start as many as you like on one database.
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cronclave serve                                  one replica, on the files in ./schedules
+  cronclave serve --replica b --listen :8081       another beside it, on the same database
+  cronclave serve -c /etc/jobs --db /var/lib/cronclave/cronclave.db
+
+TERM or Ctrl-C: nothing new is started, what runs may end within --grace. Twice: at once. HUP reads
+the schedule files again.")]
 pub(super) struct Serve {
     /// Where to answer HTTP [env: CRONCLAVE_LISTEN, or PORT for all addresses] [default: 127.0.0.1:8080, or any free port]
     #[arg(long, value_name = "IP:PORT")]

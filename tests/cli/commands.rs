@@ -1,6 +1,6 @@
 //! Each command that looks or steers, as text and as JSON, on a small real database.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::bench::Place;
 
@@ -205,8 +205,7 @@ fn help_is_there_for_each_command() {
     let names: Vec<&str> =
         names.take_while(|line| !line.is_empty()).filter_map(|l| l.split_whitespace().next()).collect();
     assert!(names.len() >= 14, "{help}");
-    for name in names.iter().filter(|name| !["help", "serve", "run"].contains(name)) {
+    for name in names.iter().filter(|name| **name != "help") {
         place.ask(&[name, "--help"]).expect(0, &["Examples:", "Usage: cronclave"]);
     }
-    assert!(Command::new("true").status().is_ok());
 }

@@ -81,6 +81,36 @@ fn a_lock_is_released_by_force_only_under_its_own_token() {
 }
 
 #[test]
+fn a_mutex_is_shown_and_released_with_its_run() {
+    let place = Place::new();
+    let job = |name: &str| {
+        format!("[jobs.{name}]\nschedule = \"@manual\"\ncommand = \"echo on; sleep 20\"\nmutex = \"ledger\"\n")
+    };
+    place.write("schedules/jobs.toml", format!("version = 1\n{}{}", job("one"), job("two")));
+    let running = place.start(place.command(&["run", "one"]));
+    running.until("on");
+    place.ask(&["run", "two"]).expect(75, &["two may not run beside one", "mutex"]);
+    let locks = place.ask(&["locks", "--json"]).json();
+    let keys: Vec<&str> = locks["items"].as_array().unwrap().iter().map(|lock| lock["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["run:one", "mutex:ledger"]);
+    let token = locks["items"][1]["fencing_token"].to_string();
+    let args = ["locks", "release", "mutex:ledger", "--reason", "a test", "--token", &token, "--yes"];
+    place.ask(&args).expect(0, &["released mutex:ledger"]);
+    place.ask(&["locks"]).expect(0, &["nobody holds a lock"]);
+}
+
+#[test]
+fn a_lease_that_is_over_is_told() {
+    let place = Place::new();
+    let mut running = place.start(place.command(&["run", "slow"]));
+    running.until("tick");
+    running.child.kill().unwrap();
+    let said = until(|| place.ask(&["status", "--json"]), "run_stuck").json();
+    assert!(said["problems"].to_string().contains("of slow"), "{said}");
+    place.ask(&["jobs", "slow"]).expect(0, &["slow"]);
+}
+
+#[test]
 fn a_replica_that_falls_silent_or_runs_other_files_is_told() {
     let place = Place::new();
     let _first = place.serve(&[]);
