@@ -1,6 +1,6 @@
 //! What the store grants to a bid.
 
-use super::apply::{Granting, remember, waiting};
+use super::granting::{Granting, remember, waiting};
 use super::op::{Bid, Reply, Target};
 use super::{Open, Phase, REMEMBERED};
 use crate::clock::Timestamp;

@@ -8,7 +8,10 @@
 
 mod apply;
 mod claim;
+mod granting;
+mod hold;
 mod op;
+mod steer;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,20 +1,15 @@
 //! Runs programs: starts them, carries their output, says how they ended.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use signal_hook::low_level::signal_name;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::environment::{self, Environment};
+use super::program::{Finish, Program};
 use super::wire::{NotStarted, Report};
-use super::{Chunk, Control, Stream, direct, shim, supervised};
+use super::{Control, direct, environment, shim, supervised};
 use crate::job::{Command, Job};
 use crate::lease::{Ended, Outcome, Work};
 
@@ -34,19 +29,6 @@ pub struct CommandRunner {
     shim: Option<PathBuf>,
     /// Variables given to every program.
     common: BTreeMap<String, String>,
-}
-
-/// A program with all that it needs to start.
-pub(super) struct Program<'a> {
-    pub(super) job: &'a Job,
-    pub(super) command: &'a Command,
-    pub(super) environment: Environment,
-}
-
-/// How a program ended, and where the rest of its output is being read.
-pub(super) struct Finish {
-    pub(super) report: Result<Report, String>,
-    pub(super) output: JoinSet<()>,
 }
 
 impl CommandRunner {
@@ -94,29 +76,6 @@ impl CommandRunner {
     }
 }
 
-impl Program<'_> {
-    /// Adds to "not found" where it was looked for.
-    fn searched(&self, mut not_started: NotStarted) -> NotStarted {
-        let name = self.command.argv.first().map_or("", String::as_str);
-        if not_started.code == 127 && !name.contains('/') {
-            let path = self.environment.get(OsStr::new("PATH")).map(|path| path.to_string_lossy());
-            not_started.why += &format!(" in PATH ({})", path.as_deref().unwrap_or("not set"));
-        } else if not_started.code == 127 && !name.starts_with('/') {
-            let directory = self.command.cwd.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
-            not_started.why += &format!(" in {}", directory.display());
-        }
-        not_started
-    }
-
-    /// Sets on `process` what the program inherits.
-    pub(super) fn dress(&self, process: &mut tokio::process::Command) {
-        process.env_clear().envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if let Some(directory) = &self.command.cwd {
-            process.current_dir(directory);
-        }
-    }
-}
-
 /// Said before the start, because the start itself would say that the program is missing.
 async fn check_directory(path: &Path) -> Result<(), NotStarted> {
     let why = match tokio::fs::metadata(path).await {
@@ -125,26 +84,6 @@ async fn check_directory(path: &Path) -> Result<(), NotStarted> {
         Err(error) => error.to_string(),
     };
     Err(NotStarted { code: 125, why: format!("cannot start in the directory {}: {why}", path.display()) })
-}
-
-/// Reads both streams of `child` as they come.
-pub(super) fn read_output(child: &mut tokio::process::Child, to: &mpsc::Sender<Chunk>) -> JoinSet<()> {
-    let mut readers = JoinSet::new();
-    if let Some(pipe) = child.stdout.take() {
-        readers.spawn(carry(pipe, Stream::Stdout, to.clone()));
-    }
-    if let Some(pipe) = child.stderr.take() {
-        readers.spawn(carry(pipe, Stream::Stderr, to.clone()));
-    }
-    readers
-}
-
-/// Reads on when nobody listens any more: a full pipe would stop the program.
-async fn carry(mut pipe: impl AsyncRead + Unpin, stream: Stream, to: mpsc::Sender<Chunk>) {
-    let mut piece = vec![0; 8192];
-    while let Ok(read @ 1..) = pipe.read(&mut piece).await {
-        let _ = to.send(Chunk { stream, bytes: piece[..read].to_vec() }).await;
-    }
 }
 
 fn unstarted(not_started: NotStarted) -> Ended {

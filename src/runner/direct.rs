@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::command::{Finish, Program, read_output};
+use super::program::{Finish, Program, read_output};
 use super::wire::{NotStarted, Report};
 use super::{Control, start};
 

@@ -14,6 +14,7 @@ mod direct;
 mod environment;
 mod handler;
 mod http;
+mod program;
 mod shim;
 mod start;
 mod supervised;

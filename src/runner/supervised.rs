@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::command::{Finish, Program, read_output};
+use super::program::{Finish, Program, read_output};
 use super::wire::{Monotonic, NotStarted, Order, Report, Spec};
 use super::{Control, Halt, shim};
 

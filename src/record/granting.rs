@@ -1,0 +1,130 @@
+//! One operation on its way: what all of them may do to a record.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::op::{Key, Reply};
+use super::{Held, Mutex, Open, Phase, Record};
+use crate::clock::Timestamp;
+use crate::job::JobName;
+use crate::lease::{Ended, Fence, Outcome, RunId, Trigger};
+use crate::ledger::{Event, Fate, Pass, What};
+
+/// One operation on its way: what it may change, and what it did.
+pub(super) struct Granting<'a> {
+    pub(super) job: &'a JobName,
+    pub(super) record: &'a mut Record,
+    pub(super) mutex: &'a mut Mutex,
+    pub(super) now: Timestamp,
+    pub(super) events: Vec<Event>,
+}
+
+impl Granting<'_> {
+    pub(super) fn tell(&mut self, what: What) {
+        self.events.push(Event { at: self.now, job: self.job.clone(), what });
+    }
+
+    pub(super) fn refuse_decision(
+        &self,
+        expect: Timestamp,
+        passes: &[Pass],
+        last: Timestamp,
+        due: Timestamp,
+    ) -> Option<Reply> {
+        let Some(cursor) = self.record.cursor else { return Some(Reply::Moved) };
+        if last <= cursor {
+            return Some(Reply::Stale);
+        }
+        if due > self.now {
+            return Some(Reply::Early(due));
+        }
+        // Only who knew the cursor has seen every occurrence since: none can slip through between.
+        let mut edge = expect;
+        let orderly = passes.iter().all(|pass| {
+            let follows = pass.from > edge && pass.through >= pass.from && pass.count > 0;
+            edge = pass.through;
+            follows
+        });
+        (expect != cursor || !orderly).then_some(Reply::Moved)
+    }
+
+    pub(super) fn pass(&mut self, passes: &[Pass]) {
+        for pass in passes {
+            if pass.fate == Fate::Queued {
+                let run = waiting(RunId::of_occurrence(self.job, pass.from), pass.from, self.now);
+                self.enqueue(run);
+            } else {
+                self.tell(What::Passed(pass.clone()));
+            }
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, run: Open) {
+        self.tell(What::Queued { run_id: run.run_id, scheduled_at: run.scheduled_at, trigger: run.trigger.clone() });
+        self.record.open.push(run);
+    }
+
+    /// Where the run with this claim stands, if the claim is its newest.
+    pub(super) fn newest(&self, key: &Key) -> Option<usize> {
+        self.record.open.iter().position(|run| run.run_id == key.run_id && run.fence == key.fence)
+    }
+
+    pub(super) fn close(&mut self, index: usize, ended: Ended) {
+        let run = self.record.open.remove(index);
+        if ended.outcome == Outcome::Succeeded {
+            self.record.last_success = self.record.last_success.max(Some(run.scheduled_at));
+        }
+        self.free_mutex(run.run_id);
+        self.tell(What::Ended { run_id: run.run_id, attempt: run.attempt, fence: run.fence, ended, next: None });
+    }
+
+    pub(super) fn hold_mutex(&mut self, run: &Open) {
+        if run.mutex.is_some() && self.mutex.keeps_out(run.run_id, self.now).is_none() {
+            self.mutex.fence = self.mutex.fence.max(run.fence);
+            self.mutex.held = Some(Held {
+                job: self.job.clone(),
+                run_id: run.run_id,
+                fence: run.fence,
+                holder: run.holder.clone(),
+                until: run.until,
+            });
+        }
+    }
+
+    pub(super) fn free_mutex(&mut self, run_id: RunId) {
+        if self.mutex.held.as_ref().is_some_and(|held| held.run_id == run_id) {
+            self.mutex.held = None;
+        }
+    }
+
+    /// Refuses a holder whose time is over, and keeps on record what he tried.
+    pub(super) fn fence_off(&mut self, key: &Key, tried: &str, ended: Option<Ended>) -> Reply {
+        self.tell(What::Fenced { run_id: key.run_id, fence: key.fence, tried: tried.to_owned(), ended });
+        Reply::Fenced
+    }
+}
+
+/// A run that nobody has claimed yet.
+pub(super) fn waiting(run_id: RunId, scheduled_at: Timestamp, now: Timestamp) -> Open {
+    Open {
+        run_id,
+        scheduled_at,
+        trigger: Trigger::Schedule,
+        args: BTreeMap::new(),
+        opened: now,
+        phase: Phase::Waiting,
+        attempt: 1,
+        fence: Fence(0),
+        token: None,
+        holder: String::new(),
+        until: now,
+        cancel: false,
+        mutex: None,
+    }
+}
+
+pub(super) fn remember<T>(ring: &mut VecDeque<T>, item: T, most: usize) {
+    if ring.len() >= most {
+        ring.pop_front();
+    }
+    ring.push_back(item);
+}

@@ -1,0 +1,86 @@
+//! What the store grants to people.
+
+use std::collections::BTreeMap;
+
+use super::granting::{Granting, remember, waiting};
+use super::op::Reply;
+use super::{Open, Pause, Phase, REMEMBERED};
+use crate::clock::Timestamp;
+use crate::job::Overlap;
+use crate::lease::{Ended, Outcome, RunId, Trigger};
+use crate::ledger::What;
+
+impl Granting<'_> {
+    pub(super) fn cancel(&mut self, run_id: RunId, by: &str) -> Reply {
+        let Some(index) = self.record.open.iter().position(|run| run.run_id == run_id) else {
+            return Reply::NotFound;
+        };
+        let run = &mut self.record.open[index];
+        if run.phase == Phase::Waiting {
+            self.close(index, Ended::because(Outcome::Cancelled, format!("cancelled by {by} while it waited")));
+        } else if !run.cancel {
+            run.cancel = true;
+            self.tell(What::CancelAsked { run_id, by: by.to_owned() });
+        }
+        Reply::Done
+    }
+
+    pub(super) fn trigger(
+        &mut self,
+        run_id: RunId,
+        at: Option<Timestamp>,
+        trigger: &Trigger,
+        args: &BTreeMap<String, String>,
+        overlap: Overlap,
+    ) -> Reply {
+        if self.record.asked.contains(&run_id) {
+            return Reply::Done;
+        }
+        if let Some(pause) = self.record.pause.as_ref().filter(|pause| pause.covers(self.now)) {
+            return Reply::Paused(pause.clone());
+        }
+        let queued = self.record.open.iter().filter(|run| run.is_queued()).count();
+        if let Some(first) = self.record.open.first() {
+            let busy = Reply::Busy(Box::new(first.clone()));
+            match overlap {
+                Overlap::Skip => return busy,
+                Overlap::QueueOne if queued > 0 => return busy,
+                Overlap::QueueAll | Overlap::Allow if queued >= Overlap::QUEUE_LIMIT => return Reply::Full,
+                Overlap::Replace => {
+                    let open: Vec<RunId> = self.record.open.iter().map(|run| run.run_id).collect();
+                    for other in open {
+                        self.cancel(other, "a newer request");
+                    }
+                }
+                _ => {}
+            }
+        }
+        remember(&mut self.record.asked, run_id, REMEMBERED);
+        let run = waiting(run_id, at.unwrap_or(self.now), self.now);
+        self.enqueue(Open { trigger: trigger.clone(), args: args.clone(), ..run });
+        Reply::Done
+    }
+
+    pub(super) fn pause(&mut self, until: Option<Timestamp>, reason: &Option<String>, by: &Option<String>) -> Reply {
+        // Pausing a paused job changes its end and reason, not its beginning.
+        let since = self.record.pause.as_ref().filter(|pause| pause.covers(self.now)).map_or(self.now, |p| p.since);
+        let pause = Pause { since, until, reason: reason.clone(), by: by.clone() };
+        if self.record.pause.as_ref() != Some(&pause) {
+            self.record.pause = Some(pause);
+            self.tell(What::Paused { until, reason: reason.clone(), by: by.clone() });
+        }
+        Reply::Done
+    }
+
+    pub(super) fn resume(&mut self, catch_up: bool, by: &Option<String>) -> Reply {
+        let Some(pause) = self.record.pause.as_mut().filter(|pause| pause.covers(self.now)) else {
+            return Reply::Done;
+        };
+        pause.until = Some(self.now);
+        if catch_up {
+            self.record.pause = None;
+        }
+        self.tell(What::Resumed { catch_up, by: by.clone() });
+        Reply::Done
+    }
+}
