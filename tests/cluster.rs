@@ -108,3 +108,15 @@ fn one_number_makes_one_world() {
         assert_eq!(one.ran, two.ran, "SIM_SEED={seed}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_slept_through_its_lease_between_commit_and_start_runs_nothing() {
+    let ran = world::sleep_at_the_start(std::time::Duration::from_secs(7)).await;
+    assert!(ran.is_empty(), "{ran:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_slept_a_little_between_commit_and_start_renews_first_and_runs() {
+    let ran = world::sleep_at_the_start(std::time::Duration::from_secs(5)).await;
+    assert_eq!(ran.len(), 1);
+}

@@ -692,6 +692,51 @@ fn a_claim_that_was_cancelled_and_lapsed_is_closed_without_a_start() {
     assert_eq!(bench.tally(), HashMap::from([(Stands::Cancelled, 1)]));
 }
 
+// ---- claims ------------------------------------------------------------------------------------
+
+#[test]
+fn who_holds_a_claim_is_told_by_its_token_not_by_its_number_alone() {
+    let mut bench = Bench::new(every("backup", 60));
+    bench.go_to(60).settle_down();
+    let stranger = Key { token: Token("another".into()), ..Bench::key(&bench.claimed()[0]) };
+    let start = Op::Start { key: stranger.clone(), holder: "b".into(), ttl: secs(30) };
+    assert_eq!(bench.ask(&start), Reply::Fenced);
+    assert_eq!(bench.ask(&Op::Renew { key: stranger.clone(), ttl: secs(30) }), Reply::Fenced);
+    assert_eq!(bench.ask(&Op::Release { key: stranger.clone() }), Reply::Fenced);
+    bench.start();
+    assert_eq!(bench.ask(&start), Reply::Fenced);
+    assert_eq!(bench.ask(&Op::Settle { key: stranger, ended: failed(), next: None }), Reply::Fenced);
+}
+
+#[test]
+fn a_published_run_does_not_start_once_another_job_took_its_mutex() {
+    let mut bench = Bench::new(Job { mutex: Some("disk".into()), ..every("backup", 60) });
+    bench.go_to(60).settle_down();
+    let key = Bench::key(&bench.claimed()[0]);
+    assert_eq!(bench.ask(&Op::Published { key: key.clone(), ttl: secs(5) }), Reply::Done);
+    // It lay in its queue for longer than it may.
+    bench.go_to(66);
+    bench.mutex = blocked(Overlap::Skip, 90).mutex;
+    let start = Op::Start { key, holder: "worker".into(), ttl: secs(30) };
+    assert_eq!(bench.ask(&start), Reply::Fenced);
+    assert_eq!(bench.go_to(90).run_all(), [60]);
+}
+
+#[test]
+fn an_outdated_request_from_the_queue_does_not_start_the_run() {
+    let mut bench = Bench::new(every("backup", 60));
+    bench.go_to(60).settle_down();
+    let old = Bench::key(&bench.claimed()[0]);
+    bench.ask(&Op::Published { key: old.clone(), ttl: secs(5) });
+    // It was taken for lost, claimed anew and published again; then both arrive.
+    bench.go_to(66).settle_down();
+    let new = Bench::key(&bench.claimed()[0]);
+    bench.ask(&Op::Published { key: new.clone(), ttl: secs(5) });
+    let start = |key| Op::Start { key, holder: "worker".into(), ttl: secs(30) };
+    assert_eq!(bench.ask(&start(old)), Reply::Fenced);
+    assert!(matches!(bench.ask(&start(new)), Reply::Kept { .. }));
+}
+
 // ---- retries -----------------------------------------------------------------------------------
 
 fn attempt(number: u32) -> Work {

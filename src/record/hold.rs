@@ -37,7 +37,8 @@ impl Granting<'_> {
                 return Reply::Kept { until: run.until, cancel: run.cancel };
             }
             Phase::Claimed => run.is_held_by(&key.token) && run.until > now,
-            Phase::Published => true,
+            // After its time another job may have taken the mutex.
+            Phase::Published => run.mutex.is_none() || self.mutex.keeps_out(key.run_id, now).is_none(),
             Phase::Running | Phase::Waiting => false,
         };
         if !may {

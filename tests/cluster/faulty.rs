@@ -33,6 +33,8 @@ pub(crate) struct Machine {
     /// Its code outlives a crash, up to the end of its lease.
     pub(crate) supervised: bool,
     pub(crate) dice: Dice,
+    /// The whole world sleeps so long while the next reply to a start or a renewal is on its way.
+    pub(crate) nap: Mutex<Option<Duration>>,
 }
 
 /// Up or down. Wakes who waits for it in the order of their waiting, as tokio's `watch` does not:
@@ -77,6 +79,10 @@ impl Machine {
     /// Returns once the machine is not frozen.
     pub(crate) async fn thawed(&self) {
         self.frozen.becomes(false).await;
+    }
+
+    fn take_nap(&self) -> Option<Duration> {
+        self.nap.lock().unwrap().take()
     }
 
     fn chance(&self, of: f64) -> bool {
@@ -174,7 +180,13 @@ impl Store for Faulty {
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
         self.haunt(job, op);
-        self.call(carry_out(&self.inner, &self.journal, job, op)).await
+        let answer = self.call(carry_out(&self.inner, &self.journal, job, op)).await;
+        if matches!(op, Op::Start { .. } | Op::Renew { .. })
+            && let Some(nap) = self.machine.take_nap()
+        {
+            tokio::time::advance(nap).await;
+        }
+        answer
     }
 
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {

@@ -80,6 +80,23 @@ pub(crate) async fn live(seed: u64) -> Evidence {
     evidence
 }
 
+/// One replica wins the only occurrence, and the whole process sleeps for `nap` while the start is
+/// granted. What ran then?
+pub(crate) async fn sleep_at_the_start(nap: Duration) -> Vec<Ran> {
+    let mut world = World::new(0);
+    let job = Job { lease: secs(6), ..every("nightly", 20) };
+    let by_name = BTreeMap::from([(job.name.clone(), Arc::new(job))]);
+    world.jobs = Arc::new(Jobs { by_name, digest: String::new() });
+    world.nodes.truncate(1);
+    *world.nodes[0].machine.weather.lock().unwrap() = Weather::default();
+    *world.nodes[0].machine.nap.lock().unwrap() = Some(nap);
+    world.boot(0);
+    sleep(secs(39)).await;
+    let evidence = world.end().await;
+    invariants::check(&evidence);
+    evidence.ran
+}
+
 impl World {
     fn new(seed: u64) -> World {
         let dice = Dice::seeded(seed);
@@ -110,6 +127,7 @@ impl World {
                 cut: Flag::default(),
                 weather: Mutex::new(world.weather()),
                 supervised: world.pick(2) == 0,
+                nap: Mutex::default(),
                 dice: Dice::seeded(seed ^ (index + 1) << 40),
             };
             world.nodes.push(Node {

@@ -279,6 +279,9 @@ impl Case<'_> {
             hold!(right, invariant, &(ran, self.of(ran.run_id)), "its start is {start:?}");
             let in_time = self.lease_end(ran.fence, ran.from).is_none_or(|end| ran.from < end);
             hold!(in_time, "code starts within its lease", ran, "the lease was over");
+            let last = self.lease_end(ran.fence, ran.to).filter(|_| self.all.obedient);
+            let outlived = last.is_some_and(|end| ran.to > end);
+            hold!(!outlived, "code ends before its lease", ran, "the lease ended at {last:?}");
         }
     }
 }
