@@ -73,7 +73,8 @@ impl FromStr for RunId {
     }
 }
 
-/// A fencing token: grows with every claim on a job, and in the order of its starts.
+/// A fencing token: grows with every claim on a job. Where runs of a job never stand side by side,
+/// that is the order of its starts; with `overlap = "allow"` two claims may start the other way round.
 ///
 /// Whoever writes for a run should refuse a fence smaller than one it has seen. At least the
 /// store's time in microseconds, so it keeps growing even over a wiped store.

@@ -42,6 +42,8 @@ pub enum Step {
         run_id: RunId,
         /// Its newest claim.
         fence: Fence,
+        /// How far that had come.
+        phase: Phase,
     },
     /// Ask for the end of a run that is to be replaced.
     Cancel(RunId),
@@ -61,9 +63,9 @@ pub fn next(job: &Job, view: &View) -> Step {
     };
     let now = view.now;
     if let Some(lost) = find_lost(job, view) {
-        return Step::Reap { run_id: lost.run_id, fence: lost.fence };
+        return Step::Reap { run_id: lost.run_id, fence: lost.fence, phase: lost.phase };
     }
-    if let Some(pause) = view.record.pause.as_ref().filter(|pause| pause.covers(now)) {
+    if let Some(pause) = view.record.paused(now) {
         return wait(job, view, pause.until);
     }
     if let Some(run) = find_claimable(job, view) {
@@ -77,16 +79,15 @@ pub fn next(job: &Job, view: &View) -> Step {
     if !job.enabled {
         return backlog.decide(std::iter::repeat(Fate::SkippedDisabled));
     }
-    if let Some(pause) = &view.record.pause {
-        // What came due in a pause that is over is skipped, unless it was resumed to be caught up.
-        // What came due before it is decided first, and by itself.
-        let before = backlog.due.iter().take_while(|(_, due)| !pause.covers(*due)).count();
-        if before == 0 {
-            let paused = backlog.due.iter().take_while(|(_, due)| pause.covers(*due)).count();
-            return backlog.decide(std::iter::repeat_n(Fate::SkippedPaused, paused));
-        }
-        backlog.keep(before);
+    // What came due in a pause that is over is skipped, unless it was resumed to be caught up. What
+    // came due before it is decided first, and by itself.
+    let in_pause = |due: Timestamp| view.record.pauses.iter().any(|pause| pause.covers(due));
+    let before = backlog.due.iter().take_while(|(_, due)| !in_pause(*due)).count();
+    if before == 0 {
+        let paused = backlog.due.iter().take_while(|(_, due)| in_pause(*due)).count();
+        return backlog.decide(std::iter::repeat_n(Fate::SkippedPaused, paused));
     }
+    backlog.keep(before);
     overlapping(job, view, &backlog).unwrap_or_else(|| catch_up(job, now, &backlog))
 }
 

@@ -102,7 +102,7 @@ impl Bench {
                 })
             }
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
-            Step::Reap { run_id, fence } => Op::Reap { run_id, fence },
+            Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },
             Step::Wait(_) | Step::Finished => return None,
         })
@@ -590,6 +590,25 @@ fn a_pause_ends_by_itself_when_it_has_an_end() {
     assert_eq!(bench.go_to(100).run_all(), NONE);
     assert_eq!(bench.tally(), HashMap::from([(Stands::SkippedPaused, 1)]));
     assert_eq!(bench.go_to(120).run_all(), [120]);
+}
+
+#[test]
+fn two_pauses_in_a_row_are_both_remembered_until_someone_decides() {
+    let mut bench = Bench::new(every("backup", 60));
+    bench.pause(None);
+    bench.go_to(70).resume(false);
+    bench.go_to(100).pause(None);
+    bench.go_to(130).resume(false);
+    bench.go_to(181);
+    assert_eq!(bench.run_all(), [180], "those at 60 and 120 each came due in a pause");
+    assert_eq!(bench.tally()[&Stands::SkippedPaused], 2);
+    // Decided, they need no explanation: the record does not grow with every pause.
+    for second in (200..2000).step_by(60) {
+        bench.go_to(second).pause(None);
+        bench.go_to(second + 1).resume(false);
+        bench.run_all();
+    }
+    assert!(bench.record.pauses.len() <= 2, "{:?}", bench.record.pauses);
 }
 
 #[test]

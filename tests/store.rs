@@ -158,6 +158,8 @@ promises! {
     a_run_to_be_delivered_at_least_once_is_restarted_as_the_next_attempt
     the_old_holder_can_neither_renew_nor_settle_and_it_is_recorded
     a_lease_renewed_before_anyone_took_it_is_kept
+    a_late_reap_does_not_close_the_retry_that_its_holder_asked_for
+    fences_grow_even_while_the_clock_stands_still
     settling_twice_is_settling_once
     a_retry_waits_for_its_time_and_blocks_new_occurrences
     a_released_claim_is_free_at_once
@@ -322,7 +324,7 @@ async fn a_run_that_may_have_started_is_reaped_not_repeated(bench: Bench) {
     bench.go_to(60);
     let (key, run) = bench.win(cursor, 60).await;
     bench.start(&key).await;
-    let reap = Op::Reap { run_id: run.run_id, fence: run.fence };
+    let reap = Op::Reap { run_id: run.run_id, fence: run.fence, phase: Phase::Running };
     assert!(matches!(bench.reply(reap.clone()).await, Reply::Busy(_)));
     bench.go_to(91);
     assert_eq!(bench.reply(claim_open(&run, &Token::fresh(), Delivery::AtMostOnce)).await, Reply::Moved);
@@ -375,9 +377,38 @@ async fn a_lease_renewed_before_anyone_took_it_is_kept(bench: Bench) {
         };
         assert!(until >= at(secs + 30) && until < at(secs + 31));
     }
-    let reap = Op::Reap { run_id: run.run_id, fence: run.fence };
+    let reap = Op::Reap { run_id: run.run_id, fence: run.fence, phase: Phase::Running };
     assert!(matches!(bench.reply(reap).await, Reply::Busy(_)));
     assert_eq!(bench.settle(&key, Ended::succeeded()).await, Reply::Done);
+}
+
+async fn a_late_reap_does_not_close_the_retry_that_its_holder_asked_for(bench: Bench) {
+    let bench = bench.registered().await;
+    let cursor = bench.cursor().await;
+    bench.go_to(60);
+    let (key, run) = bench.win(cursor, 60).await;
+    bench.start(&key).await;
+    bench.go_to(91);
+    // Another replica has seen that the lease is over; before it says so, the holder settles.
+    bench.reply(Op::Settle { key, ended: failed(), next: Some((2, Duration::ZERO)) }).await;
+    let reap = Op::Reap { run_id: run.run_id, fence: run.fence, phase: Phase::Running };
+    assert_eq!(bench.reply(reap).await, Reply::Moved);
+    assert_eq!(bench.states().await, [(60, State::Retrying)]);
+}
+
+async fn fences_grow_even_while_the_clock_stands_still(bench: Bench) {
+    let bench = bench.registered().await;
+    let cursor = bench.cursor().await;
+    bench.go_to(60);
+    let (mut key, mut run) = bench.win(cursor, 60).await;
+    for _ in 0..3 {
+        bench.clock.step(-3_600_000_000);
+        bench.reply(Op::Release { key: key.clone() }).await;
+        let token = Token::fresh();
+        let Reply::Won(next) = bench.reply(claim_open(&run, &token, Delivery::AtMostOnce)).await else { panic!() };
+        assert!(next.fence > run.fence, "{} then {}", run.fence, next.fence);
+        (key, run) = (Key { run_id: next.run_id, fence: next.fence, token }, next);
+    }
 }
 
 async fn settling_twice_is_settling_once(bench: Bench) {
@@ -577,12 +608,13 @@ async fn a_resumed_job_remembers_the_span_of_its_pause(bench: Bench) {
     bench.reply(Op::Pause { until: None, reason: None, by: None }).await;
     bench.go_to(50);
     let record = bench.ask(Op::Resume { catch_up: false, by: None }).await.view.record;
-    let pause = record.pause.unwrap();
+    let pause = &record.pauses[0];
     assert!(pause.covers(at(20)) && !pause.covers(at(51)) && !pause.covers(at(5)));
     assert!(bench.ask(Op::Resume { catch_up: false, by: None }).await.events.is_empty());
     bench.reply(Op::Pause { until: None, reason: None, by: None }).await;
     let record = bench.ask(Op::Resume { catch_up: true, by: None }).await.view.record;
-    assert_eq!(record.pause, None);
+    assert_eq!(record.pauses.len(), 1, "the second is forgotten, the first is not");
+    assert!(record.pauses[0].covers(at(20)));
 }
 
 fn request(bench: &Bench, id: &str, overlap: Overlap) -> Op {

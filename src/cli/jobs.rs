@@ -157,7 +157,7 @@ impl Line {
 
     fn upcoming(&self, now: Timestamp, style: &Style) -> (String, String) {
         let zone = self.job.schedule.zone();
-        let pause = self.record.pause.as_ref().filter(|_| self.health == Health::Paused);
+        let pause = self.record.paused(now).filter(|_| self.health == Health::Paused);
         if let Some(pause) = pause {
             let by = pause.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
             let why = pause.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -176,7 +176,7 @@ impl Line {
 
     fn json(&self, snapshot: &Snapshot, digest: &str) -> Value {
         let (job, zone) = (&self.job, self.job.schedule.zone());
-        let pause = self.record.pause.as_ref().filter(|pause| pause.covers(snapshot.now));
+        let pause = self.record.paused(snapshot.now);
         let state = match (job.enabled, pause) {
             (false, _) => "disabled",
             (_, Some(_)) => "paused",
@@ -214,7 +214,7 @@ fn health(job: &Job, record: &Record, last: Option<&Entry>, now: Timestamp) -> H
     if !job.enabled {
         return Health::Disabled;
     }
-    if record.pause.as_ref().is_some_and(|pause| pause.covers(now)) {
+    if record.paused(now).is_some() {
         return Health::Paused;
     }
     if record.open.iter().any(|run| !run.is_queued() && run.until > now) {

@@ -31,7 +31,7 @@ pub fn apply(state: State<'_>, op: &Op, now: Timestamp) -> (Reply, Vec<Event>) {
         Op::Renew { key, ttl } => step.renew(key, *ttl),
         Op::Settle { key, ended, next } => step.settle(key, ended, *next),
         Op::Release { key } => step.release(key),
-        Op::Reap { run_id, fence } => step.reap(*run_id, *fence),
+        Op::Reap { run_id, fence, phase } => step.reap(*run_id, *fence, *phase),
         Op::Evict { run_id, fence, by } => step.evict(*run_id, *fence, by),
         Op::Trigger { run_id, at, trigger, args, overlap } => step.trigger(*run_id, *at, trigger, args, *overlap),
         Op::Cancel { run_id, by } => step.cancel(*run_id, by),

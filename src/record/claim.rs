@@ -14,7 +14,7 @@ impl Granting<'_> {
         if let Some(run) = self.record.open.iter().find(mine) {
             return Reply::Won(Box::new(run.clone()));
         }
-        if let Some(pause) = self.record.pause.as_ref().filter(|pause| pause.covers(self.now)) {
+        if let Some(pause) = self.record.paused(self.now) {
             return Reply::Paused(pause.clone());
         }
         match &bid.target {

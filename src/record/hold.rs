@@ -117,8 +117,9 @@ impl Granting<'_> {
         }
     }
 
-    pub(super) fn reap(&mut self, run_id: RunId, fence: Fence) -> Reply {
-        let Some(index) = self.record.open.iter().position(|run| run.run_id == run_id && run.fence == fence) else {
+    pub(super) fn reap(&mut self, run_id: RunId, fence: Fence, phase: Phase) -> Reply {
+        let seen = |run: &Open| (run.run_id, run.fence, run.phase) == (run_id, fence, phase);
+        let Some(index) = self.record.open.iter().position(seen) else {
             return Reply::Moved;
         };
         let run = &self.record.open[index];

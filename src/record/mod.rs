@@ -38,9 +38,9 @@ pub struct Record {
     /// Runs that are not over, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<Open>,
-    /// The last pause, over or not: a pause that is over still explains what came due in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pause: Option<Pause>,
+    /// The latest pauses, the newest last: one that is over still explains what came due in it.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    pub pauses: VecDeque<Pause>,
     /// The scheduled instant of the last run that succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<Timestamp>,
@@ -55,6 +55,9 @@ pub struct Record {
 /// How many schedules are remembered.
 const SPECS: usize = 4;
 
+/// How many pauses are remembered that may have occurrences to explain.
+const PAUSES: usize = 16;
+
 /// How many requests and settled claims are remembered: as many as can be in doubt at once.
 const REMEMBERED: usize = Overlap::ALLOW_LIMIT;
 
@@ -62,6 +65,11 @@ impl Record {
     /// Since when the job has the schedule with this hash; `None` when it was never seen with it.
     pub fn since(&self, spec: u64) -> Option<Timestamp> {
         self.specs.iter().find(|(known, _)| *known == spec).map(|(_, since)| *since)
+    }
+
+    /// The pause that keeps the job from starting anything at `now`.
+    pub fn paused(&self, now: Timestamp) -> Option<&Pause> {
+        self.pauses.back().filter(|pause| pause.covers(now))
     }
 
     /// The open run with this id.

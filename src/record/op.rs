@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Held, Open, Pause, Record};
+use super::{Held, Open, Pause, Phase, Record};
 use crate::clock::Timestamp;
 use crate::job::{Delivery, Overlap};
 use crate::lease::{Ended, Fence, RunId, Token, Trigger};
@@ -137,6 +137,8 @@ pub enum Op {
         run_id: RunId,
         /// Its newest claim, as the asker saw it.
         fence: Fence,
+        /// How far that had come: one that waits for its next attempt since then is not meant.
+        phase: Phase,
     },
     /// End a claim by force: whoever holds it is fenced off from now on. For people only, who
     /// know what no lease can tell.

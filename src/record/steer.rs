@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::granting::{Granting, remember, waiting};
 use super::op::Reply;
-use super::{Open, Pause, Phase, REMEMBERED};
+use super::{Open, PAUSES, Pause, Phase, REMEMBERED};
 use crate::clock::Timestamp;
 use crate::job::Overlap;
 use crate::lease::{Ended, Outcome, RunId, Trigger};
@@ -36,7 +36,7 @@ impl Granting<'_> {
         if self.record.asked.contains(&run_id) {
             return Reply::Done;
         }
-        if let Some(pause) = self.record.pause.as_ref().filter(|pause| pause.covers(self.now)) {
+        if let Some(pause) = self.record.paused(self.now) {
             return Reply::Paused(pause.clone());
         }
         let queued = self.record.open.iter().filter(|run| run.is_queued()).count();
@@ -63,22 +63,28 @@ impl Granting<'_> {
 
     pub(super) fn pause(&mut self, until: Option<Timestamp>, reason: &Option<String>, by: &Option<String>) -> Reply {
         // Pausing a paused job changes its end and reason, not its beginning.
-        let since = self.record.pause.as_ref().filter(|pause| pause.covers(self.now)).map_or(self.now, |p| p.since);
+        let since = self.record.paused(self.now).map_or(self.now, |p| p.since);
         let pause = Pause { since, until, reason: reason.clone(), by: by.clone() };
-        if self.record.pause.as_ref() != Some(&pause) {
-            self.record.pause = Some(pause);
+        let known = self.record.paused(self.now).cloned();
+        if known.as_ref() != Some(&pause) {
+            if known.is_some() {
+                self.record.pauses.pop_back();
+            }
+            // What lies before the cursor is decided and needs no explanation any more.
+            let cursor = self.record.cursor;
+            self.record.pauses.retain(|old| old.until.is_none_or(|until| Some(until) > cursor));
+            remember(&mut self.record.pauses, pause, PAUSES);
             self.tell(What::Paused { until, reason: reason.clone(), by: by.clone() });
         }
         Reply::Done
     }
 
     pub(super) fn resume(&mut self, catch_up: bool, by: &Option<String>) -> Reply {
-        let Some(pause) = self.record.pause.as_mut().filter(|pause| pause.covers(self.now)) else {
+        if self.record.paused(self.now).is_none() {
             return Reply::Done;
-        };
-        pause.until = Some(self.now);
-        if catch_up {
-            self.record.pause = None;
+        }
+        if let Some(pause) = self.record.pauses.pop_back().filter(|_| !catch_up) {
+            self.record.pauses.push_back(Pause { until: Some(self.now), ..pause });
         }
         self.tell(What::Resumed { catch_up, by: by.clone() });
         Reply::Done

@@ -40,6 +40,13 @@ impl Agenda {
         self.at.insert(job.clone(), at);
     }
 
+    /// Wakes the job at `at`, unless it wakes earlier.
+    pub(super) fn bring_forward(&mut self, job: &JobName, at: Timestamp) {
+        if self.at.get(job).is_none_or(|known| at < *known) {
+            self.set(job, at);
+        }
+    }
+
     pub(super) fn set_in(&mut self, job: &JobName, pause: Duration) {
         let at = self.anchor.borrow().now().plus(pause);
         self.set(job, at);

@@ -63,7 +63,7 @@ async fn steps(parts: &Parts, job: &Job, permits: &Arc<Semaphore>) -> Result<Loo
             },
             Step::Register => Op::Register { spec: job.spec() },
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
-            Step::Reap { run_id, fence } => Op::Reap { run_id, fence },
+            Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },
         };
         let answer = ask(parts, job, &op, Instant::now() + PATIENCE).await?;

@@ -177,8 +177,9 @@ impl Replica {
                 continue;
             }
             match plan::next(job, &snapshot.view(&job.name, job.mutex.as_deref())) {
-                Step::Wait(at) => self.agenda.set(&job.name, at),
-                Step::Finished => self.agenda.remove(&job.name),
+                // The snapshot may be older than the last look: it can only bring a look forward.
+                Step::Wait(at) => self.agenda.bring_forward(&job.name, at),
+                Step::Finished => {}
                 _ => self.rouse(&job.name),
             }
         }

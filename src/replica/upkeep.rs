@@ -149,7 +149,7 @@ impl Health {
         let Ok(Ok(snapshot)) = timeout(PATIENCE, self.parts.store.snapshot()).await else { return };
         for (name, record) in snapshot.records.iter().filter(|(name, _)| !jobs.by_name.contains_key(*name)) {
             for run in record.open.iter().filter(|run| snapshot.now.since(run.until) > ORPHAN) {
-                let reap = Op::Reap { run_id: run.run_id, fence: run.fence };
+                let reap = Op::Reap { run_id: run.run_id, fence: run.fence, phase: run.phase };
                 if let Ok(Ok(answer)) = timeout(PATIENCE, self.parts.store.apply(name, &reap)).await {
                     self.parts.bus.tell_all(answer.events);
                 }

@@ -65,7 +65,7 @@ impl Hash for Asked {
                 (1, run_id, fence, token).hash(into)
             }
             Op::Decide { expect, due, .. } => (2, expect, due).hash(into),
-            Op::Reap { run_id, fence } => (3, run_id, fence).hash(into),
+            Op::Reap { run_id, fence, phase } => (3, run_id, fence, phase).hash(into),
             Op::Cancel { run_id, .. } => (4, run_id).hash(into),
             other => unreachable!("no replica of the model asks for {other:?}"),
         }
@@ -178,7 +178,7 @@ impl Claims {
             Step::Reap { .. } if self.without == Without::Recovery => return None,
             Step::Claim(target) => Op::Claim(self.bid(target, token())),
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
-            Step::Reap { run_id, fence } => Op::Reap { run_id, fence },
+            Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: String::new() },
             Step::Wait(_) | Step::Finished => return None,
             other => unreachable!("the plan says {other:?}"),
