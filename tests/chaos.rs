@@ -8,6 +8,8 @@
 mod cluster;
 #[path = "chaos/frozen.rs"]
 mod frozen;
+#[path = "common/invariants.rs"]
+mod invariants;
 #[path = "chaos/killed.rs"]
 mod killed;
 #[path = "chaos/policies.rs"]

@@ -152,7 +152,7 @@ impl Hook for SlowToListen {
 #[tokio::test(start_paused = true)]
 async fn a_request_made_while_a_replica_begins_to_listen_is_not_overlooked() {
     let job = by_hand("asked");
-    let wrap = |inner: Arc<Memory>| -> Arc<dyn Store> { Arc::new(Through { inner, hook: SlowToListen }) };
+    let wrap = |inner: Arc<Memory>| -> Arc<dyn Store> { Arc::new(Through::new(inner, SlowToListen, Arc::default())) };
     let alone = Alone::on(wrap, vec![job.clone()], secs(1), 10);
     sleep(secs(1)).await;
     alone.store.apply(&job.name, &request("r", &job)).await.unwrap();

@@ -972,3 +972,20 @@ async fn any_job_name_is_kept_apart(bench: Bench) {
     assert_eq!(all.len(), 5);
     assert!(all[&job("a_b")].since(2).is_some());
 }
+
+#[test]
+fn a_new_database_may_be_opened_by_many_at_once() {
+    for _ in 0..40 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("test.db");
+        let start = std::sync::Barrier::new(6);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    start.wait();
+                    Sqlite::open(&path, Create::IfMissing, Clock::system()).map(drop).unwrap();
+                });
+            }
+        });
+    }
+}

@@ -9,19 +9,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cronclave::clock::{Clock, Timestamp};
-use cronclave::job::{JobName, Overlap};
-use cronclave::lease::{RunId, Trigger};
+use cronclave::job::{Job, JobName, Overlap};
+use cronclave::lease::{Fence, RunId, Trigger};
 use cronclave::ledger::{Entry, State};
 use cronclave::record::{Op, Open, Reply};
 use cronclave::store::{Create, Query, Sqlite, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::invariants::{self, Evidence, Ran};
+
 /// Longer than anything takes on a loaded machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// What a job writes when it starts: its name, its instant, its fence, its attempt, and when it was.
-pub(crate) const SIGN: &str = r#"echo "$CRONCLAVE_JOB $CRONCLAVE_SCHEDULED_AT_UNIX $CRONCLAVE_FENCING_TOKEN $CRONCLAVE_ATTEMPT $(date +%s%6N)" >> ledger"#;
+/// What a job writes when it starts: its name, its instant, its run, its fence, its attempt, and when it was.
+pub(crate) const SIGN: &str = r#"echo "$CRONCLAVE_JOB $CRONCLAVE_SCHEDULED_AT_UNIX $CRONCLAVE_RUN_ID $CRONCLAVE_FENCING_TOKEN $CRONCLAVE_ATTEMPT $(date +%s%6N)" >> ledger"#;
 
 /// One test at a time: each wants the machine for itself.
 static TURN: Mutex<()> = Mutex::new(());
@@ -45,6 +47,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Line {
     pub(crate) job: String,
     pub(crate) scheduled: i64,
+    pub(crate) run_id: RunId,
     pub(crate) fence: u64,
     pub(crate) attempt: u32,
     pub(crate) at: Timestamp,
@@ -135,6 +138,31 @@ impl Cluster {
         text.lines().map(Line::read).collect()
     }
 
+    /// Holds what the store recorded and what the jobs wrote against every invariant.
+    pub(crate) fn check(&self) {
+        let store = self.store();
+        let records = wait(store.snapshot()).unwrap().records;
+        let sources = cronclave::config::find(&[self.path("schedules")], &mut std::io::empty()).unwrap();
+        let config = cronclave::config::load(&sources, &|_| None, Clock::system().now()).unwrap();
+        let with_record = |job: &Arc<Job>| Some((job.name.clone(), (job.clone(), records.get(&job.name)?.clone())));
+        let started = |line: Line| Ran {
+            job: JobName::new(&line.job).unwrap(),
+            run_id: line.run_id,
+            fence: Fence(line.fence),
+            holder: String::new(),
+            from: line.at,
+            // A job writes when it begins. When it ended, only the store knows.
+            to: line.at,
+        };
+        invariants::check(&Evidence {
+            events: wait(store.events(0, usize::MAX)).unwrap(),
+            ran: self.ledger().into_iter().map(started).collect(),
+            leases: Vec::new(),
+            jobs: config.jobs.iter().filter_map(with_record).collect(),
+            obedient: false,
+        });
+    }
+
     pub(crate) fn history(&self, job: &str) -> Vec<Entry> {
         let query = Query { job: Some(JobName::new(job).unwrap()), ..Query::default() };
         let mut entries = wait(self.store().history(&query)).unwrap();
@@ -188,10 +216,13 @@ impl Drop for Cluster {
 impl Line {
     fn read(text: &str) -> Line {
         let words: Vec<&str> = text.split(' ').collect();
-        let [job, scheduled, fence, attempt, at] = words[..] else { panic!("the ledger has a broken line: {text}") };
+        let [job, scheduled, run_id, fence, attempt, at] = words[..] else {
+            panic!("the ledger has a broken line: {text}")
+        };
         Line {
             job: job.into(),
             scheduled: scheduled.parse().unwrap(),
+            run_id: run_id.parse().unwrap(),
             fence: fence.parse().unwrap(),
             attempt: attempt.parse().unwrap(),
             at: Timestamp::from_micros(at.parse().unwrap()),

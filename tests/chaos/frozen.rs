@@ -7,11 +7,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cronclave::ledger::{Event, State, What};
 use cronclave::record::Op;
 use rustix::process::Signal;
+use tokio::sync::RwLock;
 
 use super::cluster::{Cluster, SIGN, open_store, signal, until, wait};
 use super::through::{Call, Hook, Through};
@@ -22,12 +24,17 @@ const POINTS: [&str; 5] = ["before-claim", "before-start", "after-start", "mid-r
 struct Freezing {
     point: String,
     done: AtomicBool,
+    writing: Arc<RwLock<()>>,
 }
 
 impl Freezing {
-    fn freeze_if(&self, point: bool) {
+    async fn freeze_if(&self, point: bool) {
         if point && !self.done.swap(true, Ordering::SeqCst) {
+            // Frozen in the midst of a commit, it would keep the file locked for everybody.
+            let _nobody_writes = self.writing.write().await;
             signal(std::process::id().cast_signed(), Signal::STOP);
+            // The signal takes hold of this thread a moment later.
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 }
@@ -42,11 +49,12 @@ impl Hook for Freezing {
             Call::Apply(Op::Renew { .. }) => at == "mid-run",
             Call::Apply(Op::Settle { .. }) => at == "before-settle",
             _ => false,
-        });
+        })
+        .await;
     }
 
     async fn after(&self, call: &Call<'_>) {
-        self.freeze_if(matches!(call, Call::Apply(Op::Start { .. })) && self.point == "after-start");
+        self.freeze_if(matches!(call, Call::Apply(Op::Start { .. })) && self.point == "after-start").await;
     }
 }
 
@@ -61,8 +69,9 @@ fn the_replica_that_freezes() {
         let flags = cronclave::config::Flags { no_http: true, ..Default::default() };
         let process = cronclave::config::Process::load(&flags, &env, "host").unwrap();
         let (sources, config) = cronclave::service::read_config(&process.config).map_err(|_| "config").unwrap();
-        let hook = Freezing { point, done: AtomicBool::new(false) };
-        let store = Through { inner: open_store(Path::new("cronclave.db")), hook };
+        let writing = Arc::<RwLock<()>>::default();
+        let hook = Freezing { point, done: AtomicBool::new(false), writing: writing.clone() };
+        let store = Through::new(open_store(Path::new("cronclave.db")), hook, writing);
         let mut parts = cronclave::service::parts(&process, Arc::new(store), Default::default());
         let command =
             cronclave::runner::CommandRunner::new(Default::default()).with_shim(env!("CARGO_BIN_EXE_cronclave"));
@@ -103,6 +112,7 @@ fn freeze(point: &str, delivery: &str, sleep: &str) -> (Cluster, Vec<Event>) {
     signal(pid, Signal::TERM);
     until("the thawed one stops", || child.try_wait().unwrap().is_some());
     cluster.stop();
+    cluster.check();
     let events = wait(cluster.store().events(0, 10_000)).unwrap();
     (cluster, events.into_iter().map(|(_, event)| event).collect())
 }

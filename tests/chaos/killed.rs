@@ -39,6 +39,7 @@ fn four_replicas_start_each_occurrence_of_twenty_jobs_a_second_exactly_once() {
     }
     std::thread::sleep(duration());
     cluster.stop();
+    cluster.check();
     let ledger = cluster.ledger();
     let (mut late, mut total) = (Vec::new(), 0);
     for (job, written) in by_job(&ledger) {
@@ -100,6 +101,7 @@ fn killing_a_random_replica_twice_a_second_starts_nothing_twice_and_hides_nothin
         open(&cluster) <= 2
     });
     cluster.stop();
+    cluster.check();
     let ledger = cluster.ledger();
     let written = by_job(&ledger);
     let mut seen: BTreeMap<State, usize> = BTreeMap::new();
@@ -144,6 +146,7 @@ fn a_killed_replicas_run_restarts_as_attempt_two_within_lease_and_two_seconds() 
     let lease_end = cluster.open_runs("steady")[0].until;
     until("it runs again", || cluster.ledger().len() == 2);
     until("it is over", || cluster.open_runs("steady").is_empty());
+    cluster.check();
     let (ledger, history) = (cluster.ledger(), cluster.history("steady"));
     assert_eq!((ledger[0].attempt, ledger[1].attempt), (1, 2));
     assert!(ledger[0].fence < ledger[1].fence);

@@ -24,6 +24,7 @@ fn a_run_of_three_leases_is_renewed_and_runs_once_and_each_overlap_policy_does_w
         policies.iter().all(|policy| cluster.ledger().iter().filter(|line| line.job == *policy).count() >= 5)
     });
     cluster.stop();
+    cluster.check();
     let counts: BTreeMap<&str, BTreeMap<&str, u64>> =
         policies.iter().map(|policy| (*policy, cluster.counts(policy))).collect();
     say(&format!("{counts:?}"));
@@ -72,6 +73,7 @@ fn after_an_outage_each_misfire_policy_does_what_it_says() {
         })
     });
     cluster.stop();
+    cluster.check();
     let within = |secs: i64| secs > outage.as_secs() && secs <= back.as_secs();
     for (name, _) in policies {
         let ran: Vec<i64> = cluster

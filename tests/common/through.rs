@@ -11,6 +11,7 @@ use cronclave::ledger::{Entry, Event};
 use cronclave::plan::View;
 use cronclave::record::Op;
 use cronclave::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+use tokio::sync::RwLock;
 
 /// What is asked.
 #[allow(dead_code, reason = "each test that includes this looks at what it needs")]
@@ -29,6 +30,14 @@ pub(crate) trait Hook: Send + Sync {
 pub(crate) struct Through<H> {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) hook: H,
+    /// Held by each call that writes while it does, so that a hook can wait until none does.
+    pub(crate) writing: Arc<RwLock<()>>,
+}
+
+impl<H> Through<H> {
+    pub(crate) fn new(inner: Arc<dyn Store>, hook: H, writing: Arc<RwLock<()>>) -> Self {
+        Through { inner, hook, writing }
+    }
 }
 
 #[async_trait]
@@ -41,7 +50,10 @@ impl<H: Hook> Store for Through<H> {
     }
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
         self.hook.before(&Call::Apply(op)).await;
-        let answer = self.inner.apply(job, op).await;
+        let answer = {
+            let _writing = self.writing.read().await;
+            self.inner.apply(job, op).await
+        };
         self.hook.after(&Call::Apply(op)).await;
         answer
     }
@@ -61,12 +73,14 @@ impl<H: Hook> Store for Through<H> {
         self.inner.events(position, limit).await
     }
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
+        let _writing = self.writing.read().await;
         self.inner.write_output(run, pieces, cut).await
     }
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
         self.inner.read_output(run, from).await
     }
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
+        let _writing = self.writing.read().await;
         self.inner.beat(replica).await
     }
     async fn leave(&self, boot_id: &str) -> Result<(), StoreError> {

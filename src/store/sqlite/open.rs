@@ -67,16 +67,14 @@ fn prepare(db: &mut Connection) -> rusqlite::Result<Found> {
         tries < 5000
     }))?;
     db.set_prepared_statement_cache_capacity(64);
-    let number = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
-    let (application, layout) = (number("application_id")?, number("user_version")?);
-    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let (application, layout, tables) = identify(db)?;
     if tables > 0 && application != APPLICATION {
         return Ok(Found::Foreign);
     }
     if layout > LAYOUT {
         return Ok(Found::Newer(layout));
     }
-    db.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(db)?;
     // NORMAL may forget the last commits when the power fails: an occurrence could start twice.
     db.pragma_update(None, "synchronous", "FULL")?;
     if layout < LAYOUT {
@@ -87,6 +85,37 @@ fn prepare(db: &mut Connection) -> rusqlite::Result<Found> {
         make.commit()?;
     }
     Ok(Found::Ours)
+}
+
+/// Application, layout and number of tables, as one commit left them: another process may be
+/// making the database at this moment.
+fn identify(db: &mut Connection) -> rusqlite::Result<(i32, i32, i64)> {
+    let read = db.transaction()?;
+    let number = |name: &str| read.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let tables = read.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok((number("application_id")?, number("user_version")?, tables))
+}
+
+/// Turns on the write-ahead log. When two processes do so at once, SQLite refuses one of them
+/// without asking the busy handler, lest they wait for each other.
+fn write_ahead(db: &Connection) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        let mode = db.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+        let done = match mode.as_deref() {
+            Ok("wal") => return Ok(()),
+            Ok(_) => db.pragma_update(None, "journal_mode", "WAL"),
+            Err(_) => mode.map(|_| ()),
+        };
+        match done {
+            Ok(()) => return Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && tries < 500 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(rand::random_range(1..20)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Locks of SQLite's write-ahead log need shared memory, which network file systems do not have.
