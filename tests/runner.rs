@@ -9,5 +9,7 @@ mod command;
 mod handler;
 #[path = "runner/http.rs"]
 mod http;
+#[path = "common/jobs.rs"]
+mod jobs;
 #[path = "runner/survival.rs"]
 mod survival;

@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cronclave::clock::Timestamp;
-use cronclave::job::{
-    Action, Command, Delivery, Job, JobName, Keep, Misfire, MisfirePolicy, Overlap, Retry, Source, Task,
-};
+use cronclave::job::{Action, Command, Job, Task};
 use cronclave::lease::{Ended, Fence, RunId, Trigger, Work};
 use cronclave::runner::{Chunk, CommandRunner, Control, Halt, Handlers, HttpRunner, Runner, Runners, Stream};
-use cronclave::schedule::{Rules, Schedule, Zone};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+
+use super::jobs::every;
 
 /// Longer than anything takes on a loaded machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -57,33 +56,7 @@ pub(crate) fn runners(command: CommandRunner, handlers: Handlers) -> Runners {
 }
 
 pub(crate) fn job(name: &str, action: Action) -> Job {
-    Job {
-        name: JobName::new(name).unwrap(),
-        description: None,
-        owner: None,
-        runbook: None,
-        tags: Vec::new(),
-        enabled: true,
-        schedule: Arc::new(schedule()),
-        jitter: Duration::ZERO,
-        task: Task::Run(action),
-        misfire: Misfire { policy: MisfirePolicy::RunOnce, ..Misfire::default() },
-        overlap: Overlap::Skip,
-        delivery: Delivery::AtMostOnce,
-        retry: Retry::default(),
-        timeout: Duration::from_secs(3600),
-        kill_after: Duration::from_secs(10),
-        lease: Duration::from_secs(30),
-        mutex: None,
-        log_limit: 1 << 20,
-        keep: Keep::default(),
-        source: Source::default(),
-    }
-}
-
-/// No run looks at it.
-fn schedule() -> Schedule {
-    Schedule::parse("@manual", &Zone::utc(), Rules::default(), "job").unwrap()
+    Job { task: Task::Run(action), kill_after: Duration::from_secs(10), ..every(name, 60) }
 }
 
 pub(crate) fn work(job: &Job) -> Work {
