@@ -11,7 +11,7 @@ use super::{Context, Failure, out, shape};
 use crate::clock::Timestamp;
 use crate::config;
 use crate::lease::RunId;
-use crate::ledger::{Entry, State};
+use crate::ledger::{Attempt, Entry, State};
 use crate::store::Query;
 
 /// Show past runs, and occurrences that did not become one, newest first.
@@ -79,39 +79,59 @@ impl History {
         } else if entries.is_empty() {
             out::line("nothing yet that matches")?;
         } else {
-            out::print(text(&entries, &known, snapshot.now, &context.style))?;
+            out::print(Rows { known: &known, now: snapshot.now, style: &context.style }.text(&entries))?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn text(entries: &[Entry], known: &Known, now: Timestamp, style: &Style) -> String {
-    let mut table = Table::new(style, &["", "RUN", "JOB", "SCHEDULED", "STARTED", "TOOK", "ATTEMPT", "RESULT", "ON"]);
-    for entry in entries {
-        table.row(Some(Mark::from(entry.state)), cells(entry, known, now, style));
-    }
-    table.text()
+/// Lines of the table.
+struct Rows<'a> {
+    known: &'a Known,
+    now: Timestamp,
+    style: &'a Style,
 }
 
-fn cells(entry: &Entry, known: &Known, now: Timestamp, style: &Style) -> [String; 8] {
-    let none = || "-".to_owned();
-    let zone = known.zone(&entry.job);
-    let mut scheduled = style.brief(entry.scheduled_at, now, &zone);
-    if let Some(through) = entry.through.filter(|through| *through > entry.scheduled_at) {
-        scheduled += &format!(" to {}", style.brief(through, now, &zone));
+impl Rows<'_> {
+    fn text(&self, entries: &[Entry]) -> String {
+        let mut table =
+            Table::new(self.style, &["", "RUN", "JOB", "SCHEDULED", "STARTED", "TOOK", "ATTEMPT", "RESULT", "ON"]);
+        for entry in entries {
+            let latest = entry.latest();
+            table.row(Some(Mark::from(entry.state)), self.cells(entry, latest, show::result(entry)));
+            // What came before the latest attempt, newest first.
+            let began = |attempt: &&Attempt| attempt.started_at.is_some();
+            for attempt in entry.attempts.iter().rev().filter(began).skip(1) {
+                let Some(ended) = &attempt.ended else { continue };
+                let (mark, result) = (Mark::from(State::from(ended.outcome)), show::ended(ended));
+                table.row(Some(mark), self.cells(entry, Some(attempt), result));
+            }
+        }
+        table.text()
     }
-    let latest = entry.latest();
-    let started = latest.and_then(|attempt| attempt.started_at);
-    let finished = latest.and_then(|attempt| attempt.finished_at);
-    let most = known.get(&entry.job).map(|job| format!("/{}", job.retry.attempts)).unwrap_or_default();
-    [
-        entry.id.parse().map_or_else(|_| none(), |run: RunId| run.short()),
-        entry.job.to_string(),
-        scheduled,
-        started.map_or_else(none, |at| format!("+{:.3}s", at.since(entry.scheduled_at).as_secs_f64())),
-        started.map_or_else(none, |at| show::span(finished.unwrap_or(now).since(at))),
-        latest.map_or_else(none, |attempt| format!("{}{most}", attempt.attempt)),
-        show::result(entry),
-        latest.map_or_else(none, |attempt| attempt.replica.clone()),
-    ]
+
+    fn cells(&self, entry: &Entry, attempt: Option<&Attempt>, result: String) -> [String; 8] {
+        let Rows { known, now, style } = *self;
+        let none = || "-".to_owned();
+        let zone = known.zone(&entry.job);
+        let mut scheduled = style.brief(entry.scheduled_at, now, &zone);
+        if let Some(through) = entry.through.filter(|through| *through > entry.scheduled_at) {
+            scheduled += &format!(" to {}", style.brief(through, now, &zone));
+        }
+        let started = attempt.and_then(|attempt| attempt.started_at);
+        let finished = attempt.and_then(|attempt| attempt.finished_at);
+        // Attempts lost with their holders may be more than the job allows for its own failures.
+        let most = known.get(&entry.job).map_or(0, |job| job.retry.attempts);
+        let number = |attempt: &Attempt| format!("{}/{}", attempt.attempt, most.max(attempt.attempt));
+        [
+            entry.id.parse().map_or_else(|_| none(), |run: RunId| run.short()),
+            entry.job.to_string(),
+            scheduled,
+            started.map_or_else(none, |at| format!("+{:.3}s", at.since(entry.scheduled_at).as_secs_f64())),
+            started.map_or_else(none, |at| show::span(finished.unwrap_or(now).since(at))),
+            attempt.map_or_else(none, number),
+            result,
+            attempt.map_or_else(none, |attempt| attempt.replica.clone()),
+        ]
+    }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Context, Failure, out, show};
 use crate::clock::Clock;
@@ -93,6 +94,16 @@ impl Serve {
             let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
             // A reader that went away must not end the scheduler.
             let _ = out::print(greeting(&process, &config, &parts, address));
+        }
+        if format == LogFormat::Json {
+            let http = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+            let begun = json!({
+                "ts": Clock::system().now(), "level": "info", "event": "replica.started", "msg": "started",
+                "jobs": config.jobs.len(), "config_digest": config.digest, "store": parts.store.describe(),
+                "http": http.map(|address| address.to_string()), "tzdb": tzdb_version(),
+                "version": env!("CARGO_PKG_VERSION"), "replica": process.replica, "cluster": process.cluster,
+            });
+            println!("{begun}");
         }
         let reporter = Reporter {
             format,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config;
+use crate::lease::Ended;
 use crate::ledger::{Entry, State};
 use crate::schedule::{Rules, Schedule, UnknownZone, Zone};
 
@@ -160,6 +161,16 @@ pub(super) fn result(entry: &Entry) -> String {
         Some(message) => format!("{times}{word}  {message}"),
         None => format!("{times}{word}"),
     }
+}
+
+/// How an attempt ended, in words.
+pub(super) fn ended(ended: &Ended) -> String {
+    let word = State::from(ended.outcome).word().replace('_', " ");
+    ended
+        .message
+        .as_deref()
+        .and_then(|message| message.lines().next())
+        .map_or(word.clone(), |why| format!("{word}  {why}"))
 }
 
 /// A time as typed: RFC 3339, a date, or a date and a time of day on the wall in `zone`.

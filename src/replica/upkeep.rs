@@ -116,7 +116,7 @@ impl Health {
             name: self.identity.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
-            started_at: lock(&self.started_at).unwrap_or_default(),
+            started_at: lock(&self.started_at).unwrap_or_else(|| anchor.now()),
             last_seen_at: Timestamp::EPOCH,
             #[allow(clippy::cast_precision_loss, reason = "shown to people, in seconds")]
             clock_skew_seconds: skew as f64 / 1e6,

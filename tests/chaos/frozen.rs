@@ -1,7 +1,7 @@
 //! A holder frozen past its lease, at each point of a run's life.
 //!
 //! The frozen replica is this test program itself, run again as a child: a real replica over a
-//! store that stops its own process (a real SIGSTOP) before or after one chosen request.
+//! store that waits, before or after one chosen request, until a real SIGSTOP has come and gone.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -32,9 +32,11 @@ impl Freezing {
         if point && !self.done.swap(true, Ordering::SeqCst) {
             // Frozen in the midst of a commit, it would keep the file locked for everybody.
             let _nobody_writes = self.writing.write().await;
-            signal(std::process::id().cast_signed(), Signal::STOP);
-            // The signal takes hold of this thread a moment later.
-            std::thread::sleep(Duration::from_millis(100));
+            std::fs::write("here", "").unwrap();
+            // The parent stops this process now, and says so before it lets it go on.
+            while !Path::new("thaw").exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
     }
 }
@@ -98,10 +100,13 @@ fn freeze(point: &str, delivery: &str, sleep: &str) -> (Cluster, Vec<Event>) {
     cluster.trigger("careful");
     let mut child = thawable(&cluster, point);
     let pid = child.id().cast_signed();
-    until(&format!("the replica freezes {point}"), || is_stopped(pid));
+    until(&format!("the replica is {point}"), || cluster.path("here").exists());
+    signal(pid, Signal::STOP);
+    until("the replica is frozen", || is_stopped(pid));
     cluster.serve(0);
     // With its claim or lease run out, the healthy one does what the policy says.
     until("the run is over without the frozen one", || cluster.open_runs("careful").is_empty());
+    std::fs::write(cluster.path("thaw"), "").unwrap();
     signal(pid, Signal::CONT);
     if ["before-start", "mid-run", "before-settle"].contains(&point) {
         until("the thawed one has been told", || {
