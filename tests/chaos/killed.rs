@@ -176,3 +176,20 @@ fn nothing_of_a_job_survives_the_kill_of_its_replica() {
     cluster.serve(0);
     until("the run is recorded as lost", || cluster.history("stubborn").iter().any(|entry| entry.state == State::Lost));
 }
+
+#[test]
+fn nothing_of_a_job_survives_its_timeout() {
+    let marker = format!("86400.{:010}", rand::random::<u32>());
+    let command = format!("trap '' TERM; setsid sleep {marker} & sleep {marker} & sleep {marker}");
+    let mut cluster = Cluster::new(&format!(
+        "[jobs.stubborn]\nschedule = \"@manual\"\ntimeout = \"2s\"\nkill_after = \"1s\"\ncommand = \"{command}\"\n"
+    ));
+    cluster.serve(0);
+    cluster.trigger("stubborn");
+    until("all of it runs", || alive(&marker) >= 3);
+    until("it is over", || cluster.history("stubborn").first().is_some_and(|entry| entry.state.is_final()));
+    assert_eq!(alive(&marker), 0, "what is over has left nothing behind");
+    assert_eq!(cluster.history("stubborn")[0].state, State::TimedOut);
+    cluster.stop();
+    cluster.check();
+}
