@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::cluster::{Cluster, SIGN, say, until};
+use super::cluster::{Cluster, SIGN, say, until, wait};
 
 #[test]
 fn a_run_of_three_leases_is_renewed_and_runs_once_and_each_overlap_policy_does_what_it_says() {
@@ -39,8 +39,9 @@ fn a_run_of_three_leases_is_renewed_and_runs_once_and_each_overlap_policy_does_w
         let expected = if policy == "replace" { "cancelled" } else { "succeeded" };
         assert_eq!((first.state.word(), first.attempts.len()), (expected, 1), "{policy}: one attempt, renewed");
     }
-    assert_eq!(count("skip", "skipped_overlap"), 3);
-    assert_eq!(count("queue_one", "skipped_overlap"), 2, "one waited");
+    // 6.5 s hold up those after 2, 4 and 6 s, and on a slow machine one more.
+    assert!((3..=4).contains(&count("skip", "skipped_overlap")));
+    assert!((2..=3).contains(&count("queue_one", "skipped_overlap")), "one waited");
     assert_eq!(count("queue_all", "skipped_overlap") + count("allow", "skipped_overlap"), 0);
     assert_eq!(count("replace", "cancelled"), 1);
 }
@@ -65,8 +66,8 @@ fn after_an_outage_each_misfire_policy_does_what_it_says() {
     cluster.stop();
     let outage = cluster.ledger().iter().map(|line| line.at).max().unwrap();
     std::thread::sleep(Duration::from_secs(25));
-    cluster.serve(0);
     let back = cronclave::clock::Clock::system().now();
+    cluster.serve(0);
     until("every job runs on time again", || {
         policies.iter().all(|(name, _)| {
             cluster.ledger().iter().any(|line| line.job == *name && line.scheduled > back.as_secs() + 1)
@@ -74,15 +75,18 @@ fn after_an_outage_each_misfire_policy_does_what_it_says() {
     });
     cluster.stop();
     cluster.check();
-    let within = |secs: i64| secs > outage.as_secs() && secs <= back.as_secs();
+    let events = wait(cluster.store().events(0, usize::MAX)).unwrap();
     for (name, _) in policies {
+        // The moment in which the replica, back again, first decided something about this job.
+        let decided = events.iter().find(|(_, event)| event.job.as_str() == name && event.at >= back).unwrap().1.at;
+        let within = |secs: i64| secs > outage.as_secs() && secs <= decided.as_secs();
         let ran: Vec<i64> = cluster
             .ledger()
             .iter()
             .filter(|line| line.job == name && within(line.scheduled))
             .map(|line| line.scheduled)
             .collect();
-        let age = |second: &i64| back.as_secs() - second;
+        let age = |second: &i64| decided.as_secs() - second;
         let counts = cluster.counts(name);
         say(&format!(
             "{name}: of the outage ran those {:?} s old; {counts:?}",
