@@ -189,6 +189,18 @@ async fn no_more_runs_go_on_than_may_and_those_that_waited_get_their_turn() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn busy_jobs_do_not_starve_one_whose_name_comes_later() {
+    let busy = |name: &str| Job { overlap: Overlap::QueueAll, ..every(name, 1) };
+    let asked = by_hand("zebra");
+    let alone = Alone::on(|store| store, vec![busy("ape"), busy("bear"), busy("cat"), asked.clone()], secs(1), 1);
+    sleep(secs(20)).await;
+    alone.store.apply(&asked.name, &request("r", &asked)).await.unwrap();
+    sleep(secs(10)).await;
+    assert!(alone.began.lock().unwrap().iter().any(|(job, _)| job == "zebra"), "each gets its turn");
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_takes_over_new_jobs_and_lets_go_of_old_ones() {
     let alone = Alone::on(|store| store, vec![every("old", 10)], Duration::ZERO, 10);
     sleep(secs(25)).await;

@@ -4,6 +4,7 @@
 //! always computed from what the store knows at that moment.
 
 mod agenda;
+mod line;
 mod look;
 mod upkeep;
 
@@ -25,6 +26,7 @@ use crate::race::ask;
 use crate::record::{Key, Op};
 use crate::store::Snapshot;
 use agenda::Agenda;
+use line::Line;
 use look::Looked;
 use upkeep::Health;
 
@@ -87,7 +89,7 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
         looking: BTreeSet::new(),
         again: BTreeSet::new(),
         queue: VecDeque::new(),
-        no_room: BTreeSet::new(),
+        no_room: Line::default(),
         loops: JoinSet::new(),
         runs: JoinSet::new(),
         troubles: 0,
@@ -110,8 +112,8 @@ struct Replica {
     again: BTreeSet<JobName>,
     /// Jobs to be looked at, in turn.
     queue: VecDeque<JobName>,
-    /// Jobs that could not bid for want of room.
-    no_room: BTreeSet<JobName>,
+    /// Jobs that could not bid for want of room. In line, or those early in the alphabet would starve the others.
+    no_room: Line,
     loops: JoinSet<(JobName, Looked)>,
     runs: JoinSet<(JobName, attempt::Carried)>,
     /// Looks in a row that the store did not answer.
@@ -239,7 +241,7 @@ impl Replica {
             }
             Looked::Wait(at) => self.agenda.set(&name, at),
             Looked::Finished => self.agenda.remove(&name),
-            Looked::NoRoom => drop(self.no_room.insert(name.clone())),
+            Looked::NoRoom => self.no_room.join(&name),
             Looked::Trouble(why) => {
                 self.health.failed(&why);
                 self.troubles = (self.troubles + 1).min(5);
@@ -255,7 +257,7 @@ impl Replica {
 
     /// A run or a bid is over: one more may have its place.
     fn fill_room(&mut self) {
-        if let Some(job) = self.no_room.pop_first() {
+        if let Some(job) = self.no_room.next() {
             self.rouse(&job);
         }
     }
