@@ -18,6 +18,10 @@ impl Line {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     pub(super) fn next(&mut self) -> Option<JobName> {
         let job = self.order.pop_front()?;
         self.members.remove(&job);

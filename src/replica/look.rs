@@ -1,9 +1,8 @@
 //! One job's loop: look, decide, act, until it is won or there is nothing to do.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
@@ -12,7 +11,7 @@ use crate::lease::Lease;
 use crate::parts::Parts;
 use crate::plan::{self, Step, View};
 use crate::race::{self, Race, ask};
-use crate::record::{Op, Target};
+use crate::record::Op;
 use crate::store::StoreError;
 
 /// Where a look at a job led.
@@ -23,7 +22,7 @@ pub(super) enum Looked {
     Wait(Timestamp),
     /// Nothing to do unless it changes.
     Finished,
-    /// There is something to claim, but as many runs go on here as may.
+    /// There is something to claim, but it had no permit.
     NoRoom,
     /// The store did not answer.
     Trouble(StoreError),
@@ -32,14 +31,15 @@ pub(super) enum Looked {
 /// A store's answer is waited for this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub(super) async fn look(parts: &Parts, job: &Arc<Job>, permits: &Arc<Semaphore>) -> Looked {
-    match steps(parts, job, permits).await {
+/// Looks at `job`. Nobody waits for room while holding a lease: without a `permit` it bids for nothing.
+pub(super) async fn look(parts: &Parts, job: &Job, permit: Option<OwnedSemaphorePermit>) -> Looked {
+    match steps(parts, job, permit).await {
         Ok(looked) => looked,
         Err(error) => Looked::Trouble(error),
     }
 }
 
-async fn steps(parts: &Parts, job: &Job, permits: &Arc<Semaphore>) -> Result<Looked, StoreError> {
+async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, StoreError> {
     let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await?;
     loop {
         if parts.stop.is_soft() {
@@ -50,17 +50,19 @@ async fn steps(parts: &Parts, job: &Job, permits: &Arc<Semaphore>) -> Result<Loo
         let op = match step {
             Step::Wait(at) => return Ok(Looked::Wait(at)),
             Step::Finished => return Ok(Looked::Finished),
-            Step::Claim(target) => match claim(parts, job, permits, target).await? {
-                Claimed::Won(lease, permit) => return Ok(Looked::Won(lease, permit)),
-                Claimed::Lost(seen) => {
-                    if let Some(looked) = stuck(&view, &seen) {
-                        return Ok(looked);
-                    }
-                    view = *seen;
-                    continue;
+            Step::Claim(target) => {
+                let Some(place) = permit.take() else { return Ok(Looked::NoRoom) };
+                let answer = match race::run(parts, job, target).await? {
+                    Race::Won(lease, _) => return Ok(Looked::Won(lease, place)),
+                    Race::Lost(answer) => answer,
+                };
+                permit = Some(place);
+                if let Some(looked) = stuck(&view, &answer.view) {
+                    return Ok(looked);
                 }
-                Claimed::NoRoom => return Ok(Looked::NoRoom),
-            },
+                view = answer.view;
+                continue;
+            }
             Step::Register => Op::Register { spec: job.spec() },
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
             Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
@@ -81,19 +83,4 @@ async fn steps(parts: &Parts, job: &Job, permits: &Arc<Semaphore>) -> Result<Loo
 fn stuck(before: &View, after: &View) -> Option<Looked> {
     let same = before.record == after.record && before.mutex == after.mutex;
     same.then(|| Looked::Wait(after.now.plus(Duration::from_millis(100))))
-}
-
-enum Claimed {
-    Won(Box<Lease>, OwnedSemaphorePermit),
-    Lost(Box<View>),
-    NoRoom,
-}
-
-/// Nobody waits for room while holding a lease: first the permit, then the race.
-async fn claim(parts: &Parts, job: &Job, permits: &Arc<Semaphore>, target: Target) -> Result<Claimed, StoreError> {
-    let Ok(permit) = permits.clone().try_acquire_owned() else { return Ok(Claimed::NoRoom) };
-    Ok(match race::run(parts, job, target).await? {
-        Race::Won(lease, _) => Claimed::Won(lease, permit),
-        Race::Lost(answer) => Claimed::Lost(Box::new(answer.view)),
-    })
 }

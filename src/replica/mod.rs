@@ -145,8 +145,9 @@ impl Replica {
                     self.looked(job, looked);
                 },
                 Some(done) = self.runs.join_next() => if let Ok((job, _)) = done {
-                    self.rouse_all_about(&job);
+                    // First who waits for its place, then whoever had it.
                     self.fill_room();
+                    self.rouse_all_about(&job);
                 },
                 Ok(()) = hinted.changed() => {
                     listens = true;
@@ -210,18 +211,37 @@ impl Replica {
         }
     }
 
-    /// Begins looks at the jobs in the queue.
+    /// Begins looks at the jobs in the queue. They may bid if there is room that nobody waits for.
     fn look_on(&mut self) {
         while self.loops.len() < LOOKS
             && let Some(name) = self.queue.pop_front()
         {
-            let Some(job) = self.jobs.by_name.get(&name).cloned() else {
-                self.looking.remove(&name);
-                continue;
-            };
-            let (parts, permits) = (self.parts.clone(), self.permits.clone());
-            self.loops.spawn(async move { (name, look::look(&parts, &job, &permits).await) });
+            let free = self.no_room.is_empty().then(|| self.permits.clone().try_acquire_owned().ok());
+            self.look_at(name, free.flatten());
         }
+    }
+
+    /// Gives the room there is to those who wait for it, in turn.
+    fn fill_room(&mut self) {
+        while !self.no_room.is_empty()
+            && let Ok(permit) = self.permits.clone().try_acquire_owned()
+            && let Some(name) = self.no_room.next()
+        {
+            if self.looking.insert(name.clone()) {
+                self.look_at(name, Some(permit));
+            } else {
+                self.again.insert(name);
+            }
+        }
+    }
+
+    fn look_at(&mut self, name: JobName, permit: Option<OwnedSemaphorePermit>) {
+        let Some(job) = self.jobs.by_name.get(&name).cloned() else {
+            self.looking.remove(&name);
+            return;
+        };
+        let parts = self.parts.clone();
+        self.loops.spawn(async move { (name, look::look(&parts, &job, permit).await) });
     }
 
     fn looked(&mut self, name: JobName, looked: Looked) {
@@ -230,9 +250,6 @@ impl Replica {
         if !matches!(looked, Looked::Trouble(_)) {
             self.troubles = 0;
             self.health.answered();
-        }
-        if !matches!(looked, Looked::NoRoom | Looked::Won(..)) {
-            self.fill_room();
         }
         match looked {
             Looked::Won(lease, permit) => {
@@ -253,13 +270,7 @@ impl Replica {
         if again {
             self.rouse(&name);
         }
-    }
-
-    /// A run or a bid is over: one more may have its place.
-    fn fill_room(&mut self) {
-        if let Some(job) = self.no_room.next() {
-            self.rouse(&job);
-        }
+        self.fill_room();
     }
 
     fn start(&mut self, name: &JobName, lease: Lease, permit: OwnedSemaphorePermit) {
