@@ -12,7 +12,7 @@ use cronclave::parts::{Dice, Parts};
 use cronclave::record::{Op, Phase};
 use cronclave::replica::{self, Identity, Jobs, Pulse, Setup};
 use cronclave::stop::Stop;
-use cronclave::store::{Memory, Store};
+use cronclave::store::{Memory, Snapshot, Store};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -332,8 +332,22 @@ impl World {
         }
     }
 
-    /// A healthy cluster decides what is due, and leaves no lapsed claim where it lies.
+    /// Whether some replica could begin one more run.
+    fn has_room(&self, snapshot: &Snapshot) -> bool {
+        let places: usize = self.nodes.iter().map(|node| node.max_parallel).sum();
+        let open = snapshot.records.values().flat_map(|record| &record.open);
+        open.filter(|run| run.phase != Phase::Waiting && run.until > snapshot.now).count() < places
+    }
+
+    /// A healthy cluster decides what is due, and leaves no lapsed claim where it lies, unless it
+    /// has more to do than it has places for.
     async fn is_at_work(&self) {
+        for _ in 0..3 {
+            if !self.has_room(&self.store.snapshot().await.unwrap()) {
+                return;
+            }
+            sleep(secs(1)).await;
+        }
         let snapshot = self.store.snapshot().await.unwrap();
         for (name, job) in &self.jobs.by_name {
             let record = &snapshot.records[name];
