@@ -2,6 +2,7 @@
 //! [`crate::record`]; a store makes [`crate::record::apply`] atomic and keeps what it says.
 
 mod memory;
+pub mod redis;
 mod sqlite;
 
 use std::collections::BTreeMap;
