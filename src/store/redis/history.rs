@@ -143,7 +143,13 @@ impl Server {
         Ok(names.iter().filter_map(|name| JobName::new(&text(name)?).ok()).collect())
     }
 
-    async fn page(&self, command: &str, key: usize, range: &[Vec<u8>], skip: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    async fn page(
+        &self,
+        command: &str,
+        key: usize,
+        range: &[Vec<u8>],
+        skip: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut args = range.to_vec();
         args.extend(["LIMIT".to_owned(), skip.to_string(), PAGE.to_string()].map(String::into_bytes));
         Ok(list(self.ask(command, &self.keys[key], &args).await?))
@@ -237,8 +243,9 @@ pub(super) fn list(answer: Value) -> Vec<Vec<u8>> {
     parts.into_iter().map(bytes).collect()
 }
 
-/// The jobs of some events, each once.
-pub(super) fn jobs_of(events: &[(u64, Event)]) -> Vec<JobName> {
-    let jobs: BTreeSet<&JobName> = events.iter().map(|(_, event)| &event.job).collect();
+/// The jobs to which some events invite, each once.
+pub(super) fn invited(events: &[(u64, Event)]) -> Vec<JobName> {
+    let inviting = events.iter().filter(|(_, event)| event.what.invites());
+    let jobs: BTreeSet<&JobName> = inviting.map(|(_, event)| &event.job).collect();
     jobs.into_iter().cloned().collect()
 }

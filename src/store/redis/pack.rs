@@ -212,16 +212,9 @@ fn args(from: &mut Reader<'_>) -> Result<BTreeMap<String, String>, Garbled> {
 // ---- words that are numbers in scripts: their place in these lists, from 1 ---------------------
 
 const PHASES: [Phase; 4] = [Phase::Waiting, Phase::Claimed, Phase::Published, Phase::Running];
-const OVERLAPS: [Overlap; 5] =
-    [Overlap::Skip, Overlap::QueueOne, Overlap::QueueAll, Overlap::Replace, Overlap::Allow];
-const FATES: [Fate; 6] = [
-    Fate::Queued,
-    Fate::SkippedOverlap,
-    Fate::SkippedPaused,
-    Fate::SkippedDisabled,
-    Fate::Coalesced,
-    Fate::Missed,
-];
+const OVERLAPS: [Overlap; 5] = [Overlap::Skip, Overlap::QueueOne, Overlap::QueueAll, Overlap::Replace, Overlap::Allow];
+const FATES: [Fate; 6] =
+    [Fate::Queued, Fate::SkippedOverlap, Fate::SkippedPaused, Fate::SkippedDisabled, Fate::Coalesced, Fate::Missed];
 const OUTCOMES: [Outcome; 7] = [
     Outcome::Succeeded,
     Outcome::Failed,
@@ -325,13 +318,7 @@ fn pause(from: &mut Reader<'_>) -> Result<Pause, Garbled> {
 
 fn held(from: &mut Reader<'_>) -> Result<Held, Garbled> {
     from.list()?;
-    Ok(Held {
-        job: job(from)?,
-        run_id: run_id(from)?,
-        fence: fence(from)?,
-        holder: from.text()?,
-        until: from.time()?,
-    })
+    Ok(Held { job: job(from)?, run_id: run_id(from)?, fence: fence(from)?, holder: from.text()?, until: from.time()? })
 }
 
 pub(super) fn job(from: &mut Reader<'_>) -> Result<JobName, Garbled> {
@@ -340,11 +327,16 @@ pub(super) fn job(from: &mut Reader<'_>) -> Result<JobName, Garbled> {
 
 // ---- replies and events ------------------------------------------------------------------------
 
-pub(super) fn unpack_reply(bytes: &[u8]) -> Result<Reply, Garbled> {
+/// A reply; runs that it names by their place are those of `record`, as it is after the operation.
+pub(super) fn unpack_reply(bytes: &[u8], record: &Record) -> Result<Reply, Garbled> {
     let from = &mut Reader::new(bytes);
     from.list()?;
+    let run = |from: &mut Reader<'_>| {
+        let place: usize = from.int()?;
+        record.open.get(place.wrapping_sub(1)).cloned().map(Box::new).ok_or(Garbled)
+    };
     Ok(match from.int()? {
-        1u8 => Reply::Won(Box::new(open(from)?)),
+        1u8 => Reply::Won(run(from)?),
         2 => Reply::Done,
         3 => Reply::Kept { until: from.time()?, cancel: from.flag()? },
         4 => Reply::Fenced,
@@ -352,7 +344,7 @@ pub(super) fn unpack_reply(bytes: &[u8]) -> Result<Reply, Garbled> {
         6 => Reply::Stale,
         7 => Reply::Early(from.time()?),
         8 => Reply::Moved,
-        9 => Reply::Busy(Box::new(open(from)?)),
+        9 => Reply::Busy(run(from)?),
         10 => Reply::MutexHeld(held(from)?),
         11 => Reply::Paused(pause(from)?),
         12 => Reply::Full,
@@ -392,12 +384,7 @@ pub(super) fn event(job: JobName, from: &mut Reader<'_>) -> Result<Event, Garble
             holder: from.text()?,
         },
         5 => What::Published { run_id: run_id(from)?, fence: fence(from)? },
-        6 => What::Started {
-            run_id: run_id(from)?,
-            attempt: from.int()?,
-            fence: fence(from)?,
-            holder: from.text()?,
-        },
+        6 => What::Started { run_id: run_id(from)?, attempt: from.int()?, fence: fence(from)?, holder: from.text()? },
         7 => What::Released { run_id: run_id(from)?, fence: fence(from)? },
         8 => What::Ended {
             run_id: run_id(from)?,
@@ -406,12 +393,9 @@ pub(super) fn event(job: JobName, from: &mut Reader<'_>) -> Result<Event, Garble
             ended: ended(from)?,
             next: from.maybe(next)?,
         },
-        9 => What::Fenced {
-            run_id: run_id(from)?,
-            fence: fence(from)?,
-            tried: from.text()?,
-            ended: from.maybe(ended)?,
-        },
+        9 => {
+            What::Fenced { run_id: run_id(from)?, fence: fence(from)?, tried: from.text()?, ended: from.maybe(ended)? }
+        }
         10 => What::CancelAsked { run_id: run_id(from)?, by: from.text()? },
         11 => What::Paused {
             until: from.maybe(Reader::time)?,
@@ -438,4 +422,3 @@ fn next(from: &mut Reader<'_>) -> Result<Next, Garbled> {
     from.list()?;
     Ok(Next { attempt: from.int()?, at: from.time()? })
 }
-

@@ -169,7 +169,8 @@ impl Server {
 
     async fn forget(&self, keep: &[(JobName, Keep)], others: Keep, now: Timestamp) -> Result<(), StoreError> {
         let keys = [&self.unlisted(), &self.keys[RECORDS], &self.keys[BY_JOB], &self.keys[MUTEXES]].map(Clone::clone);
-        let mut args = [now.as_micros(), i64::from(others.days) * DAY_US, DAY_US].map(|n| n.to_string().into_bytes()).to_vec();
+        let mut args =
+            [now.as_micros(), i64::from(others.days) * DAY_US, DAY_US].map(|n| n.to_string().into_bytes()).to_vec();
         args.extend(keep.iter().map(|(job, _)| job.as_str().as_bytes().to_vec()));
         self.link.run(&Script::new(FORGET.into()), &keys, &args).await?;
         Ok(())
@@ -186,7 +187,8 @@ impl Server {
 
     /// Drops output of runs that are in no history, a day after it was written.
     async fn drop_outputs(&self, now: Timestamp) -> Result<(), StoreError> {
-        let range = ["-inf".to_owned(), (now.as_micros() - DAY_US).to_string(), "LIMIT".into(), "0".into(), "500".into()];
+        let range =
+            ["-inf".to_owned(), (now.as_micros() - DAY_US).to_string(), "LIMIT".into(), "0".into(), "500".into()];
         let runs = list(self.ask("ZRANGEBYSCORE", &self.outputs(), &range.map(String::into_bytes)).await?);
         for run in runs {
             let Ok(bytes) = <[u8; 16]>::try_from(run.as_slice()) else { continue };

@@ -116,7 +116,10 @@ impl<'a> Reader<'a> {
     }
 
     /// A value read by `read`, or nothing where `false` stands.
-    pub(super) fn maybe<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Garbled>) -> Result<Option<T>, Garbled> {
+    pub(super) fn maybe<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, Garbled>,
+    ) -> Result<Option<T>, Garbled> {
         const FALSE: u8 = 0xc2;
         if self.0.first() == Some(&FALSE) {
             self.0.read_u8().map_err(|_| Garbled)?;
