@@ -1,7 +1,12 @@
 //! A store in Redis: any number of processes on any number of machines.
 
 mod address;
+mod dial;
 mod link;
+mod resolve;
+mod tls;
+mod wire;
+mod words;
 
 use std::ops::Range;
 

@@ -1,0 +1,127 @@
+//! Servers that are not what a URL says, or not as they should be.
+#![allow(dead_code)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::servers::{Redis, free_port};
+
+/// Accepts connections and says nothing; or `answer` to whatever comes first, and then hangs up.
+pub(crate) fn impostor(answer: Option<&'static [u8]>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        for socket in listener.incoming().flatten() {
+            match answer {
+                None => kept.push(socket),
+                Some(answer) => drop(std::thread::spawn(move || reply(socket, answer))),
+            }
+        }
+    });
+    port
+}
+
+fn reply(mut socket: TcpStream, answer: &[u8]) {
+    let _ = socket.read(&mut [0; 4096]);
+    let _ = socket.write_all(answer);
+}
+
+/// Accepts connections and ends them at once.
+pub(crate) fn slammer() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    port
+}
+
+pub(crate) const HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// A server that speaks TLS on one port and plainly on another.
+pub(crate) struct Tls {
+    pub(crate) redis: Redis,
+    pub(crate) port: u16,
+    _dir: tempfile::TempDir,
+    pub(crate) ca: PathBuf,
+}
+
+impl Tls {
+    /// With a certificate for `localhost` by an authority of its own.
+    pub(crate) fn start(more: &[&str]) -> Tls {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let openssl = |line: &str| {
+            let args = line.split_whitespace().map(|word| match word.strip_prefix('@') {
+                Some(name) => path(name),
+                None => word.to_owned(),
+            });
+            let done = Command::new("openssl").args(args).stderr(Stdio::piped()).output().unwrap();
+            assert!(done.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&done.stderr));
+        };
+        std::fs::write(path("ext"), "subjectAltName = DNS:localhost\n").unwrap();
+        openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-authority -keyout @ca.key -out @ca.crt");
+        openssl("req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout @own.key -out @own.csr");
+        openssl(
+            "x509 -req -days 2 -in @own.csr -CA @ca.crt -CAkey @ca.key -CAcreateserial -extfile @ext -out @own.crt",
+        );
+        let port = free_port();
+        let (ca, cert, key) = (path("ca.crt"), path("own.crt"), path("own.key"));
+        let settings = ["--tls-port", &port.to_string(), "--tls-cert-file", &cert, "--tls-key-file", &key];
+        let trust = ["--tls-ca-cert-file", &ca];
+        let clients = ["--tls-auth-clients", "no"];
+        let redis = Redis::with(&[&settings[..], &trust, &clients, more].concat());
+        Tls { redis, port, ca: ca.into(), _dir: dir }
+    }
+}
+
+/// A `redis-sentinel` that watches `master` as `mymaster`.
+pub(crate) struct Sentinel {
+    pub(crate) port: u16,
+    _dir: tempfile::TempDir,
+    child: std::process::Child,
+}
+
+impl Sentinel {
+    pub(crate) fn watching(master: u16, quorum: usize) -> Sentinel {
+        let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+        let config = dir.path().join("sentinel.conf");
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {dir}\nlogfile {dir}/sentinel.log\n\
+             sentinel monitor mymaster 127.0.0.1 {master} {quorum}\n\
+             sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 4000\n",
+            dir = dir.path().display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new("redis-sentinel");
+        let command = command.arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("redis-sentinel is missing: sudo apt-get install redis-sentinel");
+        let sentinel = Sentinel { port, _dir: dir, child };
+        let given_up = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < given_up, "redis-sentinel does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        sentinel
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks a server on this machine, as a person would with `redis-cli`.
+pub(crate) fn cli(port: u16, args: &[&str]) -> String {
+    let done = Command::new("redis-cli").args(["-p", &port.to_string()]).args(args).output();
+    String::from_utf8_lossy(&done.expect("redis-cli is missing").stdout).trim().to_owned()
+}
+
+/// Stops a process without ending it, or lets it go on.
+pub(crate) fn signal(pid: i32, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
+}
