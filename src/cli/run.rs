@@ -92,7 +92,7 @@ impl Run {
         let store: Arc<dyn Store> = if self.no_lock {
             Arc::new(Memory::new(Clock::system()))
         } else {
-            service::open_store(&process, Create::IfMissing)?
+            service::reach_store(&process, Create::IfMissing).await?
         };
         let mut parts = service::parts(&process, store, Handlers::default());
         parts.tap = Some(Arc::new(|_, chunk| {
