@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::{Cmd, Value};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +24,9 @@ pub(super) enum News {
     /// Somebody said this on our channel.
     Said(Vec<u8>),
 }
+
+/// Takes in news, at once: it is called by the task that reads the connection.
+pub(super) type Hear = dyn Fn(News) + Send + Sync;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -62,7 +65,6 @@ impl Script {
 pub(super) struct Link {
     way: Arc<Way>,
     held: Mutex<Held>,
-    news: broadcast::Sender<News>,
 }
 
 /// The last try to connect, going or over.
@@ -84,15 +86,9 @@ struct Attempt {
 }
 
 impl Link {
-    /// A link that connects when it is first used, and then listens on `channel`.
-    pub(super) fn new(address: Address, channel: String) -> Link {
-        let news = broadcast::channel(4096).0;
-        Link { way: Arc::new(Way::new(address, channel, news.clone())), held: Mutex::default(), news }
-    }
-
-    /// Hears what the server tells from now on. A listener too slow loses the oldest, and is told so.
-    pub(super) fn listen(&self) -> broadcast::Receiver<News> {
-        self.news.subscribe()
+    /// A link that connects when it is first used, and then hears what is said on `channel`.
+    pub(super) fn new(address: Address, channel: String, hear: Box<Hear>) -> Link {
+        Link { way: Arc::new(Way::new(address, channel, hear.into())), held: Mutex::default() }
     }
 
     /// What it is and where it leads, for people.
@@ -134,12 +130,12 @@ impl Link {
         let mut may_repeat = true;
         loop {
             let found = self.found(limit).await.map_err(Fault::nowhere)?;
-            let fault = match found.wire.ask(request, limit.min(Instant::now() + PATIENCE)).await {
+            let fault = match found.peer.ask(request, limit.min(Instant::now() + PATIENCE)).await {
                 Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
             let repeats = fault.is_elsewhere() && std::mem::take(&mut may_repeat);
-            if fault.ends_wire() {
+            if fault.ends_it() {
                 self.leave(&found, &fault, !repeats);
             }
             if !repeats {
@@ -159,11 +155,11 @@ impl Link {
                 Err(_) => return Err(self.trouble("no connection in time")),
             };
             match answer {
-                Some(Ok(found)) if found.wire.is_over() => {
+                Some(Ok(found)) if found.peer.is_over() => {
                     self.forget(&found);
                 }
                 Some(Ok(found)) => {
-                    if !found.wire.is_young() {
+                    if !found.peer.is_young() {
                         lock(&self.held).failures = 0;
                     }
                     return Ok(found);
@@ -222,8 +218,8 @@ impl Link {
         if let Some(place) = &fault.moved_to {
             self.way.suggest(place);
         }
-        found.wire.end();
-        if self.forget(found) && pauses && found.wire.is_young() {
+        found.peer.end();
+        if self.forget(found) && pauses && found.peer.is_young() {
             lock(&self.held).pause(fault.error.clone());
         }
     }

@@ -5,7 +5,7 @@ mod dial;
 mod link;
 mod resolve;
 mod tls;
-mod wire;
+mod peer;
 mod words;
 
 use std::ops::Range;

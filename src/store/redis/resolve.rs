@@ -2,16 +2,15 @@
 //! cluster that has our slot. Asked anew for each connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::{Value, cmd};
-use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use super::address::{Address, Login, Place, Sentinels};
 use super::dial::share;
-use super::link::News;
-use super::wire::{Server, Wire};
+use super::link::Hear;
+use super::peer::{Server, Peer};
 use super::words::{REPLICA, Site};
 use crate::store::{StoreError, Trouble};
 
@@ -19,7 +18,7 @@ use crate::store::{StoreError, Trouble};
 pub(super) struct Way {
     pub(super) address: Address,
     channel: String,
-    news: broadcast::Sender<News>,
+    hear: Arc<Hear>,
     /// Servers of the cluster that were heard of: the one in the URL may be gone one day.
     others: Mutex<Vec<Place>>,
     /// Where a server said to go instead.
@@ -29,13 +28,13 @@ pub(super) struct Way {
 
 /// Our server, and what it says about itself.
 pub(super) struct Found {
-    pub(super) wire: Wire,
+    pub(super) peer: Peer,
     pub(super) server: Server,
 }
 
 impl Way {
-    pub(super) fn new(address: Address, channel: String, news: broadcast::Sender<News>) -> Way {
-        Way { address, channel, news, others: Mutex::default(), hint: Mutex::default(), warned: Default::default() }
+    pub(super) fn new(address: Address, channel: String, hear: Arc<Hear>) -> Way {
+        Way { address, channel, hear, others: Mutex::default(), hint: Mutex::default(), warned: Default::default() }
     }
 
     /// Begins there next time: a server named it.
@@ -63,7 +62,7 @@ impl Way {
     }
 
     async fn settled(&self, found: Found, limit: Instant) -> Result<Found, StoreError> {
-        let deaf = found.wire.settle(self.address.db, &self.channel, limit).await?;
+        let deaf = found.peer.settle(self.address.db, &self.channel, limit).await?;
         if let Some(fault) = deaf {
             self.warn_once(1, &format!("{}; changes are noticed later without", fault.error));
         }
@@ -92,11 +91,11 @@ impl Way {
         }
     }
 
-    async fn open(&self, place: &Place, how: &str, limit: Instant) -> Result<(Wire, Server), StoreError> {
+    async fn open(&self, place: &Place, how: &str, limit: Instant) -> Result<(Peer, Server), StoreError> {
         let login = &self.address.login;
         let site = self.site(place, login, how);
-        let wire = Wire::open((&self.address, login), place, site, &self.news, limit).await?;
-        let server = match wire.get::<String>(&cmd("INFO"), limit).await {
+        let peer = Peer::open((&self.address, login), place, site, &self.hear, limit).await?;
+        let server = match peer.get::<String>(&cmd("INFO"), limit).await {
             Ok(info) => Server::read(&info),
             Err(fault) if fault.is("NOPERM") => {
                 let risk = "so it is not known whether the server may throw away what it keeps";
@@ -105,23 +104,23 @@ impl Way {
             }
             Err(fault) => return Err(fault.error),
         };
-        Ok((wire, server))
+        Ok((peer, server))
     }
 
     /// Connects to a server that should be ours.
     async fn enter(&self, place: &Place, how: &str, limit: Instant) -> Result<Found, StoreError> {
-        let (wire, server) = self.open(place, how, limit).await?;
-        self.fit(wire, server)
+        let (peer, server) = self.open(place, how, limit).await?;
+        self.fit(peer, server)
     }
 
-    fn fit(&self, wire: Wire, server: Server) -> Result<Found, StoreError> {
+    fn fit(&self, peer: Peer, server: Server) -> Result<Found, StoreError> {
         if let Some(why) = server.objection(self.address.allows_eviction) {
-            return Err(wire.site.trouble(why));
+            return Err(peer.site.trouble(why));
         }
         if server.is_replica() {
-            return Err(wire.site.trouble(REPLICA));
+            return Err(peer.site.trouble(REPLICA));
         }
-        Ok(Found { wire, server })
+        Ok(Found { peer, server })
     }
 
     /// The first server in the URL that will do, or, when it is of a cluster, that cluster's for us.
@@ -140,26 +139,26 @@ impl Way {
     }
 
     async fn by_seed(&self, place: &Place, limit: Instant) -> Result<Found, StoreError> {
-        let (wire, server) = self.open(place, "", limit).await?;
+        let (peer, server) = self.open(place, "", limit).await?;
         if !server.is_cluster() {
-            return self.fit(wire, server);
+            return self.fit(peer, server);
         }
-        match self.owner(&wire, place, limit).await? {
-            None => self.fit(wire, server),
+        match self.owner(&peer, place, limit).await? {
+            None => self.fit(peer, server),
             Some(owner) => self.enter(&owner, &format!(" (named by {place})"), limit).await,
         }
     }
 
     /// Where in the cluster our slot is, unless it is on this server itself.
-    async fn owner(&self, wire: &Wire, place: &Place, limit: Instant) -> Result<Option<Place>, StoreError> {
-        let own_id: String = wire.get(cmd("CLUSTER").arg("MYID"), limit).await.map_err(|fault| fault.error)?;
-        let slots: Value = wire.get(cmd("CLUSTER").arg("SLOTS"), limit).await.map_err(|fault| fault.error)?;
+    async fn owner(&self, peer: &Peer, place: &Place, limit: Instant) -> Result<Option<Place>, StoreError> {
+        let own_id: String = peer.get(cmd("CLUSTER").arg("MYID"), limit).await.map_err(|fault| fault.error)?;
+        let slots: Value = peer.get(cmd("CLUSTER").arg("SLOTS"), limit).await.map_err(|fault| fault.error)?;
         let nodes = nodes(&slots, place);
         *lock(&self.others) = nodes.iter().map(|node| node.place.clone()).collect();
         let slot = slot(&self.channel);
         let owner = nodes.into_iter().find(|node| node.is_master && node.slots.contains(&slot));
         let owner = owner.ok_or_else(|| {
-            wire.site.trouble(format!(
+            peer.site.trouble(format!(
                 "no server of its cluster has slot {slot}, where our keys belong: see `redis-cli cluster slots`"
             ))
         })?;
@@ -193,15 +192,15 @@ impl Way {
     /// Which server the sentinel at `place` takes for the master.
     async fn master(&self, sentinels: &Sentinels, place: &Place, limit: Instant) -> Result<Place, StoreError> {
         let site = self.site(place, &sentinels.login, " (sentinel)");
-        let wire = Wire::open((&self.address, &sentinels.login), place, site, &self.news, limit).await?;
+        let peer = Peer::open((&self.address, &sentinels.login), place, site, &self.hear, limit).await?;
         let name = &sentinels.master;
-        let asked = wire.get(cmd("SENTINEL").arg("get-master-addr-by-name").arg(name), limit).await;
+        let asked = peer.get(cmd("SENTINEL").arg("get-master-addr-by-name").arg(name), limit).await;
         let answer: Option<(String, u16)> = asked.map_err(|fault| match fault.is("ERR") {
-            true => wire.site.trouble("it is no sentinel: for a server of its own write redis://"),
+            true => peer.site.trouble("it is no sentinel: for a server of its own write redis://"),
             false => fault.error,
         })?;
         let (host, port) = answer.ok_or_else(|| {
-            wire.site.trouble(format!(
+            peer.site.trouble(format!(
                 "it knows no master `{name}`: `redis-cli -p 26379 sentinel masters` lists what it does, often `mymaster`"
             ))
         })?;

@@ -199,7 +199,7 @@ impl Fault {
     }
 
     /// Whether the connection, or where it leads, is no good any more.
-    pub(super) fn ends_wire(&self) -> bool {
+    pub(super) fn ends_it(&self) -> bool {
         const ELSEWHERE: [&str; 6] = ["READONLY", "MASTERDOWN", "CLUSTERDOWN", "MOVED", "LOADING", "NOAUTH"];
         match &self.what {
             What::Silent | What::Cut | What::Tls | What::Strange => true,

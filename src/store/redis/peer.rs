@@ -10,21 +10,20 @@ use redis::{
     AsyncConnectionConfig, Cmd, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, Value, cmd,
     from_redis_value,
 };
-use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::address::{Address, Login, Place};
 use super::dial::{self, STEP};
-use super::link::News;
+use super::link::{Hear, News};
 use super::words::{Fault, Site, TOO_OLD};
 use crate::store::StoreError;
 
-/// See [`Wire::is_young`].
+/// See [`Peer::is_young`].
 const YOUNG: Duration = Duration::from_millis(500);
 
 /// A connection to a server. Its task ends with it.
-pub(super) struct Wire {
+pub(super) struct Peer {
     pub(super) site: Site,
     connection: MultiplexedConnection,
     driver: AbortOnDropHandle<()>,
@@ -34,14 +33,14 @@ pub(super) struct Wire {
 
 /// Says once that the connection is gone, if anybody was ever told that it is there.
 struct Ending {
-    news: broadcast::Sender<News>,
+    hear: Arc<Hear>,
     announced: AtomicBool,
 }
 
 impl Ending {
     fn tell(&self) {
         if self.announced.swap(false, Ordering::SeqCst) {
-            let _ = self.news.send(News::Gone);
+            (self.hear)(News::Gone);
         }
     }
 }
@@ -52,18 +51,18 @@ impl Drop for Ending {
     }
 }
 
-impl Wire {
+impl Peer {
     /// Connects and says hello.
     pub(super) async fn open(
         (address, login): (&Address, &Login),
         place: &Place,
         site: Site,
-        news: &broadcast::Sender<News>,
+        hear: &Arc<Hear>,
         limit: Instant,
-    ) -> Result<Wire, StoreError> {
+    ) -> Result<Peer, StoreError> {
         let socket = dial::dial(address, place, limit).await.map_err(|why| site.trouble(why))?;
-        let ending = Arc::new(Ending { news: news.clone(), announced: AtomicBool::new(false) });
-        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_push_sender(hear(ending.clone()));
+        let ending = Arc::new(Ending { hear: hear.clone(), announced: AtomicBool::new(false) });
+        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_push_sender(listen(ending.clone()));
         let hello = greeting(login);
         let made = MultiplexedConnection::new_with_config(&hello, socket, config);
         let step = limit.min(Instant::now() + STEP);
@@ -75,7 +74,7 @@ impl Wire {
                     over.tell();
                 });
                 let driver = AbortOnDropHandle::new(driver);
-                return Ok(Wire { site, connection, driver, ending, since: Instant::now() });
+                return Ok(Peer { site, connection, driver, ending, since: Instant::now() });
             }
             Ok(Err(error)) => site.failed(&error),
             Err(_) => site.silent(),
@@ -116,7 +115,7 @@ impl Wire {
         }
         // For people who look at the server; some proxies have no names.
         match self.get::<Value>(cmd("CLIENT").arg("SETNAME").arg("cronclave"), limit).await {
-            Err(fault) if fault.ends_wire() => return Err(fault.error),
+            Err(fault) if fault.ends_it() => return Err(fault.error),
             _ => {}
         }
         let deaf = match self.get::<Value>(cmd("SUBSCRIBE").arg(channel), limit).await {
@@ -125,7 +124,7 @@ impl Wire {
             Ok(_) => None,
         };
         self.ending.announced.store(true, Ordering::SeqCst);
-        let _ = self.ending.news.send(News::Fresh);
+        (self.ending.hear)(News::Fresh);
         Ok(deaf)
     }
 
@@ -158,13 +157,11 @@ fn greeting(login: &Login) -> RedisConnectionInfo {
     info
 }
 
-fn hear(ending: Arc<Ending>) -> impl Fn(PushInfo) -> Result<(), SendError> + Send + Sync {
+fn listen(ending: Arc<Ending>) -> impl Fn(PushInfo) -> Result<(), SendError> + Send + Sync {
     move |push| {
         match (push.kind, push.data.into_iter().nth(1)) {
             (PushKind::Disconnection, _) => ending.tell(),
-            (PushKind::Message, Some(Value::BulkString(bytes))) => {
-                let _ = ending.news.send(News::Said(bytes));
-            }
+            (PushKind::Message, Some(Value::BulkString(bytes))) => (ending.hear)(News::Said(bytes)),
             _ => {}
         }
         Ok(())
