@@ -91,9 +91,9 @@ impl Link {
         Link { way: Arc::new(Way::new(address, channel, hear.into())), held: Mutex::default() }
     }
 
-    /// What it is and where it leads, for people.
+    /// Where it leads, for people.
     pub(super) fn describe(&self) -> String {
-        format!("redis {}", self.way.address.masked())
+        self.way.address.masked()
     }
 
     /// Whether the server knows `#!lua flags=`: Redis 7, Valkey.

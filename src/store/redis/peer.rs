@@ -118,14 +118,14 @@ impl Peer {
             Err(fault) if fault.ends_it() => return Err(fault.error),
             _ => {}
         }
-        let deaf = match self.get::<Value>(cmd("SUBSCRIBE").arg(channel), limit).await {
-            Err(fault) if fault.is("NOPERM") => Some(fault),
+        match self.get::<Value>(cmd("SUBSCRIBE").arg(channel), limit).await {
+            Ok(_) => {}
+            Err(fault) if fault.is("NOPERM") => return Ok(Some(fault)),
             Err(fault) => return Err(fault.error),
-            Ok(_) => None,
-        };
+        }
         self.ending.announced.store(true, Ordering::SeqCst);
         (self.ending.hear)(News::Fresh);
-        Ok(deaf)
+        Ok(None)
     }
 
     /// Whether it was of use for no time worth speaking of.
@@ -161,7 +161,10 @@ fn listen(ending: Arc<Ending>) -> impl Fn(PushInfo) -> Result<(), SendError> + S
     move |push| {
         match (push.kind, push.data.into_iter().nth(1)) {
             (PushKind::Disconnection, _) => ending.tell(),
-            (PushKind::Message, Some(Value::BulkString(bytes))) => (ending.hear)(News::Said(bytes)),
+            // A connection that was given up has no say any more.
+            (PushKind::Message, Some(Value::BulkString(bytes))) if ending.announced.load(Ordering::SeqCst) => {
+                (ending.hear)(News::Said(bytes));
+            }
             _ => {}
         }
         Ok(())

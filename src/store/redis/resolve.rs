@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::address::{Address, Login, Place, Sentinels};
 use super::dial::share;
 use super::link::Hear;
-use super::peer::{Server, Peer};
+use super::peer::{Peer, Server};
 use super::words::{REPLICA, Site};
 use crate::store::{StoreError, Trouble};
 
