@@ -108,6 +108,17 @@ impl Sentinel {
     }
 }
 
+/// Waits until they know of each other and of the one replica: before, they cannot agree.
+pub(crate) fn have_met(sentinels: &[Sentinel]) {
+    let began = Instant::now();
+    let knows = |port, what| cli(port, &["SENTINEL", what, "mymaster"]).matches("runid").count();
+    let others = sentinels.len() - 1;
+    while !sentinels.iter().all(|one| knows(one.port, "sentinels") == others && knows(one.port, "replicas") == 1) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the sentinels never met");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 impl Drop for Sentinel {
     fn drop(&mut self) {
         let _ = self.child.kill();

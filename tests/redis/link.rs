@@ -88,8 +88,8 @@ async fn an_unsuitable_server_is_told_with_what_mends_it() {
     let allowed = lru.url().parse::<Address>().unwrap().allowing_eviction(true);
     has(&said_by(&Store::open(allowed, "default", Time::Server), "allowed").await, &["fine"]);
     let full = Redis::with(&["--maxclients", "1"]);
-    let _one = store(&full.url());
-    _one.check().await.unwrap();
+    let one = store(&full.url());
+    until(&one, "fine").await;
     has(&said(&full.url()).await, &["as many clients as it may", "maxclients"]);
     let hung = Redis::plain();
     odd::signal(hung.pid(), "STOP");
@@ -135,11 +135,11 @@ async fn a_user_with_exactly_the_documented_rights_is_enough() {
     assert_eq!(odd::cli(redis.port, &[&user[..], &rights].concat()), "OK");
     let url = format!("redis://ana:sesame@127.0.0.1:{}", redis.port);
     has(&said(&url).await, &["fine"]);
-    // Without INFO and without listening it goes on; without PING there is nothing left.
+    // Without INFO and without listening it goes on; without TIME there is nothing left.
     assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "-info", "resetchannels"]), "OK");
     has(&said(&url).await, &["fine"]);
-    assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "-ping"]), "OK");
-    has(&said(&url).await, &["ping", "ACL SETUSER ana on >PASSWORD ~{cronclave:default}* &{cronclave:default}* +@all"]);
+    assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "-time"]), "OK");
+    has(&said(&url).await, &["time", "ACL SETUSER ana on >PASSWORD ~{cronclave:default}* &{cronclave:default}* +@all"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,13 +201,7 @@ async fn sentinels_lead_to_the_new_master() {
     until(&store, "fine").await;
     has(&said(&format!("redis+sentinel://{}/nobody", places[0])).await, &["knows no master `nobody`", "mymaster"]);
     has(&said(&format!("redis://{}", places[0])).await, &["it is a sentinel", "redis+sentinel://"]);
-    // They have to know of each other and of the replica before they can agree.
-    let ready = Instant::now();
-    let knows = |port, what| odd::cli(port, &["SENTINEL", what, "mymaster"]).matches("runid").count();
-    while !sentinels.iter().all(|one| knows(one.port, "sentinels") == 2 && knows(one.port, "replicas") == 1) {
-        assert!(ready.elapsed() < Duration::from_secs(60), "the sentinels never met");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    odd::have_met(&sentinels);
     master.kill();
     let began = Instant::now();
     tokio::time::sleep(Duration::from_millis(200)).await;
