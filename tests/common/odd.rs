@@ -136,3 +136,58 @@ pub(crate) fn cli(port: u16, args: &[&str]) -> String {
 pub(crate) fn signal(pid: i32, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
 }
+
+/// Three masters that share the slots of a cluster.
+pub(crate) fn cluster() -> Vec<Redis> {
+    let nodes: Vec<Redis> = (0..3)
+        .map(|_| {
+            // The nodes speak with each other on a port of their own, which is too high for some.
+            let bus = free_port().to_string();
+            Redis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-port", &bus])
+        })
+        .collect();
+    let places: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+    let places: Vec<&str> = places.iter().map(String::as_str).collect();
+    let made = cli(nodes[0].port, &[&["--cluster", "create"], &places[..], &["--cluster-yes"]].concat());
+    assert!(made.contains("All 16384 slots covered"), "{made}");
+    let began = Instant::now();
+    while !nodes.iter().all(|node| cli(node.port, &["CLUSTER", "INFO"]).contains("cluster_state:ok")) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the cluster is never up");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    nodes
+}
+
+/// Which of the nodes has a slot.
+pub(crate) fn owner(nodes: &[Redis], slot: &str) -> usize {
+    let key_slot = |node: &Redis| cli(node.port, &["CLUSTER", "SLOTS"]);
+    let slot: u32 = slot.parse().unwrap();
+    let text = key_slot(&nodes[0]);
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    // Without a terminal: from, through, host, port, id, each on a line of its own.
+    for at in 0..lines.len().saturating_sub(3) {
+        let [Ok(from), Ok(through)] = [lines[at].parse::<u32>(), lines[at + 1].parse::<u32>()] else { continue };
+        if lines[at + 2].contains('.') && (from..=through).contains(&slot) {
+            let port = lines[at + 3].parse().unwrap_or(0);
+            return nodes.iter().position(|node| node.port == port).unwrap();
+        }
+    }
+    panic!("nobody has slot {slot}: {text}")
+}
+
+/// Moves a slot with its keys from one node to another, as a person adding servers would.
+pub(crate) fn move_slot(nodes: &[Redis], slot: &str, from: usize, to: usize) {
+    let id = |node: usize| cli(nodes[node].port, &["CLUSTER", "MYID"]);
+    let (from_id, to_id) = (id(from), id(to));
+    let ok = |node: usize, args: &[&str]| assert_eq!(cli(nodes[node].port, args), "OK", "{args:?}");
+    ok(to, &["CLUSTER", "SETSLOT", slot, "IMPORTING", &from_id]);
+    ok(from, &["CLUSTER", "SETSLOT", slot, "MIGRATING", &to_id]);
+    let keys = cli(nodes[from].port, &["CLUSTER", "GETKEYSINSLOT", slot, "1000"]);
+    let keys: Vec<&str> = keys.lines().collect();
+    let port = nodes[to].port.to_string();
+    let head = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+    ok(from, &[&head[..], &keys].concat());
+    for node in [to, from, 3 - from - to] {
+        ok(node, &["CLUSTER", "SETSLOT", slot, "NODE", &to_id]);
+    }
+}
