@@ -229,7 +229,9 @@ impl Chance {
             13 => Op::Release { key },
             14 | 15 => match self.run(record) {
                 Some(run) if !self.one_in(8) => Op::Reap { run_id: run.run_id, fence: run.fence, phase: run.phase },
-                _ => Op::Reap { run_id: key.run_id, fence: key.fence, phase: self.of(&[Phase::Waiting, Phase::Running]) },
+                _ => {
+                    Op::Reap { run_id: key.run_id, fence: key.fence, phase: self.of(&[Phase::Waiting, Phase::Running]) }
+                }
             },
             16 => Op::Evict { run_id: key.run_id, fence: key.fence, by },
             17 => Op::Cancel { run_id: key.run_id, by },
@@ -310,7 +312,9 @@ async fn scripts_and_rule_agree_on_random_operations() {
     }
     // A fuzzer that never gets anywhere proves nothing.
     eprintln!("measured: {asked} operations, {} events, {} lines of history: {kinds:?}", told.len(), lines.len());
-    for reached in ["Claim Won", "Claim Busy", "Claim Early", "Claim Stale", "Claim Moved", "Claim MutexHeld", "Start Kept"] {
+    for reached in
+        ["Claim Won", "Claim Busy", "Claim Early", "Claim Stale", "Claim Moved", "Claim MutexHeld", "Start Kept"]
+    {
         assert!(kinds.contains_key(reached), "never reached: {reached}");
     }
 }

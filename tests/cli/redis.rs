@@ -167,6 +167,34 @@ fn commands_work_on_a_redis_as_on_a_file() {
 }
 
 #[test]
+fn settings_beside_the_url_come_from_the_environment() {
+    let place = Place::new();
+    let tls = Tls::start(&["--maxmemory-policy", "allkeys-lru"]);
+    let mut command = place.command(&["run", "hello"]);
+    command.env("CRONCLAVE_REDIS_URL", format!("rediss://localhost:{}", tls.port));
+    command.env("CRONCLAVE_REDIS_CA_FILE", &tls.ca).env("CRONCLAVE_REDIS_ALLOW_EVICTION", "1");
+    place.finish(command).expect(0, &["hello", "succeeded"]);
+}
+
+#[test]
+fn a_redis_that_lost_its_disk_is_told() {
+    let place = Place::new();
+    let redis = Redis::with(&["--save", "3600 1", "--enable-protected-configs", "yes"]);
+    let gone = redis.dir.path().join("gone");
+    std::fs::create_dir(&gone).unwrap();
+    assert_eq!(odd::cli(redis.port, &["CONFIG", "SET", "dir", gone.to_str().unwrap()]), "OK");
+    std::fs::remove_dir(&gone).unwrap();
+    odd::cli(redis.port, &["SET", "x", "y"]);
+    odd::cli(redis.port, &["BGSAVE"]);
+    let began = Instant::now();
+    while !odd::cli(redis.port, &["INFO", "persistence"]).contains("rdb_last_bgsave_status:err") {
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
+    ask(&place, &redis.url(), &["run", "hello"]).expect(69, &["cannot save to its disk", "free some space"]);
+    ask(&place, &redis.url(), &["history"]).expect(0, &[]);
+}
+
+#[test]
 fn the_documented_rights_are_enough_and_less_is_told() {
     let place = Place::new();
     let redis = Redis::plain();
@@ -309,6 +337,21 @@ fn a_replica_starts_before_its_redis_and_waits_for_it() {
     redis.start_again(&[]);
     served.is_up(1);
     served.ends(1);
+}
+
+#[test]
+fn a_replica_stops_although_its_redis_hangs() {
+    let redis = Redis::plain();
+    let served = Served::at(&redis.url());
+    served.replica.until("succeeded");
+    odd::signal(redis.pid(), "STOP");
+    served.is_down(1);
+    let began = Instant::now();
+    served.replica.signal("TERM");
+    served.replica.end().expect(0, &["stopped"]);
+    println!("stopped after {:?}", began.elapsed());
+    assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
+    odd::signal(redis.pid(), "CONT");
 }
 
 #[test]

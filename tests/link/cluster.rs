@@ -1,4 +1,4 @@
-//! A Redis Cluster: all our keys are on one of its servers, and the store finds it.
+//! Several servers: all our keys are on one of them, and the store finds it.
 
 use std::time::{Duration, Instant};
 
@@ -126,4 +126,29 @@ async fn a_cluster_without_our_server_says_so_and_comes_back() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     println!("back after {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_servers_that_change_places_the_one_that_takes_writes_is_found() {
+    let [one, other] = [Redis::plain(), Redis::plain()];
+    let place = |redis: &Redis| redis.port.to_string();
+    let follows = |redis: &Redis, of: &Redis| {
+        assert_eq!(odd::cli(redis.port, &["REPLICAOF", "127.0.0.1", &place(of)]), "OK");
+        let began = Instant::now();
+        while !odd::cli(redis.port, &["ROLE"]).contains("connected") {
+            assert!(began.elapsed() < Duration::from_secs(30));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    follows(&other, &one);
+    let store = store(&format!("redis://127.0.0.1:{},127.0.0.1:{}", one.port, other.port));
+    store.beat(&replica("web.1")).await.unwrap();
+    assert_eq!(odd::cli(other.port, &["REPLICAOF", "NO", "ONE"]), "OK");
+    follows(&one, &other);
+    // The connection is as good as ever, only its server takes no writes any more.
+    let began = Instant::now();
+    store.beat(&replica("web.2")).await.unwrap();
+    println!("followed after {:?}", began.elapsed());
+    assert_eq!(names(&store).await, ["web.1", "web.2"]);
+    assert!(odd::cli(other.port, &["ROLE"]).starts_with("master"));
 }

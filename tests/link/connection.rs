@@ -209,3 +209,53 @@ async fn sentinels_lead_to_the_new_master() {
     println!("followed after {:?}", began.elapsed());
     assert!(odd::cli(replica.port, &["ROLE"]).starts_with("master"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_busy_or_loading_is_told() {
+    let redis = Redis::with(&["--busy-reply-threshold", "50"]);
+    let held = store(&redis.url());
+    held.check().await.unwrap();
+    let port = redis.port;
+    let script = std::thread::spawn(move || odd::cli(port, &["EVAL", "while true do end", "0"]));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    has(&said_by(&held, "busy, connected before").await, &["busy with a script", "script kill"]);
+    has(&said(&redis.url()).await, &["busy with a script", "script kill"]);
+    odd::cli(port, &["SCRIPT", "KILL"]);
+    script.join().unwrap();
+    until(&held, "fine").await;
+
+    let mut slow = Redis::with(&[]);
+    odd::cli(slow.port, &["EVAL", "for i = 1, 2000 do redis.call('SET', i, i) end", "0"]);
+    assert_eq!(odd::cli(slow.port, &["SAVE"]), "OK");
+    slow.kill();
+    slow.start_again(&["--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024"]);
+    has(&said(&slow.url()).await, &["still loading"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_in_the_file_system_will_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("redis.sock").to_str().unwrap().to_owned();
+    let _redis = Redis::with(&["--unixsocket", &path, "--requirepass", "sesame"]);
+    has(&said(&format!("redis+unix://{path}?db=2&password=sesame")).await, &["fine"]);
+    has(&said(&format!("redis+unix://{path}")).await, &[&path, "wants a password"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_is_dropped_leaves_no_task_behind() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let redis = Redis::plain();
+    let before = tasks();
+    for url in [redis.url(), format!("redis://127.0.0.1:{}", impostor(None))] {
+        let store = store(&url);
+        // One is connected, the other in the middle of it.
+        let _ = tokio::time::timeout(Duration::from_millis(300), store.check()).await;
+        assert!(tasks() > before);
+        drop(store);
+        let began = Instant::now();
+        while tasks() > before {
+            assert!(began.elapsed() < Duration::from_secs(1), "{} tasks are left", tasks() - before);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}

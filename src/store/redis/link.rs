@@ -150,8 +150,8 @@ impl Link {
             let mut outcome = self.attempt()?;
             let answer = match timeout_at(limit, outcome.wait_for(Option::is_some)).await {
                 Ok(Ok(answer)) => answer.clone(),
-                // Somebody left it just now.
-                Ok(Err(_)) => continue,
+                // Its task was ended, as all are when the process stops.
+                Ok(Err(_)) => Some(Err(self.trouble("connecting was cut short"))),
                 Err(_) => return Err(self.trouble("no connection in time")),
             };
             match answer {

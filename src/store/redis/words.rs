@@ -107,9 +107,10 @@ impl Site {
                 "it is out of memory: what runs goes on, nothing new starts; raise `maxmemory` or free some".into()
             }
             "MISCONF" => {
-                format!("it takes no writes because it cannot save to its disk: free some space there ({detail})")
+                "it takes no writes because it cannot save to its disk: free some space there; its log has more".into()
             }
             "NOREPLICAS" => "it takes no writes while it has too few replicas: see `min-replicas-to-write`".into(),
+            "NOPROTO" => TOO_OLD.into(),
             "BUSY" => "it is busy with a script of somebody's: wait, or stop it with `redis-cli script kill`".into(),
             "DENIED" => "it is in protected mode and takes local connections only: give it a password, or see \
                          `protected-mode` in redis.conf"
