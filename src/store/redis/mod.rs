@@ -32,7 +32,7 @@ use crate::job::{JobName, Keep};
 use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event};
 use crate::plan::View;
-use crate::record::Op;
+use crate::record::{self, Bid, Mutex, Op, Reply, State};
 use crate::runner::Stream;
 use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
 use history::{jobs_of, list};
@@ -90,7 +90,19 @@ impl Redis {
     fn view_heard(&self, job: &JobName) -> Option<View> {
         let packed = self.server.heard.record(job)?;
         let (record, _) = pack::unpack_record(&packed).ok()?;
-        Some(View { now: self.server.reckon()?, record, mutex: crate::record::Mutex::default() })
+        Some(View { now: self.server.reckon()?, record, mutex: Mutex::default() })
+    }
+
+    /// The answer to a bid that was lost before it is made: what was heard says that its occurrence is
+    /// decided, or its run not as it was. That is for ever, so the server need not be asked.
+    fn foresee(&self, job: &JobName, op: &Op) -> Option<Answer> {
+        let (Op::Claim(Bid { mutex: None, .. }) | Op::Decide { .. } | Op::Reap { .. }) = op else { return None };
+        let view = self.view_heard(job)?;
+        let (mut record, mut mutex) = (view.record.clone(), view.mutex.clone());
+        let state = State { job, record: &mut record, mutex: &mut mutex };
+        let (reply, events) = record::apply(state, op, view.now);
+        let lost = matches!(reply, Reply::Stale | Reply::Moved) && events.is_empty();
+        lost.then_some(Answer { reply, view, events })
     }
 
     fn answer_of(&self, job: &JobName, raw: &Raw) -> Result<Answer, Garbled> {
@@ -150,6 +162,9 @@ impl Store for Redis {
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
+        if let Some(answer) = self.foresee(job, op) {
+            return Ok(answer);
+        }
         let lane = match op {
             Op::Register { .. } | Op::Claim(_) | Op::Decide { .. } | Op::Trigger { .. } => &self.wary,
             _ => &self.gentle,
