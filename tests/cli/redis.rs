@@ -199,7 +199,7 @@ fn the_documented_rights_are_enough_and_less_is_told() {
     let place = Place::new();
     let redis = Redis::plain();
     let user = ["ACL", "SETUSER", "ana", "on", ">sesame", "~{cronclave:default}*", "&{cronclave:default}*"];
-    let rights = ["+@all", "-@dangerous", "+info", "+role", "+cluster|slots", "+cluster|myid"];
+    let rights = ["+@all", "-@dangerous", "+info", "+cluster|slots", "+cluster|myid"];
     assert_eq!(odd::cli(redis.port, &[&user[..], &rights].concat()), "OK");
     let url = format!("redis://ana:sesame@127.0.0.1:{}", redis.port);
     let mut replica = place.command(&["serve", "--no-http", "--replica", "web.1", "--log-format", "text"]);

@@ -86,12 +86,17 @@ pub(crate) struct Sentinel {
 
 impl Sentinel {
     pub(crate) fn watching(master: u16, quorum: usize) -> Sentinel {
+        Sentinel::with(master, quorum, "")
+    }
+
+    /// With more lines in its file.
+    pub(crate) fn with(master: u16, quorum: usize, more: &str) -> Sentinel {
         let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
         let config = dir.path().join("sentinel.conf");
         let text = format!(
             "port {port}\nbind 127.0.0.1\ndir {dir}\nlogfile {dir}/sentinel.log\n\
              sentinel monitor mymaster 127.0.0.1 {master} {quorum}\n\
-             sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 4000\n",
+             sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 4000\n{more}\n",
             dir = dir.path().display()
         );
         std::fs::write(&config, text).unwrap();

@@ -131,7 +131,7 @@ async fn certificates_are_checked_and_the_way_out_is_named() {
 async fn a_user_with_exactly_the_documented_rights_is_enough() {
     let redis = Redis::plain();
     let user = ["ACL", "SETUSER", "ana", "on", ">sesame", "~{cronclave:default}*", "&{cronclave:default}*"];
-    let rights = ["+@all", "-@dangerous", "+info", "+role", "+cluster|slots", "+cluster|myid"];
+    let rights = ["+@all", "-@dangerous", "+info", "+cluster|slots", "+cluster|myid"];
     assert_eq!(odd::cli(redis.port, &[&user[..], &rights].concat()), "OK");
     let url = format!("redis://ana:sesame@127.0.0.1:{}", redis.port);
     has(&said(&url).await, &["fine"]);
@@ -258,4 +258,17 @@ async fn a_link_that_is_dropped_leaves_no_task_behind() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentinels_and_servers_have_passwords_of_their_own() {
+    let redis = Redis::with(&["--requirepass", "sesame"]);
+    let more = "sentinel auth-pass mymaster sesame\nrequirepass watch+sesame";
+    let sentinel = Sentinel::with(redis.port, 1, more);
+    let at = |who: &str, more: &str| format!("redis+sentinel://{who}127.0.0.1:{}/mymaster/2{more}", sentinel.port);
+    has(&said(&at(":sesame@", "?sentinel_password=watch+sesame")).await, &["fine"]);
+    has(&said(&at(":sesame@", "?sentinel_password=watch%2Bsesame&sentinel_user=default")).await, &["fine"]);
+    has(&said(&at(":sesame@", "")).await, &["(sentinel)", "wants a password", "?sentinel_password="]);
+    has(&said(&at(":sesame@", "?sentinel_password=x")).await, &["sentinel's password in the URL is wrong"]);
+    has(&said(&at("", "?sentinel_password=watch+sesame")).await, &["says the sentinel", "wants a password"]);
 }

@@ -232,3 +232,37 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objection(info: &str) -> Option<String> {
+        Server::read(info).objection(false)
+    }
+
+    #[test]
+    fn versions_are_told_apart() {
+        assert!(
+            objection("redis_version:6.0.16\r\n").is_some_and(|why| why.contains("too old") && why.contains("6.0.16"))
+        );
+        for (info, flags) in [
+            ("redis_version:6.2.0\r\n", false),
+            ("redis_version:7.0.15\r\n", true),
+            ("redis_version:10.0.0\r\n", true),
+            ("redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0\r\n", true),
+            ("", true),
+        ] {
+            assert_eq!(objection(info), None, "{info}");
+            assert_eq!(Server::read(info).knows_flags(), flags, "{info}");
+        }
+    }
+
+    #[test]
+    fn what_may_throw_things_away_is_refused_unless_allowed() {
+        let info = "# Memory\r\nmaxmemory_policy:volatile-ttl\r\n";
+        assert!(objection(info).is_some_and(|why| why.contains("volatile-ttl")));
+        assert_eq!(Server::read(info).objection(true), None);
+        assert_eq!(objection("maxmemory_policy:noeviction\r\n"), None);
+    }
+}

@@ -86,6 +86,7 @@ impl Way {
             name: format!("{scheme}://{place}{how}"),
             user: login.user.clone(),
             has_password: login.password.is_some(),
+            is_sentinel: false,
             tls: self.address.tls,
             prefix: self.channel.split_inclusive('}').next().unwrap_or_default().to_owned(),
         }
@@ -191,7 +192,7 @@ impl Way {
 
     /// Which server the sentinel at `place` takes for the master.
     async fn master(&self, sentinels: &Sentinels, place: &Place, limit: Instant) -> Result<Place, StoreError> {
-        let site = self.site(place, &sentinels.login, " (sentinel)");
+        let site = Site { is_sentinel: true, ..self.site(place, &sentinels.login, " (sentinel)") };
         let peer = Peer::open((&self.address, &sentinels.login), place, site, &self.hear, limit).await?;
         let name = &sentinels.master;
         let asked = peer.get(cmd("SENTINEL").arg("get-master-addr-by-name").arg(name), limit).await;

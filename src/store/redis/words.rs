@@ -18,6 +18,7 @@ pub(super) struct Site {
     /// What stands before the host in the URL.
     pub(super) user: Option<String>,
     pub(super) has_password: bool,
+    pub(super) is_sentinel: bool,
     pub(super) tls: bool,
     /// What all our keys begin with.
     pub(super) prefix: String,
@@ -122,6 +123,13 @@ impl Site {
 
     fn login_in_words(&self, code: &str) -> String {
         let scheme = self.name.split("://").next().unwrap_or("redis");
+        if self.is_sentinel {
+            let what =
+                if self.has_password { "the sentinel's password in the URL is wrong" } else { "it wants a password" };
+            return format!(
+                "{what}: add `?sentinel_password=PASSWORD` to the URL, with `&sentinel_user=USER` if need be"
+            );
+        }
         match (&self.user, self.has_password) {
             (None, false) => format!("it wants a password and the URL has none: write {scheme}://:PASSWORD@HOST"),
             (Some(user), false) => format!(
@@ -140,7 +148,7 @@ impl Site {
     /// What a user of an ACL needs.
     pub(super) fn acl_line(&self) -> String {
         format!(
-            "It needs: ACL SETUSER {} on >PASSWORD ~{prefix}* &{prefix}* +@all -@dangerous +info +role \
+            "It needs: ACL SETUSER {} on >PASSWORD ~{prefix}* &{prefix}* +@all -@dangerous +info \
              +cluster|slots +cluster|myid",
             self.user.as_deref().unwrap_or("cronclave"),
             prefix = self.prefix
@@ -222,5 +230,19 @@ impl Fault {
     /// Whether the other side may have expected something else than what we speak.
     pub(super) fn is_foreign(&self) -> bool {
         matches!(self.what, What::Cut | What::Strange)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stopped_a_script_of_redis_6_is_found_inside() {
+        let text = "Error running script (call to f_a1): @user_script:1: @user_script: 1: -READONLY You can't write";
+        assert_eq!(inner("ERR", text), ("READONLY", "You can't write"));
+        let text = "Error running script (call to f_a1): @user_script:3: user_script:3: attempt to call a nil value";
+        assert_eq!(inner("ERR", text), ("ERR", text));
+        assert_eq!(inner("OOM", "command not allowed"), ("OOM", "command not allowed"));
     }
 }
