@@ -81,7 +81,7 @@ pub async fn ask(parts: &Parts, job: &Job, op: &Op, deadline: Instant) -> Result
     loop {
         match tokio::time::timeout_at(deadline, parts.store.apply(&job.name, op)).await {
             Ok(Err(error)) if error.kind == Trouble::Passing && Instant::now() + PAUSE < deadline => {
-                tracing::warn!(job = %job.name, %error, "the store did not answer; asking again");
+                tracing::debug!(job = %job.name, %error, "the store did not answer; asking again");
                 trouble = error;
                 sleep(PAUSE / 2 + parts.dice.pause(PAUSE / 2)).await;
             }

@@ -21,18 +21,34 @@ use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
 use crate::schedule::tzdb_version;
 use crate::stop::Stop;
+use crate::store::redis::{Redis, Time};
 use crate::store::{Create, Sqlite, Store, StoreError};
 
 /// How often schedule files are read again. Asking beats being told: mounted configuration is
 /// swapped under its name, which notification services miss.
 const WATCH: Duration = Duration::from_secs(2);
 
-/// Opens the store that `process` names.
+/// Opens the store that `process` names. A server is first spoken to when it is first asked: a
+/// replica starts without it, and waits.
 ///
 /// # Errors
 /// When it cannot be used.
 pub fn open_store(process: &Process, create: Create) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(Sqlite::open(&process.db, create, Clock::system())?))
+    Ok(match &process.redis {
+        Some(address) => Arc::new(Redis::open(address.clone(), &process.cluster, Time::Server)),
+        None => Arc::new(Sqlite::open(&process.db, create, Clock::system())?),
+    })
+}
+
+/// The same for who needs it now: speaks to the server, for a few seconds at most.
+///
+/// # Errors
+/// When it cannot be used, or not now.
+pub async fn reach_store(process: &Process, create: Create) -> Result<Arc<dyn Store>, StoreError> {
+    let Some(address) = &process.redis else { return open_store(process, create) };
+    let redis = Redis::open(address.clone(), &process.cluster, Time::Server);
+    redis.check().await?;
+    Ok(Arc::new(redis))
 }
 
 /// Everything a replica or a single run works with.

@@ -9,7 +9,13 @@ mod commands;
 mod database;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "common/odd.rs"]
+mod odd;
+#[path = "cli/redis.rs"]
+mod redis;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "common/servers.rs"]
+mod servers;
 #[path = "cli/together.rs"]
 mod together;

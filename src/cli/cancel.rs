@@ -39,7 +39,7 @@ impl Cancel {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.quiet()?;
         let known = context.known(&process);
-        let store = context.store(&process)?;
+        let store = context.store(&process).await?;
         let snapshot = store.snapshot().await?;
         let runs = match &self.what {
             Some(what) => vec![one(&*store, &snapshot, &known, what).await?],

@@ -54,7 +54,7 @@ impl History {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.quiet()?;
         let known = context.known(&process);
-        let store = context.store(&process)?;
+        let store = context.store(&process).await?;
         let snapshot = store.snapshot().await?;
         let job = self.job.as_deref().map(|name| known.name(&snapshot, name)).transpose()?;
         let zone = context.style.zone.clone().or_else(|| job.as_ref().map(|job| known.zone(job)));

@@ -91,10 +91,10 @@ impl Jobs {
 
 /// All records and each job's last run; nothing when there is no database yet.
 async fn seen(context: &Context, process: &Process) -> Result<(Snapshot, BTreeMap<JobName, Entry>), Failure> {
-    if !process.db.exists() {
+    if process.redis.is_none() && !process.db.exists() {
         return Ok((Snapshot { now: Clock::system().now(), ..Snapshot::default() }, BTreeMap::new()));
     }
-    let store = context.store(process)?;
+    let store = context.store(process).await?;
     let states = vec![
         State::Running,
         State::Retrying,

@@ -149,7 +149,7 @@ impl Lock {
 impl Locks {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.quiet()?;
-        let store = context.store(&process)?;
+        let store = context.store(&process).await?;
         let snapshot = store.snapshot().await?;
         let locks = Lock::all(&snapshot);
         match self.what {

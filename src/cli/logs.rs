@@ -57,7 +57,7 @@ impl Logs {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.quiet()?;
         let known = context.known(&process);
-        let store = context.store(&process)?;
+        let store = context.store(&process).await?;
         let entry = find::run_or_newest(&*store, &known, &self.what).await?;
         if let Some(attempt) = self.attempt.filter(|n| entry.attempts.iter().all(|one| one.attempt != *n)) {
             let most = entry.attempts.len();

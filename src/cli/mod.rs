@@ -63,6 +63,10 @@ struct Global {
     /// SQLite file that holds the state [env: CRONCLAVE_DB] [default: ./cronclave.db]
     #[arg(long, global = true, value_name = "PATH")]
     db: Option<PathBuf>,
+    /// Redis that holds the state instead [env: CRONCLAVE_REDIS_URL, REDIS_URL and the like, better than here: a
+    /// password on the command line is seen by all]
+    #[arg(long, global = true, value_name = "URL")]
+    redis: Option<String>,
     /// Name of the cluster [env: CRONCLAVE_CLUSTER] [default: default]
     #[arg(long, global = true, value_name = "NAME")]
     cluster: Option<String>,
@@ -176,6 +180,7 @@ impl Context {
         Flags {
             config: self.global.config.clone(),
             db: self.global.db.clone(),
+            redis: self.global.redis.clone(),
             cluster: self.global.cluster.clone(),
             ..own
         }
@@ -192,8 +197,8 @@ impl Context {
     }
 
     /// The store, for a command that only looks or steers.
-    fn store(&self, process: &Process) -> Result<Arc<dyn Store>, Failure> {
-        Ok(service::open_store(process, Create::Never)?)
+    async fn store(&self, process: &Process) -> Result<Arc<dyn Store>, Failure> {
+        Ok(service::reach_store(process, Create::Never).await?)
     }
 
     /// Whether standard error takes colours.

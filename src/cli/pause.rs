@@ -42,7 +42,7 @@ impl Pause {
         let process = context.quiet()?;
         let config = context.config(&process.config)?;
         let jobs = self.chosen.of(&config)?;
-        let store = context.store(&process)?;
+        let store = context.store(&process).await?;
         let now = store.snapshot().await?.now;
         let mut done = Vec::new();
         for job in jobs {

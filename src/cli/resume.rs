@@ -28,7 +28,7 @@ impl Resume {
         let process = context.quiet()?;
         let config = context.config(&process.config)?;
         let jobs = self.chosen.of(&config)?;
-        let store = context.store(&process)?;
+        let store = context.store(&process).await?;
         let mut done = Vec::new();
         for job in jobs {
             let op = Op::Resume { catch_up: self.catch_up, by: super::user() };

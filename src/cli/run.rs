@@ -67,6 +67,9 @@ pub(super) struct Run {
 /// Between two looks whether the run in the way is over.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a server that refuses is asked again. A claim is good for no longer, which is ample to start.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 impl Run {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.quiet()?;
@@ -92,9 +95,13 @@ impl Run {
         let store: Arc<dyn Store> = if self.no_lock {
             Arc::new(Memory::new(Clock::system()))
         } else {
-            service::open_store(&process, Create::IfMissing)?
+            service::reach_store(&process, Create::IfMissing).await?
         };
         let mut parts = service::parts(&process, store, Handlers::default());
+        if process.redis.is_some() {
+            // A server answers or refuses at once; whoever types this is not kept waiting for a change of its mind.
+            parts.claim_ttl = PATIENCE;
+        }
         parts.tap = Some(Arc::new(|_, chunk| {
             // Whoever reads us may have gone; the job goes on.
             let _ = match chunk.stream {

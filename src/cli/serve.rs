@@ -129,7 +129,11 @@ fn greeting(process: &Process, config: &Config, parts: &Parts, address: Option<S
         format!("cronclave {}  replica {}  cluster {}\n", env!("CARGO_PKG_VERSION"), process.replica, process.cluster);
     text += &format!("config    {files}, {jobs}, digest {}\n", config.digest);
     let store = parts.store.describe();
-    text += &format!("store     {store}  (one machine; start more replicas on the same file as you like)\n");
+    let reach = match process.redis {
+        Some(_) => "any number of replicas on any number of machines",
+        None => "one machine; start more replicas on the same file as you like",
+    };
+    text += &format!("store     {store}  ({reach})\n");
     text += &format!("tzdata    {}\n", tzdb_version());
     if let Some(address) = address {
         text += &format!("http      http://{address}/readyz\n");

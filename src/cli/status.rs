@@ -58,7 +58,7 @@ struct Problem {
 impl Status {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.quiet()?;
-        let store = context.store(&process)?;
+        let store = context.store(&process).await?;
         let snapshot = store.snapshot().await?;
         let replicas = store.replicas().await?;
         let seen = Seen { now: snapshot.now, snapshot, replicas };

@@ -43,7 +43,7 @@ impl Trigger {
         let process = context.quiet()?;
         let config = context.config(&process.config)?;
         let job = find::job(&config, &self.job)?;
-        let store = context.store(&process)?;
+        let store = context.store(&process).await?;
         let now = store.view(&job.name, None).await?.now;
         let run_id = match &self.idempotency_key {
             Some(key) => RunId::of_request(&job.name, key),

@@ -2,10 +2,12 @@
 //! never said here but in the schedule files.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::secrets::file;
 use super::{Env, duration};
+use crate::store::redis::Address;
 
 /// The environment of this process. A variable that is empty or not Unicode counts as not set.
 #[allow(clippy::disallowed_methods, reason = "the one reader of the environment")]
@@ -20,6 +22,8 @@ pub struct Flags {
     pub config: Vec<PathBuf>,
     /// `--db`
     pub db: Option<PathBuf>,
+    /// `--redis`
+    pub redis: Option<String>,
     /// `--cluster`
     pub cluster: Option<String>,
     /// `--replica`
@@ -39,8 +43,10 @@ pub struct Flags {
 pub struct Process {
     /// Where schedule files are looked for; empty means the usual places.
     pub config: Vec<PathBuf>,
-    /// The SQLite file. Default `./cronclave.db`, under systemd in `$STATE_DIRECTORY`.
+    /// The SQLite file, unless there is a Redis. Default `./cronclave.db`, under systemd in `$STATE_DIRECTORY`.
     pub db: PathBuf,
+    /// The Redis that holds the state, if one does.
+    pub redis: Option<Address>,
     /// Default `default`.
     pub cluster: String,
     /// What this replica is called.
@@ -98,6 +104,7 @@ impl Process {
         let mut process = Process {
             config: Process::paths(flags, env),
             db: db(flags, env),
+            redis: None,
             cluster: flags.cluster.clone().or_else(|| env("CRONCLAVE_CLUSTER")).unwrap_or_else(|| "default".into()),
             replica: replica(flags, env, host),
             listen: None,
@@ -105,7 +112,8 @@ impl Process {
             max_parallel: 100,
             log_format: None,
         };
-        take(check_stores(flags, env));
+        take(redis(flags, env).map(|found| process.redis = found));
+        take(check_queues(flags, env));
         take(check_word("--cluster / CRONCLAVE_CLUSTER", &process.cluster));
         take(check_word("--replica / CRONCLAVE_REPLICA", &process.replica));
         take(listen(flags, env).map(|found| process.listen = found));
@@ -131,16 +139,60 @@ fn db(flags: &Flags, env: Env<'_>) -> PathBuf {
     named.or_else(|| kept().map(|dir| dir.join("cronclave.db"))).unwrap_or_else(|| "cronclave.db".into())
 }
 
-/// Who set a server's address expects a cluster; a file on this machine's disk would split it silently.
-fn check_stores(flags: &Flags, env: Env<'_>) -> Result<(), WrongSetting> {
+/// Where providers put the address of their Redis, after our own name for it.
+const REDIS_URLS: [&str; 4] = [REDIS_URL, "REDIS_URL", "REDIS_TLS_URL", "REDISCLOUD_URL"];
+const REDIS_URL: &str = "CRONCLAVE_REDIS_URL";
+
+/// The Redis that was asked for, unless it is a file that was asked for. Both asked for by our own
+/// names is refused: replicas that choose differently would each run everything.
+fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
+    let file = flags.db.as_ref().map(|_| "--db").or_else(|| env("CRONCLAVE_DB").map(|_| "CRONCLAVE_DB"));
+    let url = match (&flags.redis, file) {
+        (Some(url), _) => Some(("--redis".to_owned(), url.clone())),
+        // A flag outdoes the environment.
+        (None, Some("--db")) => return Ok(None),
+        (None, Some(_)) => own_url(env)?,
+        (None, None) => match own_url(env)? {
+            Some(own) => Some(own),
+            None => REDIS_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?))),
+        },
+    };
+    let Some((place, url)) = url.filter(|(_, url)| !url.trim().is_empty()) else { return Ok(None) };
+    if let Some(file) = file {
+        return Err(wrong(
+            &place,
+            format!("{file} is set as well: choose one, a Redis for many machines or a SQLite file for one"),
+        ));
+    }
+    let address = url.parse::<Address>().map_err(|why| wrong(&place, why))?;
+    let allowed =
+        env("CRONCLAVE_REDIS_ALLOW_EVICTION").is_some_and(|text| !["0", "false", "no"].contains(&text.as_str()));
+    let ca_file = env("CRONCLAVE_REDIS_CA_FILE").map(PathBuf::from);
+    Ok(Some(address.trusting(ca_file).allowing_eviction(allowed)))
+}
+
+/// Our own variable, or the file its twin names, as secrets are often mounted.
+fn own_url(env: Env<'_>) -> Result<Option<(String, String)>, WrongSetting> {
+    if let Some(url) = env(REDIS_URL) {
+        return Ok(Some((REDIS_URL.to_owned(), url)));
+    }
+    let twin = format!("{REDIS_URL}_FILE");
+    let Some(path) = env(&twin) else { return Ok(None) };
+    match file(Path::new(&path)) {
+        Some(url) => Ok(Some((twin, url))),
+        None => Err(wrong(&twin, format!("the file {path} cannot be read"))),
+    }
+}
+
+/// Who set a broker's address expects workers; doing without would be a silent surprise.
+fn check_queues(flags: &Flags, env: Env<'_>) -> Result<(), WrongSetting> {
     if flags.db.is_some() || env("CRONCLAVE_DB").is_some() {
         return Ok(());
     }
-    let servers = ["CRONCLAVE_REDIS_URL", "REDIS_URL", "CRONCLAVE_AMQP_URL", "AMQP_URL"];
-    match servers.into_iter().find(|name| env(name).is_some()) {
+    match ["CRONCLAVE_AMQP_URL", "AMQP_URL"].into_iter().find(|name| env(name).is_some()) {
         Some(name) => Err(wrong(
             name,
-            "this version keeps its state in one SQLite file and cannot use a server yet: unset it, or set CRONCLAVE_DB=PATH (--db PATH) to run on this machine all the same",
+            "this version cannot use RabbitMQ yet: unset it, or set CRONCLAVE_DB=PATH (--db PATH) to run on this machine all the same",
         )),
         None => Ok(()),
     }

@@ -106,7 +106,7 @@ fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: Env<'_>) -> Op
 }
 
 /// A file's text without the newline that editors put at the end.
-fn file(path: &Path) -> Option<String> {
+pub(super) fn file(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     Some(text.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -108,7 +108,10 @@ const CASES: &[Case] = &[
     with_env(SERVE, &[("CRONCLAVE_REPLICA", "a/b")], &["CRONCLAVE_REPLICA", "letters"]),
     with_env(SERVE, &[("CRONCLAVE_MAX_PARALLEL", "lots")], &["CRONCLAVE_MAX_PARALLEL", "number"]),
     with_env(SERVE, &[("CRONCLAVE_LOG_FORMAT", "xml")], &["CRONCLAVE_LOG_FORMAT", "text or json"]),
-    with_env(&["jobs"], &[("REDIS_URL", "redis://cache")], &["REDIS_URL", "CRONCLAVE_DB"]),
+    with_env(&["jobs"], &[("AMQP_URL", "amqp://mq")], &["AMQP_URL", "CRONCLAVE_DB"]),
+    with_env(&["jobs"], &[("REDIS_URL", "redis//cache")], &["REDIS_URL", "no URL", "redis://"]),
+    typed(&["--redis", "redis://cache:99999", "jobs"], 78, &["--redis", "`99999`", "65535"]),
+    typed(&["--redis", "redis://cache", "--db", "x.db", "jobs"], 78, &["--redis", "--db", "choose one"]),
     with_env(&["jobs"], &[("CRONCLAVE_CONFIG", "none.toml")], &["none.toml", "no such file"]),
     // ---- schedule files ----
     typed(&["-c", "missing.toml", "validate"], 78, &["missing.toml", "no such file"]),

@@ -1,16 +1,17 @@
-//! The one connection to the one server that holds our keys: kept, left when it hangs, made again.
+//! The one connection to the one server that holds our keys: kept, left when it hangs or leads to
+//! the wrong server, made again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, ServerErrorKind,
-    Value,
-};
-use tokio::sync::Mutex;
+use redis::{Cmd, Value};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
+use super::resolve::{Found, Way};
+use super::words::Fault;
 use crate::store::{StoreError, Trouble};
 
 /// What the server tells unasked.
@@ -30,6 +31,15 @@ pub(super) type Hear = dyn Fn(News) + Send + Sync;
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long finding and greeting the server may take.
+const CONNECTING: Duration = Duration::from_millis(3500);
+
+/// How long a request may take with all of that, and with a second try elsewhere.
+const WHOLE: Duration = Duration::from_millis(4500);
+
+/// After a failed try nobody tries again for this long, at most, or half of it.
+const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(500), Duration::from_millis(1000)];
+
 /// A script and its name on the server.
 #[derive(Debug)]
 pub(super) struct Script {
@@ -42,30 +52,56 @@ impl Script {
         let sha = redis::Script::new(&source).get_hash().to_owned();
         Script { source, sha }
     }
+
+    fn call(&self, by_name: bool, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+        let (command, body) = if by_name { ("EVALSHA", &self.sha) } else { ("EVAL", &self.source) };
+        let mut cmd = redis::cmd(command);
+        cmd.arg(body).arg(keys.len()).arg(keys).arg(args);
+        cmd
+    }
 }
 
-/// A connection that mends itself.
+/// A connection that mends itself. Dropped, it leaves no task behind.
 pub(super) struct Link {
-    address: Address,
-    channel: String,
-    held: Mutex<Option<MultiplexedConnection>>,
-    hear: Arc<Hear>,
+    way: Arc<Way>,
+    held: Mutex<Held>,
+}
+
+/// The last try to connect, going or over.
+#[derive(Default)]
+struct Held {
+    attempt: Option<Attempt>,
+    /// Tries in a row that failed.
+    failures: usize,
+    /// Until when the last trouble is answer enough.
+    rest: Option<(Instant, StoreError)>,
+}
+
+/// What a try came to, once it is over.
+type Outcome = watch::Receiver<Option<Result<Arc<Found>, StoreError>>>;
+
+struct Attempt {
+    outcome: Outcome,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Link {
     /// A link that connects when it is first used, and then hears what is said on `channel`.
     pub(super) fn new(address: Address, channel: String, hear: Box<Hear>) -> Link {
-        Link { address, channel, held: Mutex::new(None), hear: hear.into() }
+        Link { way: Arc::new(Way::new(address, channel, hear.into())), held: Mutex::default() }
     }
 
     /// Where it leads, for people.
     pub(super) fn describe(&self) -> String {
-        self.address.masked()
+        self.way.address.masked()
     }
 
     /// Whether the server knows `#!lua flags=`: Redis 7, Valkey.
+    ///
+    /// # Errors
+    /// When there is no server.
     pub(super) async fn knows_flags(&self) -> Result<bool, StoreError> {
-        Ok(true)
+        Ok(self.found(Instant::now() + WHOLE).await?.server.knows_flags())
     }
 
     /// Asks once. Answered within a few seconds, one way or the other.
@@ -73,63 +109,148 @@ impl Link {
     /// # Errors
     /// When there was no answer, or the server refused. The request may have been carried out.
     pub(super) async fn ask(&self, request: &Cmd) -> Result<Value, StoreError> {
-        self.send(request).await.map_err(|error| self.trouble(&error))
+        self.send(request, Instant::now() + WHOLE).await.map_err(|fault| fault.error)
     }
 
     /// Runs a script, which the server may not know yet.
+    ///
+    /// # Errors
+    /// As [`Link::ask`].
     pub(super) async fn run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, StoreError> {
-        let build = |command: &str, body: &str| {
-            let mut cmd = redis::cmd(command);
-            cmd.arg(body).arg(keys.len()).arg(keys).arg(args);
-            cmd
-        };
-        match self.send(&build("EVALSHA", &script.sha)).await {
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.ask(&build("EVAL", &script.source)).await
-            }
-            answer => answer.map_err(|error| self.trouble(&error)),
+        let limit = Instant::now() + WHOLE;
+        let mut answer = self.send(&script.call(true, keys, args), limit).await;
+        if answer.as_ref().is_err_and(|fault| fault.is("NOSCRIPT")) {
+            answer = self.send(&script.call(false, keys, args), limit).await;
         }
+        answer.map_err(|fault| fault.error)
     }
 
-    async fn send(&self, request: &Cmd) -> redis::RedisResult<Value> {
-        let mut connection = self.connection().await?;
-        let answer = connection.send_packed_command(request).await.and_then(Value::extract_error);
-        if answer.as_ref().is_err_and(|error| error.is_unrecoverable_error() || error.is_timeout()) {
-            *self.held.lock().await = None;
-        }
-        answer
-    }
-
-    async fn connection(&self) -> redis::RedisResult<MultiplexedConnection> {
-        let mut held = self.held.lock().await;
-        if let Some(connection) = &*held {
-            return Ok(connection.clone());
-        }
-        let info = self.address.url().into_connection_info()?;
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let client = redis::Client::open(info.set_redis_settings(settings))?;
-        let tell = self.hear.clone();
-        let hear = move |push: PushInfo| {
-            let told = match (push.kind, push.data.into_iter().nth(1)) {
-                (PushKind::Disconnection, _) => News::Gone,
-                (PushKind::Message, Some(Value::BulkString(bytes))) => News::Said(bytes),
-                _ => return Ok::<(), redis::aio::SendError>(()),
+    /// Sends a request; a second time only where the first surely did nothing.
+    async fn send(&self, request: &Cmd, limit: Instant) -> Result<Value, Fault> {
+        let mut may_repeat = true;
+        loop {
+            let found = self.found(limit).await.map_err(Fault::nowhere)?;
+            let fault = match found.peer.ask(request, limit.min(Instant::now() + PATIENCE)).await {
+                Ok(value) => return Ok(value),
+                Err(fault) => fault,
             };
-            tell(told);
-            Ok(())
-        };
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_push_sender(hear);
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        connection.subscribe(&self.channel).await?;
-        (self.hear)(News::Fresh);
-        *held = Some(connection.clone());
-        Ok(connection)
+            let repeats = fault.is_elsewhere() && std::mem::take(&mut may_repeat);
+            if fault.ends_it() {
+                self.leave(&found, &fault, !repeats);
+            }
+            if !repeats {
+                return Err(fault);
+            }
+        }
     }
 
-    fn trouble(&self, error: &redis::RedisError) -> StoreError {
-        StoreError { kind: Trouble::Passing, message: format!("{}: {error}", self.describe()) }
+    /// The connection as it is, or the one that is made now; only one is made at a time.
+    async fn found(&self, limit: Instant) -> Result<Arc<Found>, StoreError> {
+        loop {
+            let mut outcome = self.attempt()?;
+            let answer = match timeout_at(limit, outcome.wait_for(Option::is_some)).await {
+                Ok(Ok(answer)) => answer.clone(),
+                // Its task was ended, as all are when the process stops.
+                Ok(Err(_)) => Some(Err(self.trouble("connecting was cut short"))),
+                Err(_) => return Err(self.trouble("no connection in time")),
+            };
+            match answer {
+                Some(Ok(found)) if found.peer.is_over() => {
+                    self.forget(&found);
+                }
+                Some(Ok(found)) => {
+                    if !found.peer.is_young() {
+                        lock(&self.held).failures = 0;
+                    }
+                    return Ok(found);
+                }
+                Some(Err(error)) => {
+                    self.rest(&outcome, &error);
+                    return Err(error);
+                }
+                None => {}
+            }
+        }
     }
+
+    /// The try to connect that counts, begun if there is none.
+    fn attempt(&self) -> Result<Outcome, StoreError> {
+        let mut held = lock(&self.held);
+        if let Some(attempt) = &held.attempt {
+            return Ok(attempt.outcome.clone());
+        }
+        if let Some((until, error)) = &held.rest {
+            if Instant::now() < *until {
+                return Err(error.clone());
+            }
+            held.rest = None;
+        }
+        let (tell, outcome) = watch::channel(None);
+        let way = self.way.clone();
+        let task = tokio::spawn(async move {
+            let limit = Instant::now() + CONNECTING;
+            let found = timeout_at(limit, way.find(limit)).await.unwrap_or_else(|_| {
+                let message = format!("{}: no answer in time", way.address.masked());
+                Err(StoreError { kind: Trouble::Passing, message })
+            });
+            if let Err(error) = &found {
+                tracing::debug!(%error, "no connection to Redis");
+            }
+            tell.send_replace(Some(found.map(Arc::new)));
+        });
+        held.attempt = Some(Attempt { outcome: outcome.clone(), _task: AbortOnDropHandle::new(task) });
+        Ok(outcome)
+    }
+
+    /// Lets everybody have `error` for a while, unless that was settled already.
+    fn rest(&self, outcome: &Outcome, error: &StoreError) {
+        let mut held = lock(&self.held);
+        if held.attempt.as_ref().is_some_and(|attempt| attempt.outcome.same_channel(outcome)) {
+            held.attempt = None;
+            held.pause(error.clone());
+        }
+    }
+
+    /// Gives up a connection that is of no use any more. One that never was may well be made in a
+    /// circle: then the next is made after a pause only.
+    fn leave(&self, found: &Arc<Found>, fault: &Fault, pauses: bool) {
+        tracing::debug!(error = %fault.error, "leaving the connection");
+        if let Some(place) = &fault.moved_to {
+            self.way.suggest(place);
+        }
+        found.peer.end();
+        if self.forget(found) && pauses && found.peer.is_young() {
+            lock(&self.held).pause(fault.error.clone());
+        }
+    }
+
+    /// Whether it was still the one in use.
+    fn forget(&self, found: &Arc<Found>) -> bool {
+        let mut held = lock(&self.held);
+        let is_held = held.attempt.as_ref().is_some_and(|attempt| match &*attempt.outcome.borrow() {
+            Some(Ok(own)) => Arc::ptr_eq(own, found),
+            _ => false,
+        });
+        if is_held {
+            held.attempt = None;
+        }
+        is_held
+    }
+
+    fn trouble(&self, what: &str) -> StoreError {
+        StoreError { kind: Trouble::Passing, message: format!("{}: {what}", self.way.address.masked()) }
+    }
+}
+
+impl Held {
+    /// Nobody tries before a pause is over; not all replicas end theirs at once.
+    fn pause(&mut self, error: StoreError) {
+        let pause = PAUSES[self.failures.min(PAUSES.len() - 1)].mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        self.failures += 1;
+        self.rest = Some((Instant::now() + pause, error));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

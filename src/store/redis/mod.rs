@@ -5,14 +5,19 @@
 //! lives on one master, also of a Redis Cluster.
 
 mod address;
+mod dial;
 mod heard;
 mod history;
 mod lane;
 mod link;
 mod pack;
+mod peer;
 mod prune;
+mod resolve;
 mod server;
+mod tls;
 mod wire;
+mod words;
 
 use std::ops::Range;
 use std::sync::Arc;
