@@ -47,6 +47,16 @@ impl RunId {
         RunId(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
     }
 
+    /// Its sixteen bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// From its sixteen bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        RunId(Uuid::from_bytes(bytes))
+    }
+
     /// The last twelve digits: runs of one instant share their first ones.
     pub fn short(&self) -> String {
         let text = self.0.simple().to_string();

@@ -1,7 +1,11 @@
 //! What every store promises. The same tests run against each of them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::sync::Arc;
+#[path = "common/servers.rs"]
+mod servers;
+
+use std::any::Any;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use cronclave::clock::{Clock, Timestamp};
@@ -10,6 +14,7 @@ use cronclave::lease::{Ended, Fence, Outcome, RunId, Token, Trigger};
 use cronclave::ledger::{Fate, Pass, State, What};
 use cronclave::record::{Bid, Key, Op, Open, Phase, Reply, Target};
 use cronclave::runner::Stream;
+use cronclave::store::redis::{Redis, Time};
 use cronclave::store::{Answer, Create, Memory, Piece, Query, Replica, Sqlite, Store};
 
 /// A store, the clock it reads, and one job in it.
@@ -17,7 +22,8 @@ struct Bench {
     store: Arc<dyn Store>,
     clock: Clock,
     job: JobName,
-    _dir: Option<tempfile::TempDir>,
+    /// What it stands on, as long as it is needed.
+    _ground: Option<Box<dyn Any + Send + Sync>>,
 }
 
 const TTL: Duration = Duration::from_secs(10);
@@ -34,14 +40,33 @@ fn at(secs: u64) -> Timestamp {
 impl Bench {
     fn memory() -> Bench {
         let clock = Clock::starting_at(start_of_time());
-        Bench { store: Arc::new(Memory::new(clock.clone())), clock, job: job("backup"), _dir: None }
+        Bench { store: Arc::new(Memory::new(clock.clone())), clock, job: job("backup"), _ground: None }
     }
 
     fn sqlite() -> Bench {
         let clock = Clock::starting_at(start_of_time());
         let dir = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&dir.path().join("test.db"), Create::IfMissing, clock.clone()).unwrap();
-        Bench { store: Arc::new(store), clock, job: job("backup"), _dir: Some(dir) }
+        Bench { store: Arc::new(store), clock, job: job("backup"), _ground: Some(Box::new(dir)) }
+    }
+
+    /// Each test has a cluster of its own on one server for all.
+    fn redis() -> Bench {
+        static SERVER: Mutex<Weak<servers::Redis>> = Mutex::new(Weak::new());
+        let server = {
+            let mut held = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+            let server = held.upgrade().unwrap_or_else(|| Arc::new(servers::Redis::plain()));
+            *held = Arc::downgrade(&server);
+            server
+        };
+        Bench::on_redis(&server.url(), server.clone())
+    }
+
+    fn on_redis(url: &str, ground: Arc<dyn Any + Send + Sync>) -> Bench {
+        let clock = Clock::starting_at(start_of_time());
+        let name = Token::fresh().0;
+        let store = Redis::open(url.parse().unwrap(), &name, Time::Given(clock.clone()));
+        Bench { store: Arc::new(store), clock, job: job("backup"), _ground: Some(Box::new(ground)) }
     }
 
     /// Moves the store's clock to `secs` after the start.
@@ -139,6 +164,9 @@ macro_rules! promises {
         }
         mod sqlite {
             $(#[tokio::test] async fn $name() { super::$name(super::Bench::sqlite()).await })*
+        }
+        mod redis {
+            $(#[tokio::test] async fn $name() { super::$name(super::Bench::redis()).await })*
         }
     };
 }
@@ -886,7 +914,7 @@ async fn history_is_filtered_and_newest_first(bench: Bench) {
 }
 
 async fn history_can_be_cut_to_the_newest_of_each_job(bench: Bench) {
-    let of = |name| Bench { job: job(name), store: bench.store.clone(), clock: bench.clock.clone(), _dir: None };
+    let of = |name| Bench { job: job(name), store: bench.store.clone(), clock: bench.clock.clone(), _ground: None };
     let both = [of("one").registered().await, of("two").registered().await];
     for (secs, ended) in [(60, Ended::succeeded()), (120, failed())] {
         bench.go_to(secs);

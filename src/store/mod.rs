@@ -95,6 +95,20 @@ pub struct Query {
     pub limit: usize,
 }
 
+impl Query {
+    /// Whether `entry` is asked for, leaving aside how many are.
+    pub(crate) fn takes(&self, entry: &Entry) -> bool {
+        let is_job = self.job.as_ref().is_none_or(|job| *job == entry.job);
+        let has_id = |id: &String| entry.id.starts_with(id.as_str()) || entry.id.ends_with(id.as_str());
+        is_job
+            && self.id.as_ref().is_none_or(has_id)
+            && (self.states.is_empty() || self.states.contains(&entry.state))
+            && self.trigger.as_ref().is_none_or(|kind| kind == entry.trigger.kind())
+            && self.since.is_none_or(|since| entry.scheduled_at >= since)
+            && self.until.is_none_or(|until| entry.scheduled_at < until)
+    }
+}
+
 /// A piece of an attempt's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {

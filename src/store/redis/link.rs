@@ -1,10 +1,11 @@
 //! The one connection to the one server that holds our keys: kept, left when it hangs, made again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, ServerErrorKind, Value};
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::Mutex;
 
 use super::address::Address;
 use crate::store::{StoreError, Trouble};
@@ -19,6 +20,9 @@ pub(super) enum News {
     /// Somebody said this on our channel.
     Said(Vec<u8>),
 }
+
+/// Takes in news, at once: it is called by the task that reads the connection.
+pub(super) type Hear = dyn Fn(News) + Send + Sync;
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,18 +46,13 @@ pub(super) struct Link {
     address: Address,
     channel: String,
     held: Mutex<Option<MultiplexedConnection>>,
-    news: broadcast::Sender<News>,
+    hear: Arc<Hear>,
 }
 
 impl Link {
-    /// A link that connects when it is first used, and then listens on `channel`.
-    pub(super) fn new(address: Address, channel: String) -> Link {
-        Link { address, channel, held: Mutex::new(None), news: broadcast::channel(4096).0 }
-    }
-
-    /// Hears what the server tells from now on. A listener too slow loses the oldest, and is told so.
-    pub(super) fn listen(&self) -> broadcast::Receiver<News> {
-        self.news.subscribe()
+    /// A link that connects when it is first used, and then hears what is said on `channel`.
+    pub(super) fn new(address: Address, channel: String, hear: Box<Hear>) -> Link {
+        Link { address, channel, held: Mutex::new(None), hear: hear.into() }
     }
 
     /// Where it leads, for people.
@@ -91,7 +90,7 @@ impl Link {
 
     async fn send(&self, request: &Cmd) -> redis::RedisResult<Value> {
         let mut connection = self.connection().await?;
-        let answer = connection.send_packed_command(request).await;
+        let answer = connection.send_packed_command(request).await.and_then(Value::extract_error);
         if answer.as_ref().is_err_and(|error| error.is_unrecoverable_error() || error.is_timeout()) {
             *self.held.lock().await = None;
         }
@@ -106,14 +105,14 @@ impl Link {
         let info = self.address.url().into_connection_info()?;
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let client = redis::Client::open(info.set_redis_settings(settings))?;
-        let news = self.news.clone();
+        let tell = self.hear.clone();
         let hear = move |push: PushInfo| {
             let told = match (push.kind, push.data.into_iter().nth(1)) {
                 (PushKind::Disconnection, _) => News::Gone,
                 (PushKind::Message, Some(Value::BulkString(bytes))) => News::Said(bytes),
                 _ => return Ok::<(), redis::aio::SendError>(()),
             };
-            let _ = news.send(told);
+            tell(told);
             Ok(())
         };
         let config = AsyncConnectionConfig::new()
@@ -122,7 +121,7 @@ impl Link {
             .set_push_sender(hear);
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         connection.subscribe(&self.channel).await?;
-        let _ = self.news.send(News::Fresh);
+        (self.hear)(News::Fresh);
         *held = Some(connection.clone());
         Ok(connection)
     }

@@ -1,11 +1,26 @@
 //! A store in Redis: any number of processes on any number of machines.
+//!
+//! One script carries out operations as [`crate::record::apply`] does, a batch in one step; leases
+//! are compared with the server's own clock. All keys share one hash tag, so the truth of a cluster
+//! lives on one master, also of a Redis Cluster.
 
 mod address;
+mod heard;
+mod history;
+mod lane;
 mod link;
+mod pack;
+mod prune;
+mod server;
+mod wire;
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use redis::Value;
+use tokio::time::sleep;
 
 use crate::clock::{Clock, Timestamp};
 use crate::job::{JobName, Keep};
@@ -13,10 +28,14 @@ use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::Op;
-use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError, Trouble};
+use crate::runner::Stream;
+use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+use history::{jobs_of, list};
+use lane::{Lane, Raw};
+use server::{META, MUTEXES, RECORDS, Server};
+use wire::{Garbled, Reader, Writer};
 
 pub use address::Address;
-use link::Link;
 
 /// Whose clock the store goes by.
 #[derive(Clone, Debug)]
@@ -27,15 +46,25 @@ pub enum Time {
     Given(Clock),
 }
 
+/// Between two looks at the server's clock and at how far its events have come, which is also how
+/// a connection that hangs is noticed.
+const TICK: Duration = Duration::from_secs(2);
+
 /// The cluster's store.
 pub struct Redis {
-    link: Link,
+    server: Arc<Server>,
+    /// What must wait while the server's memory is full: new claims.
+    wary: Arc<Lane>,
+    /// What must not: everything about runs that are going on.
+    gentle: Arc<Lane>,
 }
 
 impl Redis {
     /// The store of the cluster named `cluster` at `address`. It connects when it is first asked.
-    pub fn open(address: Address, cluster: &str, _time: Time) -> Redis {
-        Redis { link: Link::new(address, format!("{{cronclave:{cluster}}}:news")) }
+    pub fn open(address: Address, cluster: &str, time: Time) -> Redis {
+        let server = Arc::new(Server::new(address, cluster, time));
+        let (wary, gentle) = (Lane::new(server.clone(), false), Lane::new(server.clone(), true));
+        Redis { server, wary, gentle }
     }
 
     /// Connects now.
@@ -43,53 +72,211 @@ impl Redis {
     /// # Errors
     /// When the server cannot be used, in words, within a few seconds.
     pub async fn check(&self) -> Result<(), StoreError> {
-        self.link.ask(&redis::cmd("PING")).await.map(|_| ())
+        self.server.now().await.map(|_| ())
     }
 
-    fn not_yet<T>(&self) -> Result<T, StoreError> {
-        Err(StoreError { kind: Trouble::Lasting, message: "not built yet".into() })
+    fn view_of(&self, job: &JobName, raw: &Raw) -> Result<View, Garbled> {
+        let (record, revision) = pack::unpack_record(&raw.record)?;
+        self.server.heard.learn(job, revision, raw.record.clone());
+        Ok(View { now: self.server.seen(raw.now), record, mutex: pack::unpack_mutex(&raw.mutex)? })
+    }
+
+    /// The view that was announced, if it can be relied on. Older by no more than a message's way.
+    fn view_heard(&self, job: &JobName) -> Option<View> {
+        let packed = self.server.heard.record(job)?;
+        let (record, _) = pack::unpack_record(&packed).ok()?;
+        Some(View { now: self.server.reckon()?, record, mutex: crate::record::Mutex::default() })
+    }
+
+    fn answer_of(&self, job: &JobName, raw: &Raw) -> Result<Answer, Garbled> {
+        let (reply, events) = (pack::unpack_reply(&raw.reply)?, pack::unpack_events(job, &raw.events)?);
+        Ok(Answer { reply, view: self.view_of(job, raw)?, events })
+    }
+
+    /// How far the events have come.
+    async fn head(&self) -> Result<u64, StoreError> {
+        let answer = self.server.ask("HGET", &self.server.keys[META], &[b"position".to_vec()]).await?;
+        prune::count(&answer).ok_or_else(|| self.server.garbled())
+    }
+
+    /// All fields of a hash, read in pieces so that nobody waits long.
+    async fn scan(&self, key: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut all = Vec::new();
+        let mut cursor = b"0".to_vec();
+        loop {
+            let answer = self.server.ask("HSCAN", key, &[cursor, b"COUNT".to_vec(), b"1000".to_vec()]).await?;
+            let Value::Array(parts) = answer else { return Err(self.server.garbled()) };
+            let [next, fields] = <[Value; 2]>::try_from(parts).map_err(|_| self.server.garbled())?;
+            for pair in list(fields).chunks_exact_mut(2) {
+                let name = text(&pair[0]).ok_or_else(|| self.server.garbled())?;
+                all.push((name, std::mem::take(&mut pair[1])));
+            }
+            match next {
+                Value::BulkString(next) if next != b"0" => cursor = next,
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// What changed after `seen`, read from the feed; all jobs when it does not reach back so far.
+    async fn missed(&self, seen: u64, head: u64) -> Result<(u64, Vec<JobName>), StoreError> {
+        let events = self.server.events(seen, 10_000).await?;
+        match (events.first(), events.last()) {
+            (Some((first, _)), Some((last, _))) if *first == seen + 1 => Ok((last + 1, jobs_of(&events))),
+            _ => Ok((head + 1, self.server.jobs().await?)),
+        }
     }
 }
 
 #[async_trait]
 impl Store for Redis {
     fn describe(&self) -> String {
-        self.link.describe()
+        format!("redis {}", self.server.link.describe())
     }
-    async fn view(&self, _: &JobName, _: Option<&str>) -> Result<View, StoreError> {
-        self.not_yet()
+
+    async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
+        if mutex.is_none()
+            && let Some(view) = self.view_heard(job)
+        {
+            return Ok(view);
+        }
+        let raw = self.gentle.ask(pack::pack_view(job, mutex)).await?;
+        self.view_of(job, &raw).map_err(|Garbled| self.server.garbled())
     }
-    async fn apply(&self, _: &JobName, _: &Op) -> Result<Answer, StoreError> {
-        self.not_yet()
+
+    async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
+        let lane = match op {
+            Op::Register { .. } | Op::Claim(_) | Op::Decide { .. } | Op::Trigger { .. } => &self.wary,
+            _ => &self.gentle,
+        };
+        let raw = lane.ask(pack::pack_op(job, op)).await?;
+        self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())
     }
+
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.not_yet()
+        // Read first: what is known of a job may be newer, never older.
+        let mut snapshot = Snapshot { now: self.server.now().await?, ..Snapshot::default() };
+        let garbled = |_| self.server.garbled();
+        for (name, packed) in self.scan(&self.server.keys[RECORDS]).await? {
+            let job = JobName::new(&name).map_err(|_| self.server.garbled())?;
+            snapshot.records.insert(job, pack::unpack_record(&packed).map_err(garbled)?.0);
+        }
+        for (name, packed) in self.scan(&self.server.keys[MUTEXES]).await? {
+            snapshot.mutexes.insert(name, pack::unpack_mutex(&packed).map_err(garbled)?);
+        }
+        Ok(snapshot)
     }
-    async fn changed(&self, _: u64) -> Result<(u64, Vec<JobName>), StoreError> {
-        self.not_yet()
+
+    async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
+        // A position is the place of the first event not yet seen.
+        let Some(seen) = position.checked_sub(1) else {
+            self.server.now().await?;
+            return Ok((self.head().await? + 1, Vec::new()));
+        };
+        let mut bell = self.server.heard.bell.subscribe();
+        loop {
+            bell.mark_unchanged();
+            if let Some((upto, jobs)) = self.server.heard.changes_after(seen) {
+                return Ok((upto + 1, jobs));
+            }
+            tokio::select! {
+                _ = bell.changed() => {}
+                () = sleep(TICK) => {
+                    self.server.now().await?;
+                    let head = self.head().await?;
+                    if head != seen && self.server.heard.changes_after(seen).is_none() {
+                        return self.missed(seen, head).await;
+                    }
+                }
+            }
+        }
     }
-    async fn history(&self, _: &Query) -> Result<Vec<Entry>, StoreError> {
-        self.not_yet()
+
+    async fn history(&self, query: &Query) -> Result<Vec<Entry>, StoreError> {
+        self.server.history(query).await
     }
-    async fn events(&self, _: u64, _: usize) -> Result<Vec<(u64, Event)>, StoreError> {
-        self.not_yet()
+
+    async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
+        self.server.events(position, limit).await
     }
-    async fn write_output(&self, _: (RunId, Fence), _: Vec<Piece>, _: Range<u64>) -> Result<(), StoreError> {
-        self.not_yet()
+
+    async fn write_output(
+        &self,
+        (run, fence): (RunId, Fence),
+        pieces: Vec<Piece>,
+        cut: Range<u64>,
+    ) -> Result<(), StoreError> {
+        let field = |seq: u64| format!("{fence}:{seq}").into_bytes();
+        let output = self.server.output(run);
+        let now = self.server.now().await?.as_micros().to_string().into_bytes();
+        // First where it is found to be dropped again.
+        self.server.ask("ZADD", &self.server.outputs(), &[now, run.as_bytes().to_vec()]).await?;
+        let cut: Vec<Vec<u8>> = cut.map(field).collect();
+        for cut in cut.chunks(1000) {
+            self.server.ask("HDEL", &output, cut).await?;
+        }
+        let fields: Vec<Vec<u8>> = pieces.iter().flat_map(|piece| [field(piece.seq), pack_piece(piece)]).collect();
+        if !fields.is_empty() {
+            self.server.ask("HSET", &output, &fields).await?;
+        }
+        Ok(())
     }
-    async fn read_output(&self, _: RunId, _: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
-        self.not_yet()
+
+    async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
+        let mut pieces = Vec::new();
+        for (field, packed) in self.scan(&self.server.output(run)).await? {
+            let piece = unpack_piece(&field, &packed).ok_or_else(|| self.server.garbled())?;
+            if piece.1.seq >= from {
+                pieces.push(piece);
+            }
+        }
+        pieces.sort_by_key(|(fence, piece)| (*fence, piece.seq));
+        pieces.dedup_by_key(|(fence, piece)| (*fence, piece.seq));
+        Ok(pieces)
     }
-    async fn beat(&self, _: &Replica) -> Result<Timestamp, StoreError> {
-        self.not_yet()
+
+    async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
+        let now = self.server.now().await?;
+        let replica = Replica { last_seen_at: now, ..replica.clone() };
+        let json = serde_json::to_vec(&replica).unwrap_or_default();
+        self.server.insist("HSET", &self.server.replicas(), &[replica.boot_id.into_bytes(), json]).await?;
+        Ok(now)
     }
-    async fn leave(&self, _: &str) -> Result<(), StoreError> {
-        self.not_yet()
+
+    async fn leave(&self, boot_id: &str) -> Result<(), StoreError> {
+        self.server.ask("HDEL", &self.server.replicas(), &[boot_id.as_bytes().to_vec()]).await.map(|_| ())
     }
+
     async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
-        self.not_yet()
+        let now = self.server.now().await?;
+        let all = list(self.server.ask("HVALS", &self.server.replicas(), &[]).await?);
+        let lately = |replica: &Replica| now.since(replica.last_seen_at) < Duration::from_secs(86_400);
+        let mut replicas: Vec<Replica> =
+            all.iter().filter_map(|json| serde_json::from_slice(json).ok()).filter(lately).collect();
+        replicas.sort_by(|a, b| (&a.name, &a.boot_id).cmp(&(&b.name, &b.boot_id)));
+        Ok(replicas)
     }
-    async fn prune(&self, _: &[(JobName, Keep)], _: Keep) -> Result<usize, StoreError> {
-        self.not_yet()
+
+    async fn prune(&self, keep: &[(JobName, Keep)], others: Keep) -> Result<usize, StoreError> {
+        self.server.prune(keep, others).await
     }
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    String::from_utf8(bytes.to_vec()).ok()
+}
+
+fn pack_piece(piece: &Piece) -> Vec<u8> {
+    let mut to = Writer::default();
+    to.list(3).time(piece.at).flag(piece.stream == Stream::Stderr).bytes(&piece.bytes).take()
+}
+
+fn unpack_piece(field: &str, packed: &[u8]) -> Option<(Fence, Piece)> {
+    let (fence, seq) = field.split_once(':')?;
+    let mut from = Reader::new(packed);
+    from.list().ok()?;
+    let at = from.time().ok()?;
+    let stream = if from.flag().ok()? { Stream::Stderr } else { Stream::Stdout };
+    let bytes = from.bytes().ok()?.to_vec();
+    Some((Fence(fence.parse().ok()?), Piece { seq: seq.parse().ok()?, at, stream, bytes }))
 }

@@ -1,0 +1,164 @@
+//! What is known without asking: records as they were announced, and what the server's clock must
+//! read by now. On one connection announcements come in order and none is lost; when it ends, all
+//! of it is forgotten.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::link::News;
+use super::pack;
+use super::wire::{Garbled, Reader};
+use crate::clock::Timestamp;
+use crate::job::JobName;
+
+/// Records remembered at most; beyond, all are forgotten and asked for anew.
+const RECORDS: usize = 20_000;
+
+/// Announcements remembered, for a listener that was busy.
+const CALLS: usize = 1024;
+
+/// Readings of the clock among which the quickest counts.
+const SAMPLES: usize = 8;
+
+/// A clock not read for so long is not reckoned with.
+const STALE: Duration = Duration::from_secs(10);
+
+/// What is known without asking.
+#[derive(Default)]
+pub(super) struct Heard {
+    held: Mutex<Held>,
+    /// Rung when something was said, or a new connection listens.
+    pub(super) bell: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Held {
+    listening: bool,
+    /// By job: its revision, and the record, packed.
+    records: HashMap<JobName, (u64, Vec<u8>)>,
+    /// The events after one position up to another were of these jobs.
+    calls: VecDeque<(u64, u64, Vec<JobName>)>,
+    samples: VecDeque<Sample>,
+}
+
+/// At `at`, give or take `doubt`, the server's clock read `read`.
+struct Sample {
+    at: Instant,
+    read: Timestamp,
+    doubt: Duration,
+}
+
+impl Heard {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what the server said.
+    pub(super) fn hear(&self, news: &News) {
+        let mut held = self.held();
+        match news {
+            News::Fresh | News::Gone => {
+                held.listening = matches!(news, News::Fresh);
+                held.records.clear();
+                held.calls.clear();
+            }
+            News::Said(bytes) => {
+                if held.take_in(bytes).is_err() {
+                    // Said by another program: what is asked for directly still holds.
+                    held.listening = false;
+                }
+            }
+        }
+        drop(held);
+        self.bell.send_replace(());
+    }
+
+    /// Remembers a record that came with an answer.
+    pub(super) fn learn(&self, job: &JobName, revision: u64, packed: Vec<u8>) {
+        let mut held = self.held();
+        if packed.is_empty() {
+            // Gone, whatever its revision was.
+            held.records.remove(job);
+        } else {
+            held.learn(job, revision, packed);
+        }
+    }
+
+    /// The record of a job as it was last announced.
+    pub(super) fn record(&self, job: &JobName) -> Option<Vec<u8>> {
+        let held = self.held();
+        held.records.get(job).filter(|_| held.listening).map(|(_, packed)| packed.clone())
+    }
+
+    /// The jobs of the events after `seen`, and up to where they are known without a gap.
+    pub(super) fn changes_after(&self, seen: u64) -> Option<(u64, Vec<JobName>)> {
+        let held = self.held();
+        let mut upto = seen;
+        let mut jobs: Vec<JobName> = Vec::new();
+        for (after, last, names) in &held.calls {
+            if *after <= upto && *last > upto {
+                upto = *last;
+                jobs.extend_from_slice(names);
+            }
+        }
+        jobs.sort();
+        jobs.dedup();
+        (upto > seen).then_some((upto, jobs))
+    }
+
+    /// The server's clock read `read` between `asked` and now.
+    pub(super) fn sample(&self, asked: Instant, read: Timestamp) {
+        let doubt = asked.elapsed() / 2;
+        let mut held = self.held();
+        if held.samples.len() == SAMPLES {
+            held.samples.pop_front();
+        }
+        held.samples.push_back(Sample { at: asked + doubt, read, doubt });
+    }
+
+    /// What the server's clock reads now, by the quickest of the latest readings.
+    pub(super) fn now(&self) -> Option<Timestamp> {
+        let held = self.held();
+        let fresh = held.samples.back().is_some_and(|last| last.at.elapsed() < STALE);
+        let best = held.samples.iter().min_by_key(|sample| sample.doubt).filter(|_| fresh)?;
+        Some(best.read.plus(best.at.elapsed()))
+    }
+}
+
+impl Held {
+    fn take_in(&mut self, bytes: &[u8]) -> Result<(), Garbled> {
+        let from = &mut Reader::new(bytes);
+        let (position, told): (u64, u64) = (from.int()?, from.int()?);
+        let mut names = Vec::new();
+        for _ in 0..from.list()? / 3 {
+            let (job, revision, packed) = (pack::job(from)?, from.int()?, from.bytes()?);
+            self.learn(&job, revision, packed.to_vec());
+            names.push(job);
+        }
+        if told > 0 {
+            if self.calls.len() == CALLS {
+                self.calls.pop_front();
+            }
+            self.calls.push_back((position.saturating_sub(told), position, names));
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, job: &JobName, revision: u64, packed: Vec<u8>) {
+        if !self.listening {
+            return;
+        }
+        if self.records.len() >= RECORDS && !self.records.contains_key(job) {
+            self.records.clear();
+        }
+        match self.records.get_mut(job) {
+            Some((known, old)) if *known < revision => (*known, *old) = (revision, packed),
+            Some(_) => {}
+            None => drop(self.records.insert(job.clone(), (revision, packed))),
+        }
+    }
+}

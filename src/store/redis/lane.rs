@@ -1,0 +1,142 @@
+//! Joins what is asked at the same time into one call of a script: while one call is on its way,
+//! the next batch gathers.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::Value;
+use tokio::sync::oneshot;
+
+use super::link::Script;
+use super::server::Server;
+use crate::clock::Timestamp;
+use crate::store::{StoreError, Trouble};
+
+/// Operations in one call at most: the server answers nobody else meanwhile, a few milliseconds.
+const MOST: usize = 200;
+
+/// The server's answer to one operation, still packed.
+pub(super) struct Raw {
+    pub(super) now: Timestamp,
+    pub(super) reply: Vec<u8>,
+    pub(super) record: Vec<u8>,
+    pub(super) mutex: Vec<u8>,
+    pub(super) events: Vec<u8>,
+}
+
+/// What may go together in one call.
+pub(super) struct Lane {
+    server: Arc<Server>,
+    /// For servers that know flags, and for those that do not.
+    scripts: [Script; 2],
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Asked>,
+    /// A task is at work on it.
+    busy: bool,
+}
+
+struct Asked {
+    op: Vec<u8>,
+    answer: oneshot::Sender<Result<Raw, StoreError>>,
+}
+
+impl Lane {
+    /// Operations that the server refuses when its memory is full, or, with `gentle`, carries out
+    /// all the same.
+    pub(super) fn new(server: Arc<Server>, gentle: bool) -> Arc<Lane> {
+        let head = if gentle { "#!lua flags=allow-oom\n" } else { "#!lua\n" };
+        let body = concat!(include_str!("grant.lua"), "\n", include_str!("batch.lua"));
+        let scripts = [Script::new(format!("{head}{body}")), Script::new(body.to_owned())];
+        Arc::new(Lane { server, scripts, queue: Mutex::default() })
+    }
+
+    /// Asks one operation.
+    pub(super) async fn ask(self: &Arc<Self>, op: Vec<u8>) -> Result<Raw, StoreError> {
+        let (tell, told) = oneshot::channel();
+        let idle = {
+            let mut queue = self.queue();
+            queue.waiting.push_back(Asked { op, answer: tell });
+            !std::mem::replace(&mut queue.busy, true)
+        };
+        if idle {
+            // Every call has a limit, so this ends soon after the last of its askers.
+            tokio::spawn(Work(self.clone()).all());
+        }
+        told.await.unwrap_or_else(|_| Err(self.server.no_answer("the process was stopping")))
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn call(&self, ops: &[Vec<u8>]) -> Result<Vec<Raw>, StoreError> {
+        let script = &self.scripts[usize::from(!self.server.link.knows_flags().await?)];
+        let mut args = vec![self.server.given_time(), self.server.channel.clone().into_bytes()];
+        args.extend_from_slice(ops);
+        let answer = self.server.link.run(script, &self.server.keys, &args).await?;
+        unpack(answer, ops.len()).ok_or_else(|| self.server.garbled())
+    }
+}
+
+fn unpack(answer: Value, count: usize) -> Option<Vec<Raw>> {
+    let Value::Array(parts) = answer else { return None };
+    let mut parts = parts.into_iter().map(|part| match part {
+        Value::BulkString(bytes) => Some(bytes),
+        _ => None,
+    });
+    let now = std::str::from_utf8(&parts.next()??).ok()?.parse().ok().map(Timestamp::from_micros)?;
+    let mut next = || parts.next().flatten();
+    (0..count).map(|_| Some(Raw { now, reply: next()?, record: next()?, mutex: next()?, events: next()? })).collect()
+}
+
+/// The task at work on a lane. However it ends, the lane is free for another, and nobody waits in vain.
+struct Work(Arc<Lane>);
+
+impl Work {
+    async fn all(self) {
+        // Whoever was woken at the same time comes along.
+        tokio::task::yield_now().await;
+        loop {
+            let batch = self.next();
+            if batch.is_empty() {
+                return;
+            }
+            let (ops, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|asked| (asked.op, asked.answer)).unzip();
+            match self.0.call(&ops).await {
+                Ok(raws) => answers.into_iter().zip(raws).for_each(|(answer, raw)| drop(answer.send(Ok(raw)))),
+                Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
+            }
+        }
+    }
+
+    /// The next batch, without those whose asker has gone. With an empty one the work is done.
+    fn next(&self) -> Vec<Asked> {
+        let mut queue = self.0.queue();
+        queue.waiting.retain(|asked| !asked.answer.is_closed());
+        let count = queue.waiting.len().min(MOST);
+        queue.busy = count > 0;
+        queue.waiting.drain(..count).collect()
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        if queue.busy {
+            // Cut short, as when the process stops: not done, but nobody is at work.
+            queue.busy = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
+impl Server {
+    /// A request that was given up.
+    fn no_answer(&self, why: &str) -> StoreError {
+        StoreError { kind: Trouble::Passing, message: format!("{}: no answer: {why}", self.link.describe()) }
+    }
+}

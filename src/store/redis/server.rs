@@ -1,0 +1,144 @@
+//! The server as the store knows it: its keys, its clock, and plain requests.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::{Cmd, Value};
+use tokio::time::Instant;
+
+use super::Time;
+use super::address::Address;
+use super::heard::Heard;
+use super::link::{Link, Script};
+use crate::clock::Timestamp;
+use crate::lease::RunId;
+use crate::store::{StoreError, Trouble};
+
+/// The link, and what every request needs to know.
+pub(super) struct Server {
+    pub(super) link: Link,
+    /// The keys of the batch script, in its order. All keys of a cluster share one hash tag, so
+    /// that they live on one master of a Redis Cluster and change in one step.
+    pub(super) keys: Vec<String>,
+    /// Where changes are announced.
+    pub(super) channel: String,
+    pub(super) heard: Arc<Heard>,
+    time: Time,
+    /// The latest time seen: what is told never goes back.
+    high: Mutex<Timestamp>,
+    prefix: String,
+    gentle: Script,
+}
+
+/// The keys of the batch script by name: places in [`Server::keys`].
+pub(super) const RECORDS: usize = 0;
+pub(super) const MUTEXES: usize = 1;
+pub(super) const ENTRIES: usize = 2;
+pub(super) const BY_TIME: usize = 3;
+pub(super) const BY_JOB: usize = 4;
+pub(super) const FEED: usize = 5;
+pub(super) const META: usize = 6;
+
+impl Server {
+    pub(super) fn new(address: Address, cluster: &str, time: Time) -> Server {
+        let prefix = format!("{{cronclave:{cluster}}}:");
+        let names = ["records", "mutexes", "entries", "entries-by-time", "entries-by-job", "feed", "meta"];
+        let keys = names.iter().map(|name| format!("{prefix}{name}")).collect();
+        let channel = format!("{prefix}news");
+        let heard = Arc::new(Heard::default());
+        let listener = heard.clone();
+        let link = Link::new(address, channel.clone(), Box::new(move |news| listener.hear(&news)));
+        let gentle = Script::new("#!lua flags=allow-oom\nreturn redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))".into());
+        Server { link, keys, channel, heard, time, high: Mutex::default(), prefix, gentle }
+    }
+
+    pub(super) fn replicas(&self) -> String {
+        format!("{}replicas", self.prefix)
+    }
+
+    /// Runs that have output, by when it was last looked at.
+    pub(super) fn outputs(&self) -> String {
+        format!("{}outputs", self.prefix)
+    }
+
+    pub(super) fn output(&self, run: RunId) -> String {
+        format!("{}output:{run}", self.prefix)
+    }
+
+    /// Jobs that no replica lists, since when.
+    pub(super) fn unlisted(&self) -> String {
+        format!("{}unlisted", self.prefix)
+    }
+
+    /// For scripts: the time given from outside, or nothing for the server's own.
+    pub(super) fn given_time(&self) -> Vec<u8> {
+        match &self.time {
+            Time::Server => Vec::new(),
+            Time::Given(clock) => clock.now().as_micros().to_string().into_bytes(),
+        }
+    }
+
+    /// What the store's clock reads.
+    pub(super) async fn now(&self) -> Result<Timestamp, StoreError> {
+        let now = match &self.time {
+            Time::Given(clock) => clock.now(),
+            Time::Server => {
+                let asked = Instant::now();
+                let answer = self.link.ask(&redis::cmd("TIME")).await?;
+                let now = time(&answer).ok_or_else(|| self.garbled())?;
+                self.heard.sample(asked, now);
+                now
+            }
+        };
+        Ok(self.seen(now))
+    }
+
+    /// What the store's clock reads by our reckoning, if it was read lately.
+    pub(super) fn reckon(&self) -> Option<Timestamp> {
+        match &self.time {
+            Time::Given(clock) => Some(self.seen(clock.now())),
+            Time::Server => self.heard.now(),
+        }
+    }
+
+    /// Remembers a time that the store told, so that none before it is told later.
+    pub(super) fn seen(&self, now: Timestamp) -> Timestamp {
+        if matches!(self.time, Time::Server) {
+            return now;
+        }
+        let mut high = self.high.lock().unwrap_or_else(PoisonError::into_inner);
+        *high = now.max(*high);
+        *high
+    }
+
+    /// A command on one key.
+    pub(super) async fn ask(&self, command: &str, key: &str, args: &[Vec<u8>]) -> Result<Value, StoreError> {
+        self.link.ask(Cmd::new().arg(command).arg(key).arg(args)).await
+    }
+
+    /// The same for a write that must go through although the server's memory is full.
+    pub(super) async fn insist(&self, command: &str, key: &str, args: &[Vec<u8>]) -> Result<Value, StoreError> {
+        if !self.link.knows_flags().await? {
+            return self.ask(command, key, args).await;
+        }
+        let mut all = vec![command.as_bytes().to_vec()];
+        all.extend_from_slice(args);
+        self.link.run(&self.gentle, &[key.to_owned()], &all).await
+    }
+
+    /// An answer that makes no sense.
+    pub(super) fn garbled(&self) -> StoreError {
+        let text = "holds data of this cluster's name that this version cannot read: run the version that wrote it, or use another --cluster name";
+        StoreError { kind: Trouble::Lasting, message: format!("{} {text}", self.link.describe()) }
+    }
+}
+
+fn time(answer: &Value) -> Option<Timestamp> {
+    let Value::Array(parts) = answer else { return None };
+    let number = |part: &Value| match part {
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse::<i64>().ok(),
+        Value::Int(number) => Some(*number),
+        _ => None,
+    };
+    let [secs, micros] = parts.as_slice() else { return None };
+    Some(Timestamp::from_micros(number(secs)? * 1_000_000 + number(micros)?))
+}
