@@ -90,7 +90,7 @@ impl Granting<'_> {
     }
 
     fn claim_request(&mut self, bid: &Bid, run: Open) -> Reply {
-        if self.record.asked.contains(&run.run_id) {
+        if self.was_asked(run.run_id) {
             return Reply::Stale;
         }
         let active = self.record.open.iter().find(|run| !run.is_queued());

@@ -58,6 +58,11 @@ impl Granting<'_> {
         }
     }
 
+    /// Whether a run with this id was asked for before: no two open runs have one id.
+    pub(super) fn was_asked(&self, run_id: RunId) -> bool {
+        self.record.asked.contains(&run_id) || self.record.run(run_id).is_some()
+    }
+
     pub(super) fn enqueue(&mut self, run: Open) {
         self.tell(What::Queued { run_id: run.run_id, scheduled_at: run.scheduled_at, trigger: run.trigger.clone() });
         self.record.open.push(run);

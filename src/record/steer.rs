@@ -33,7 +33,7 @@ impl Granting<'_> {
         args: &BTreeMap<String, String>,
         overlap: Overlap,
     ) -> Reply {
-        if self.record.asked.contains(&run_id) {
+        if self.was_asked(run_id) {
             return Reply::Done;
         }
         if let Some(pause) = self.record.paused(self.now) {

@@ -88,13 +88,14 @@ end
 
 -- Where the run with this claim stands, if the claim is its newest.
 local function newest(s, key)
-  local i = place_of(s, key[1])
-  if i and s.r[OPEN][i][FENCE] == key[2] then return i end
+  for i, open in ipairs(s.r[OPEN]) do
+    if open[RUN] == key[1] and open[FENCE] == key[2] then return i end
+  end
 end
 
--- The run for whose end the open run at `place` has to wait, mutexes aside.
-local function keeps_out(s, place, allow)
-  local open = s.r[OPEN]
+-- The run for whose end the open run has to wait, mutexes aside.
+local function keeps_out(s, run, allow)
+  local open, place = s.r[OPEN], place_of(s, run)
   local queued, begun = is_queued(open[place]), 0
   for i, other in ipairs(open) do
     if i ~= place and not is_queued(other) then
@@ -141,6 +142,11 @@ end
 local function fence_off(s, key, tried, how)
   s.events[#s.events + 1] = { s.now, E.fenced, key[1], key[2], tried, how }
   return { FENCED }
+end
+
+-- Whether a run with this id was asked for before: no two open runs have one id.
+local function was_asked(s, run)
+  return has(s.r[ASKED], run) or place_of(s, run) ~= nil
 end
 
 local function enqueue(s, run)
@@ -212,7 +218,7 @@ local function claim_open(s, bid, run_id, fence)
   if run[UNTIL] > s.now then return { BUSY, run } end
   -- It may have started. That is for `reap` to record, not for a claim to repeat.
   if run[PHASE] == RUNNING and bid.at_most_once then return { MOVED } end
-  local other = keeps_out(s, i, bid.allow)
+  local other = keeps_out(s, run_id, bid.allow)
   if other then return { BUSY, other } end
   local held = mutex_keeps_out(s, run_id)
   if held then return { MUTEX_HELD, held } end
@@ -230,7 +236,7 @@ local function claim_open(s, bid, run_id, fence)
 end
 
 local function claim_request(s, bid, run_id, at, trigger, args)
-  if has(s.r[ASKED], run_id) then return { STALE } end
+  if was_asked(s, run_id) then return { STALE } end
   local active
   for _, run in ipairs(s.r[OPEN]) do
     if not is_queued(run) then active = run break end
@@ -396,7 +402,7 @@ function G.cancel(s, run_id, by)
 end
 
 function G.trigger(s, run_id, at, trigger, args, overlap)
-  if has(s.r[ASKED], run_id) then return { DONE } end
+  if was_asked(s, run_id) then return { DONE } end
   local pause = paused(s)
   if pause then return { IS_PAUSED, pause } end
   local first, queued = s.r[OPEN][1], 0

@@ -10,8 +10,9 @@ use crate::lease::{Ended, Fence, Outcome, RunId, Token, Trigger};
 use crate::ledger::{Event, Fate, Next, Pass, What};
 use crate::record::{Bid, Held, Key, Mutex, Op, Open, Pause, Phase, Record, Reply, Target};
 
-/// Longer than any schedule; still exact in Lua's numbers.
-const LONGEST: u64 = 1 << 52;
+/// Beyond the last instant there is, wherever it is counted from. Lua's numbers are doubles: what
+/// lies beyond the year 2255 is rounded to a few microseconds.
+const LONGEST: u64 = 1 << 58;
 
 // ---- operations --------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+//! A day of churn leaves nothing without an owner.
