@@ -232,7 +232,7 @@ fn a_server_that_has_lost_everything_runs_nothing_again_and_fences_still_grow() 
 fn a_trigger_a_pause_and_a_cancel_act_at_once_on_all_replicas() {
     let mut cluster = Cluster::on_redis(&format!(
         "[jobs.yearly]\nschedule = \"@yearly\"\ncommand = '{SIGN}'\n\
-         [jobs.long]\nschedule = \"@manual\"\ncommand = '{SIGN}; sleep 300'\n\
+         [jobs.long]\nschedule = \"@manual\"\nlock = {{ ttl = \"3s\" }}\ncommand = '{SIGN}; sleep 300'\n\
          [jobs.often]\nevery = \"1s\"\ncommand = '{SIGN}'\n"
     ));
     for index in 0..3 {
@@ -254,6 +254,7 @@ fn a_trigger_a_pause_and_a_cancel_act_at_once_on_all_replicas() {
     }
     typed(&cluster, &["trigger", "long"]);
     until("the long job runs", || lines(&cluster, "long") == 1);
+    // Its holder hears of it when it renews its lease.
     let began = typed(&cluster, &["cancel", "long"]);
     until("the long job is cancelled", || cluster.history("long")[0].state == State::Cancelled);
     say(&format!("a cancelled run ended {:?} after the command had", began.elapsed()));
