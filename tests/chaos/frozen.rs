@@ -88,6 +88,16 @@ fn the_replica_that_freezes() {
     });
 }
 
+/// Gone with the test, however that ends.
+struct Frozen(Child);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn is_stopped(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
@@ -100,7 +110,7 @@ fn freeze(found: Found, point: &str, delivery: &str, sleep: &str) -> (Cluster, V
     ));
     cluster.trigger("careful");
     let mut child = thawable(&cluster, point);
-    let pid = child.id().cast_signed();
+    let pid = child.0.id().cast_signed();
     until(&format!("the replica is {point}"), || cluster.path("here").exists());
     signal(pid, Signal::STOP);
     until("the replica is frozen", || is_stopped(pid));
@@ -117,22 +127,23 @@ fn freeze(found: Found, point: &str, delivery: &str, sleep: &str) -> (Cluster, V
     // What it has in mind otherwise, it does at once.
     std::thread::sleep(Duration::from_secs(1));
     signal(pid, Signal::TERM);
-    until("the thawed one stops", || child.try_wait().unwrap().is_some());
+    until("the thawed one stops", || child.0.try_wait().unwrap().is_some());
     cluster.stop();
     cluster.check();
     let events = cluster.events().into_iter().map(|(_, event)| event).collect();
     (cluster, events)
 }
 
-fn thawable(cluster: &Cluster, point: &str) -> Child {
-    cluster
+fn thawable(cluster: &Cluster, point: &str) -> Frozen {
+    let child = cluster
         .program(&std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "frozen::the_replica_that_freezes"])
         .env("FREEZE_AT", point)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    Frozen(child)
 }
 
 fn fenced(events: &[Event]) -> Vec<(String, bool)> {
