@@ -87,10 +87,18 @@ fn herd(jobs: usize) {
     let phase = micros() / 1000 % (PERIOD * 1000);
     std::thread::sleep(Duration::from_millis((PERIOD * 1500 - phase) % (PERIOD * 1000)));
     let from = micros();
-    let before = (scripts(&server), processor(server.pid()), children.iter().map(|c| processor(c.id().cast_signed())).sum::<f64>());
+    let before = (
+        scripts(&server),
+        processor(server.pid()),
+        children.iter().map(|c| processor(c.id().cast_signed())).sum::<f64>(),
+    );
     std::thread::sleep(Duration::from_secs(PERIOD * HERDS));
     let upto = micros();
-    let after = (scripts(&server), processor(server.pid()), children.iter().map(|c| processor(c.id().cast_signed())).sum::<f64>());
+    let after = (
+        scripts(&server),
+        processor(server.pid()),
+        children.iter().map(|c| processor(c.id().cast_signed())).sum::<f64>(),
+    );
     for child in &mut children {
         rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM).unwrap();
         let began = Instant::now();
@@ -116,7 +124,10 @@ fn herd(jobs: usize) {
     late.sort();
     let expected = jobs * usize::try_from(HERDS).unwrap();
     let twice = starts.values().filter(|count| **count > 1).count();
-    println!("{jobs} jobs due at once on {REPLICAS} replicas, {HERDS} times: {} of {expected} starts, {twice} twice, wins {wins:?}", late.len());
+    println!(
+        "{jobs} jobs due at once on {REPLICAS} replicas, {HERDS} times: {} of {expected} starts, {twice} twice, wins {wins:?}",
+        late.len()
+    );
     let at = |share: f64| late[((late.len() as f64 - 1.0) * share) as usize];
     println!("lateness p50 {:.1?}, p90 {:.1?}, p99 {:.1?}, max {:.1?}", at(0.5), at(0.9), at(0.99), at(1.0));
     let each = |total: f64| total / late.len() as f64;
@@ -131,7 +142,8 @@ fn herd(jobs: usize) {
 
 /// How many scripts the server was asked to run so far.
 fn scripts(server: &servers::Redis) -> f64 {
-    let answer = Command::new("redis-cli").args(["-p", &server.port.to_string(), "info", "commandstats"]).output().unwrap();
+    let answer =
+        Command::new("redis-cli").args(["-p", &server.port.to_string(), "info", "commandstats"]).output().unwrap();
     let text = String::from_utf8(answer.stdout).unwrap();
     let calls = |line: &str| line.split("calls=").nth(1)?.split(',').next()?.parse::<f64>().ok();
     text.lines().filter(|line| line.starts_with("cmdstat_eval")).filter_map(calls).sum()

@@ -272,3 +272,37 @@ async fn sentinels_and_servers_have_passwords_of_their_own() {
     has(&said(&at(":sesame@", "?sentinel_password=x")).await, &["sentinel's password in the URL is wrong"]);
     has(&said(&at("", "?sentinel_password=watch+sesame")).await, &["says the sentinel", "wants a password"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_was_replaced_behind_its_back_is_left() {
+    let (old, sentinels) = (Redis::plain(), |port| (0..3).map(|_| Sentinel::watching(port, 2)).collect::<Vec<_>>());
+    let new = Redis::with(&["--replicaof", "127.0.0.1", &old.port.to_string()]);
+    let sentinels = sentinels(old.port);
+    odd::have_met(&sentinels);
+    let places: Vec<String> = sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port)).collect();
+    let store = store(&format!("redis+sentinel://{}/mymaster", places.join(",")));
+    store.check().await.unwrap();
+    let connected = |port| odd::cli(port, &["-a", "x", "CLIENT", "LIST"]).contains("name=cronclave");
+    assert!(connected(old.port));
+    // As if the sentinels alone were cut off from it: a password that who is connected need not know.
+    odd::cli(old.port, &["CONFIG", "SET", "requirepass", "x"]);
+    for line in odd::cli(old.port, &["-a", "x", "CLIENT", "LIST"]).lines().filter(|line| line.contains("name=sentinel"))
+    {
+        let id = line.split([' ', '=']).nth(1).unwrap();
+        odd::cli(old.port, &["-a", "x", "CLIENT", "KILL", "ID", id]);
+    }
+    let began = Instant::now();
+    while !odd::cli(new.port, &["ROLE"]).starts_with("master") {
+        assert!(began.elapsed() < Duration::from_secs(60), "no failover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(odd::cli(old.port, &["-a", "x", "ROLE"]).starts_with("master"), "there should be two now");
+    let began = Instant::now();
+    while !connected(new.port) {
+        let _ = store.check().await;
+        assert!(began.elapsed() < Duration::from_secs(30), "it stays with the old master");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("left after {:?}", began.elapsed());
+    assert!(!connected(old.port));
+}
