@@ -125,6 +125,27 @@ pub enum What {
     },
 }
 
+impl What {
+    /// Whether somebody else may have something to do because of it, and should look at once. The
+    /// rest is told by the next look, which comes in its own time.
+    pub fn invites(&self) -> bool {
+        match self {
+            What::Queued { .. }
+            | What::Released { .. }
+            | What::Ended { .. }
+            | What::CancelAsked { .. }
+            | What::Paused { .. }
+            | What::Resumed { .. } => true,
+            What::Registered
+            | What::Passed(_)
+            | What::Claimed { .. }
+            | What::Published { .. }
+            | What::Started { .. }
+            | What::Fenced { .. } => false,
+        }
+    }
+}
+
 /// The attempt that follows another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Next {

@@ -1,14 +1,16 @@
 //! What a process works with: the [`Parts`] that replica, attempt and `run` share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::event::Bus;
-use crate::lease::Work;
+use crate::lease::{RunId, Work};
 use crate::runner::{Chunk, Runner};
 use crate::stop::Stop;
 use crate::store::Store;
@@ -37,11 +39,58 @@ pub struct Parts {
     pub claim_ttl: Duration,
     /// Sees output as it comes.
     pub tap: Option<Tap>,
+    /// Wakes runs of this process that are to look whether they should go on.
+    pub nudges: Nudges,
 }
 
 impl Parts {
     /// How long an unstarted claim lasts unless a job's lease is shorter.
     pub const CLAIM_TTL: Duration = Duration::from_secs(10);
+}
+
+/// The way to the runs that this process carries, by their ids.
+#[derive(Clone, Debug, Default)]
+pub struct Nudges(Arc<Mutex<BTreeMap<RunId, Arc<Notify>>>>);
+
+/// A run that can be nudged, for as long as this lives.
+#[derive(Debug)]
+pub struct Nudged {
+    all: Nudges,
+    run_id: RunId,
+    notify: Arc<Notify>,
+}
+
+impl Nudges {
+    /// Takes nudges for a run.
+    pub fn take(&self, run_id: RunId) -> Nudged {
+        let notify = Arc::new(Notify::new());
+        self.runs().insert(run_id, notify.clone());
+        Nudged { all: self.clone(), run_id, notify }
+    }
+
+    /// Nudges a run, if it is one of ours.
+    pub fn nudge(&self, run_id: RunId) {
+        if let Some(notify) = self.runs().get(&run_id) {
+            notify.notify_one();
+        }
+    }
+
+    fn runs(&self) -> MutexGuard<'_, BTreeMap<RunId, Arc<Notify>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Nudged {
+    /// Until somebody nudges. A nudge from before counts.
+    pub async fn nudged(&self) {
+        self.notify.notified().await;
+    }
+}
+
+impl Drop for Nudged {
+    fn drop(&mut self) {
+        self.all.runs().remove(&self.run_id);
+    }
 }
 
 /// Chance, from a seed when it must be repeatable.

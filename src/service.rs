@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::event::{Bus, Told};
 use crate::http;
-use crate::parts::{Dice, Parts};
+use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
 use crate::schedule::tzdb_version;
@@ -68,6 +68,7 @@ pub fn parts(process: &Process, store: Arc<dyn Store>, handlers: Handlers) -> Pa
         holder: process.replica.clone(),
         claim_ttl: Parts::CLAIM_TTL,
         tap: None,
+        nudges: Nudges::default(),
     }
 }
 

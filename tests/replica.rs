@@ -98,6 +98,7 @@ impl Alone {
             holder: "alone".into(),
             claim_ttl: Parts::CLAIM_TTL,
             tap: None,
+            nudges: cronclave::parts::Nudges::default(),
         };
         let (jobs_in, jobs_out) = watch::channel(named(jobs));
         let (pulse_in, pulse) = watch::channel(Pulse::default());

@@ -136,8 +136,13 @@ async fn hold(
     trust: &watch::Sender<Trust>,
     until: &watch::Sender<Instant>,
 ) {
+    let nudges = parts.nudges.take(key.run_id);
     loop {
-        sleep(ttl / 3).await;
+        tokio::select! {
+            () = sleep(ttl / 3) => {}
+            // Somebody asked to cancel it: the next renewal says so.
+            () = nudges.nudged() => {}
+        }
         // A store that is down is asked on and on, even past the lease: as long as nobody else
         // took the run, it is still ours to settle.
         let deadline = Instant::now() + ttl;

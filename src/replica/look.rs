@@ -16,8 +16,8 @@ use crate::store::StoreError;
 
 /// Where a look at a job led.
 pub(super) enum Looked {
-    /// One of its runs is ours to start.
-    Won(Box<Lease>, OwnedSemaphorePermit),
+    /// One of its runs is ours to start; that is what is known of the job since.
+    Won(Box<Lease>, OwnedSemaphorePermit, Box<View>),
     /// Nothing to do before then.
     Wait(Timestamp),
     /// Nothing to do unless it changes.
@@ -41,6 +41,9 @@ pub(super) async fn look(parts: &Parts, job: &Job, permit: Option<OwnedSemaphore
 
 async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, StoreError> {
     let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await?;
+    for run in view.record.open.iter().filter(|run| run.cancel) {
+        parts.nudges.nudge(run.run_id);
+    }
     loop {
         if parts.stop.is_soft() {
             return Ok(Looked::Finished);
@@ -53,7 +56,7 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
             Step::Claim(target) => {
                 let Some(place) = permit.take() else { return Ok(Looked::NoRoom) };
                 let answer = match race::run(parts, job, target).await? {
-                    Race::Won(lease, _) => return Ok(Looked::Won(lease, place)),
+                    Race::Won(lease, answer) => return Ok(Looked::Won(lease, place, Box::new(answer.view))),
                     Race::Lost(answer) => answer,
                 };
                 permit = Some(place);

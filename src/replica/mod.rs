@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
 use crate::lease::Lease;
 use crate::parts::Parts;
-use crate::plan::{self, Step};
+use crate::plan::{self, Step, View};
 use crate::race::ask;
 use crate::record::{Key, Op};
 use crate::store::Snapshot;
@@ -188,6 +188,16 @@ impl Replica {
         }
     }
 
+    /// What follows from what was just learnt of a job.
+    fn plan(&mut self, name: &JobName, view: &View) {
+        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
+        match plan::next(&job, view) {
+            Step::Wait(at) => self.agenda.set(name, at),
+            Step::Finished => self.agenda.remove(name),
+            _ => self.rouse(name),
+        }
+    }
+
     /// Looks at a job that changed, and at those that may have waited for its mutex.
     fn rouse_all_about(&mut self, name: &JobName) {
         self.rouse(name);
@@ -252,9 +262,9 @@ impl Replica {
             self.health.answered();
         }
         match looked {
-            Looked::Won(lease, permit) => {
+            Looked::Won(lease, permit, view) => {
                 self.start(&name, *lease, permit);
-                self.rouse(&name);
+                self.plan(&name, &view);
             }
             Looked::Wait(at) => self.agenda.set(&name, at),
             Looked::Finished => self.agenda.remove(&name),
@@ -312,7 +322,7 @@ impl Replica {
         let brief = Duration::from_secs(3);
         let _ = timeout(brief, async {
             while let Some(done) = self.loops.join_next().await {
-                if let Ok((name, Looked::Won(lease, _))) = done {
+                if let Ok((name, Looked::Won(lease, ..))) = done {
                     self.give_back(&name, &lease).await;
                 }
             }

@@ -66,11 +66,19 @@ impl Health {
         self.anchor.subscribe()
     }
 
-    /// The store's clock read `now` a moment ago.
+    /// The store's clock read `now` a while ago, when a long answer was begun. It only counts until
+    /// it is asked for the time alone.
     pub(super) fn saw(&self, now: Timestamp) {
+        if lock(&self.started_at).is_none() {
+            self.set(now);
+        }
+        self.answered();
+    }
+
+    /// The store's clock reads `now`.
+    fn set(&self, now: Timestamp) {
         self.anchor.send_replace(Anchor { store: now, seen: Instant::now() });
         lock(&self.started_at).get_or_insert(now);
-        self.answered();
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -126,7 +134,10 @@ impl Health {
             running: self.pulse.borrow().running,
         };
         match timeout(PATIENCE, self.parts.store.beat(&report)).await {
-            Ok(Ok(now)) => self.saw(now),
+            Ok(Ok(now)) => {
+                self.set(now);
+                self.answered();
+            }
             Ok(Err(error)) => self.failed(&error),
             Err(_) => {}
         }

@@ -91,7 +91,9 @@ impl Store for Memory {
         let answer = held.apply(job, op, now);
         let position = held.events.len() as u64 + 1;
         drop(held);
-        self.position.send_if_modified(|known| std::mem::replace(known, position) != position);
+        if answer.events.iter().any(|event| event.what.invites()) {
+            self.position.send_replace(position);
+        }
         Ok(answer)
     }
 
@@ -110,7 +112,8 @@ impl Store for Memory {
         let _ = news.wait_for(|at| *at > position).await;
         let held = self.held();
         let since = usize::try_from(position - 1).unwrap_or(usize::MAX).min(held.events.len());
-        let mut jobs: Vec<JobName> = held.events[since..].iter().map(|event| event.job.clone()).collect();
+        let inviting = held.events[since..].iter().filter(|event| event.what.invites());
+        let mut jobs: Vec<JobName> = inviting.map(|event| event.job.clone()).collect();
         jobs.sort();
         jobs.dedup();
         Ok((held.events.len() as u64 + 1, jobs))

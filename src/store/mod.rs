@@ -164,8 +164,11 @@ pub trait Store: Send + Sync {
     /// All records.
     async fn snapshot(&self) -> Result<Snapshot, StoreError>;
 
-    /// Waits until a record changes after `position`, and says which did. Position 0 stands for
-    /// now: it answers at once, with the position to go on from. A hint: nothing depends on it.
+    /// Waits until something happens after `position` that invites others ([`What::invites`]), and
+    /// says to which jobs. Position 0 stands for now: it answers at once, with the position to go on
+    /// from. A hint: nothing depends on it.
+    ///
+    /// [`What::invites`]: crate::ledger::What::invites
     async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError>;
 
     /// Lines of history, newest first.
@@ -180,7 +183,8 @@ pub trait Store: Send + Sync {
     /// The output of a run: each attempt's pieces from number `from` on, in order.
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError>;
 
-    /// Reports that a replica is alive; answers with the store's time.
+    /// Reports that a replica is alive; answers with what the store's clock reads at that moment, as
+    /// near as can be told.
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError>;
 
     /// Takes a replica that stops off the list.

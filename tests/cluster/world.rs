@@ -220,6 +220,7 @@ impl World {
             holder: node.name.clone(),
             claim_ttl: self.claim_ttl,
             tap: None,
+            nudges: cronclave::parts::Nudges::default(),
         };
         let boot_id = format!("{}-{}", node.name, node.boots);
         let identity = Identity { boot_id, name: node.name.clone(), tzdb: String::new() };

@@ -125,6 +125,9 @@ local function answer(reply, record, mutex, events)
   answers[n + 1], answers[n + 2], answers[n + 3], answers[n + 4] = reply, record, mutex, events
 end
 
+-- What may give others something to do: `What::invites`.
+local INVITES = { [E.queued] = true, [E.released] = true, [E.ended] = true,
+                  [E.cancel_asked] = true, [E.paused] = true, [E.resumed] = true }
 local KINDS = { 'register', 'claim', 'decide', 'published', 'start', 'renew', 'settle', 'release',
                 'reap', 'evict', 'trigger', 'cancel', 'pause', 'resume' }
 
@@ -138,7 +141,10 @@ for _, op in ipairs(ops) do
     local reply = G[kind](s, unpack(op, 3))
     local packed = cmsgpack.pack(reply)
     local events = {}
-    for i, event in ipairs(s.events) do events[i] = keep(name, event) end
+    for i, event in ipairs(s.events) do
+      events[i] = keep(name, event)
+      if INVITES[event[2]] then job.invites = true end
+    end
     if s.changed then
       record[REVISION] = math.max(record[REVISION] + 1, now)
       job.packed, job.changed = cmsgpack.pack(record), true
@@ -167,7 +173,8 @@ for _, name in ipairs(names) do
   if jobs[name].changed then
     local job = jobs[name]
     changed[#changed + 1], changed[#changed + 2] = name, job.packed
-    news[#news + 1], news[#news + 2], news[#news + 3] = name, job.record[REVISION], job.packed
+    local n = #news
+    news[n + 1], news[n + 2], news[n + 3], news[n + 4] = name, job.record[REVISION], job.packed, job.invites or false
   end
 end
 call_with_all('HSET', records, changed)

@@ -26,6 +26,8 @@ local MOVED, BUSY, MUTEX_HELD, IS_PAUSED, FULL, NOT_FOUND = 8, 9, 10, 11, 12, 13
 local E = { registered = 1, passed = 2, queued = 3, claimed = 4, published = 5, started = 6,
             released = 7, ended = 8, fenced = 9, cancel_asked = 10, paused = 11, resumed = 12 }
 
+-- An operation answers with a reply as `Reply` has it, but for an open run of the job it names the
+-- run's place in the record, which goes with the answer.
 local G = {}
 
 local function plus(at, by)
@@ -181,7 +183,7 @@ end
 -- Whether other runs of the job forbid this one.
 local function refuse_company(s, bid, in_the_way)
   if in_the_way and not (bid.allow and #s.r[OPEN] < ALLOW_LIMIT) then
-    return { BUSY, in_the_way }
+    return { BUSY, place_of(s, in_the_way[RUN]) }
   end
 end
 
@@ -193,7 +195,7 @@ local function grant(s, i, bid)
   run[UNTIL], run[MUTEX] = plus(s.now, bid.ttl), bid.mutex
   hold_mutex(s, run)
   tell(s, E.claimed, run[RUN], run[AT], run[TRIGGER], run[ATTEMPT], fence, run[HOLDER])
-  return { WON, run }
+  return { WON, i }
 end
 
 local function claim_next(s, bid, expect, passes, at, due, run)
@@ -215,11 +217,11 @@ local function claim_open(s, bid, run_id, fence)
   local i = newest(s, { run_id, fence })
   if not i then return { MOVED } end
   local run = s.r[OPEN][i]
-  if run[UNTIL] > s.now then return { BUSY, run } end
+  if run[UNTIL] > s.now then return { BUSY, i } end
   -- It may have started. That is for `reap` to record, not for a claim to repeat.
   if run[PHASE] == RUNNING and bid.at_most_once then return { MOVED } end
   local other = keeps_out(s, run_id, bid.allow)
-  if other then return { BUSY, other } end
+  if other then return { BUSY, place_of(s, other[RUN]) } end
   local held = mutex_keeps_out(s, run_id)
   if held then return { MUTEX_HELD, held } end
   if run[CANCEL] then
@@ -261,8 +263,8 @@ function G.register(s, spec)
 end
 
 function G.claim(s, token, holder, ttl, allow, at_most_once, mutex, target)
-  for _, run in ipairs(s.r[OPEN]) do
-    if run[PHASE] == CLAIMED and run[TOKEN] == token then return { WON, run } end
+  for i, run in ipairs(s.r[OPEN]) do
+    if run[PHASE] == CLAIMED and run[TOKEN] == token then return { WON, i } end
   end
   local pause = paused(s)
   if pause then return { IS_PAUSED, pause } end
@@ -367,7 +369,7 @@ function G.reap(s, run_id, fence, phase)
   local i = newest(s, { run_id, fence })
   local run = i and s.r[OPEN][i]
   if not run or run[PHASE] ~= phase then return { MOVED } end
-  if run[UNTIL] > s.now then return { BUSY, run } end
+  if run[UNTIL] > s.now then return { BUSY, i } end
   if run[CANCEL] then
     close(s, i, ended(CANCELLED, 'cancelled while its holder was gone'))
   elseif phase == RUNNING then
@@ -410,7 +412,7 @@ function G.trigger(s, run_id, at, trigger, args, overlap)
     if is_queued(run) then queued = queued + 1 end
   end
   if first then
-    if overlap == SKIP or (overlap == QUEUE_ONE and queued > 0) then return { BUSY, first } end
+    if overlap == SKIP or (overlap == QUEUE_ONE and queued > 0) then return { BUSY, 1 } end
     if (overlap == QUEUE_ALL or overlap == ALLOW) and queued >= QUEUE_LIMIT then return { FULL } end
     if overlap == REPLACE then
       local open = {}

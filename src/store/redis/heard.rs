@@ -27,6 +27,9 @@ const SAMPLES: usize = 8;
 /// A clock not read for so long is not reckoned with.
 const STALE: Duration = Duration::from_secs(10);
 
+/// A clock that is off by more than this and the doubt about it was set.
+const STEP: Duration = Duration::from_millis(20);
+
 /// What is known without asking.
 #[derive(Default)]
 pub(super) struct Heard {
@@ -37,10 +40,13 @@ pub(super) struct Heard {
 
 #[derive(Default)]
 struct Held {
+    /// Somebody wants to hear. A process that asks one thing and ends does not.
+    wanted: bool,
+    /// A connection is there, and nothing since it began was missed.
     listening: bool,
     /// By job: its revision, and the record, packed.
     records: HashMap<JobName, (u64, Vec<u8>)>,
-    /// The events after one position up to another were of these jobs.
+    /// The events after one position up to another invited to these jobs.
     calls: VecDeque<(u64, u64, Vec<JobName>)>,
     samples: VecDeque<Sample>,
 }
@@ -55,6 +61,11 @@ struct Sample {
 impl Heard {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on what is heard is remembered.
+    pub(super) fn want(&self) {
+        self.held().wanted = true;
     }
 
     /// Takes in what the server said.
@@ -91,7 +102,7 @@ impl Heard {
     /// The record of a job as it was last announced.
     pub(super) fn record(&self, job: &JobName) -> Option<Vec<u8>> {
         let held = self.held();
-        held.records.get(job).filter(|_| held.listening).map(|(_, packed)| packed.clone())
+        held.records.get(job).filter(|_| held.wanted && held.listening).map(|(_, packed)| packed.clone())
     }
 
     /// The jobs of the events after `seen`, and up to where they are known without a gap.
@@ -114,6 +125,14 @@ impl Heard {
     pub(super) fn sample(&self, asked: Instant, read: Timestamp) {
         let doubt = asked.elapsed() / 2;
         let mut held = self.held();
+        if let Some(best) = held.samples.iter().min_by_key(|sample| sample.doubt) {
+            let reckoned = best.read.plus((asked + doubt).saturating_duration_since(best.at));
+            let off = Duration::from_micros(read.as_micros().abs_diff(reckoned.as_micros()));
+            if off > doubt + best.doubt + STEP {
+                // Another server, or its clock was set: what was read before is worth nothing.
+                held.samples.clear();
+            }
+        }
         if held.samples.len() == SAMPLES {
             held.samples.pop_front();
         }
@@ -134,10 +153,12 @@ impl Held {
         let from = &mut Reader::new(bytes);
         let (position, told): (u64, u64) = (from.int()?, from.int()?);
         let mut names = Vec::new();
-        for _ in 0..from.list()? / 3 {
+        for _ in 0..from.list()? / 4 {
             let (job, revision, packed) = (pack::job(from)?, from.int()?, from.bytes()?);
             self.learn(&job, revision, packed.to_vec());
-            names.push(job);
+            if from.flag()? {
+                names.push(job);
+            }
         }
         if told > 0 {
             if self.calls.len() == CALLS {
@@ -149,7 +170,7 @@ impl Held {
     }
 
     fn learn(&mut self, job: &JobName, revision: u64, packed: Vec<u8>) {
-        if !self.listening {
+        if !(self.wanted && self.listening) {
             return;
         }
         if self.records.len() >= RECORDS && !self.records.contains_key(job) {

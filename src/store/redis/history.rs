@@ -243,8 +243,9 @@ pub(super) fn list(answer: Value) -> Vec<Vec<u8>> {
     parts.into_iter().map(bytes).collect()
 }
 
-/// The jobs of some events, each once.
-pub(super) fn jobs_of(events: &[(u64, Event)]) -> Vec<JobName> {
-    let jobs: BTreeSet<&JobName> = events.iter().map(|(_, event)| &event.job).collect();
+/// The jobs to which some events invite, each once.
+pub(super) fn invited(events: &[(u64, Event)]) -> Vec<JobName> {
+    let inviting = events.iter().filter(|(_, event)| event.what.invites());
+    let jobs: BTreeSet<&JobName> = inviting.map(|(_, event)| &event.job).collect();
     jobs.into_iter().cloned().collect()
 }

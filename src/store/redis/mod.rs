@@ -36,7 +36,7 @@ use crate::plan::View;
 use crate::record::{self, Bid, Mutex, Op, Reply, State};
 use crate::runner::Stream;
 use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
-use history::{jobs_of, list};
+use history::{invited, list};
 use lane::{Lane, Raw};
 use server::{META, MUTEXES, RECORDS, Server};
 use wire::{Garbled, Reader, Writer};
@@ -107,8 +107,9 @@ impl Redis {
     }
 
     fn answer_of(&self, job: &JobName, raw: &Raw) -> Result<Answer, Garbled> {
-        let (reply, events) = (pack::unpack_reply(&raw.reply)?, pack::unpack_events(job, &raw.events)?);
-        Ok(Answer { reply, view: self.view_of(job, raw)?, events })
+        let view = self.view_of(job, raw)?;
+        let reply = pack::unpack_reply(&raw.reply, &view.record)?;
+        Ok(Answer { reply, view, events: pack::unpack_events(job, &raw.events)? })
     }
 
     /// How far the events have come.
@@ -140,7 +141,7 @@ impl Redis {
     async fn missed(&self, seen: u64, head: u64) -> Result<(u64, Vec<JobName>), StoreError> {
         let events = self.server.events(seen, 10_000).await?;
         match (events.first(), events.last()) {
-            (Some((first, _)), Some((last, _))) if *first == seen + 1 => Ok((last + 1, jobs_of(&events))),
+            (Some((first, _)), Some((last, _))) if *first == seen + 1 => Ok((last + 1, invited(&events))),
             _ => Ok((head + 1, self.server.jobs().await?)),
         }
     }
@@ -190,7 +191,8 @@ impl Store for Redis {
 
     async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
         // A position is the place of the first event not yet seen.
-        let Some(seen) = position.checked_sub(1) else {
+        let Some(mut seen) = position.checked_sub(1) else {
+            self.server.heard.want();
             self.server.now().await?;
             return Ok((self.head().await? + 1, Vec::new()));
         };
@@ -198,7 +200,10 @@ impl Store for Redis {
         loop {
             bell.mark_unchanged();
             if let Some((upto, jobs)) = self.server.heard.changes_after(seen) {
-                return Ok((upto + 1, jobs));
+                seen = upto;
+                if !jobs.is_empty() {
+                    return Ok((seen + 1, jobs));
+                }
             }
             tokio::select! {
                 _ = bell.changed() => {}
@@ -261,7 +266,8 @@ impl Store for Redis {
         let replica = Replica { last_seen_at: now, ..replica.clone() };
         let json = serde_json::to_vec(&replica).unwrap_or_default();
         self.server.insist("HSET", &self.server.replicas(), &[replica.boot_id.into_bytes(), json]).await?;
-        Ok(now)
+        // What was read is a message's way old; the quickest of several readings knows better.
+        Ok(self.server.reckon().unwrap_or(now))
     }
 
     async fn leave(&self, boot_id: &str) -> Result<(), StoreError> {

@@ -327,11 +327,16 @@ pub(super) fn job(from: &mut Reader<'_>) -> Result<JobName, Garbled> {
 
 // ---- replies and events ------------------------------------------------------------------------
 
-pub(super) fn unpack_reply(bytes: &[u8]) -> Result<Reply, Garbled> {
+/// A reply; runs that it names by their place are those of `record`, as it is after the operation.
+pub(super) fn unpack_reply(bytes: &[u8], record: &Record) -> Result<Reply, Garbled> {
     let from = &mut Reader::new(bytes);
     from.list()?;
+    let run = |from: &mut Reader<'_>| {
+        let place: usize = from.int()?;
+        record.open.get(place.wrapping_sub(1)).cloned().map(Box::new).ok_or(Garbled)
+    };
     Ok(match from.int()? {
-        1u8 => Reply::Won(Box::new(open(from)?)),
+        1u8 => Reply::Won(run(from)?),
         2 => Reply::Done,
         3 => Reply::Kept { until: from.time()?, cancel: from.flag()? },
         4 => Reply::Fenced,
@@ -339,7 +344,7 @@ pub(super) fn unpack_reply(bytes: &[u8]) -> Result<Reply, Garbled> {
         6 => Reply::Stale,
         7 => Reply::Early(from.time()?),
         8 => Reply::Moved,
-        9 => Reply::Busy(Box::new(open(from)?)),
+        9 => Reply::Busy(run(from)?),
         10 => Reply::MutexHeld(held(from)?),
         11 => Reply::Paused(pause(from)?),
         12 => Reply::Full,

@@ -148,7 +148,7 @@ impl Store for Sqlite {
         self.read(move |db| tables::snapshot(db, clock.now())).await
     }
 
-    async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
+    async fn changed(&self, mut position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
         let mut bell = self.bell.subscribe();
         loop {
             bell.mark_unchanged();
@@ -158,8 +158,11 @@ impl Store for Sqlite {
                 return Ok((end, Vec::new()));
             }
             if end > position {
-                let (head, jobs) = self.read(move |db| tables::changed_since(db, position - 1)).await?;
-                return Ok((head + 1, jobs));
+                let (head, jobs) = self.read(move |db| tables::invited_since(db, position - 1)).await?;
+                position = head + 1;
+                if !jobs.is_empty() {
+                    return Ok((position, jobs));
+                }
             }
             let _ = tokio::time::timeout(GLANCE, bell.changed()).await;
         }

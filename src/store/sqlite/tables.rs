@@ -1,6 +1,6 @@
 //! The tables, and every statement that touches them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
@@ -139,13 +139,18 @@ fn position(row: &rusqlite::Row<'_>) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(0)?.cast_unsigned())
 }
 
-pub(super) fn changed_since(db: &Connection, after: u64) -> rusqlite::Result<(u64, Vec<JobName>)> {
-    let jobs = db
-        .prepare_cached("SELECT DISTINCT job FROM events WHERE position > ?1")?
-        .query_map([after.cast_signed()], |row| row.get::<_, String>(0))?
-        .filter_map(|name| name.map(|name| JobName::new(&name).ok()).transpose())
-        .collect::<rusqlite::Result<_>>()?;
-    Ok((head(db)?, jobs))
+/// The jobs of events that [`What::invites`], and how far they were read.
+///
+/// [`What::invites`]: crate::ledger::What::invites
+pub(super) fn invited_since(db: &Connection, after: u64) -> rusqlite::Result<(u64, Vec<JobName>)> {
+    let events = db
+        .prepare_cached("SELECT position, body FROM events WHERE position > ?1 ORDER BY position")?
+        .query_map([after.cast_signed()], |row| Ok((position(row)?, row.get::<_, Json<Event>>(1)?.0)))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let upto = events.last().map_or(after, |(position, _)| *position);
+    let jobs: BTreeSet<JobName> =
+        events.into_iter().filter(|(_, event)| event.what.invites()).map(|(_, event)| event.job).collect();
+    Ok((upto, jobs.into_iter().collect()))
 }
 
 pub(super) fn events(db: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<(u64, Event)>> {
