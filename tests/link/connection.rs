@@ -233,6 +233,17 @@ async fn a_server_that_is_busy_or_loading_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_version_6_will_do() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: no IPv6 here");
+        return;
+    }
+    let redis = Redis::with(&["--bind", "127.0.0.1", "::1"]);
+    has(&said(&format!("redis://[::1]:{}", redis.port)).await, &["fine"]);
+    has(&said(&format!("redis://[::1]:{}", free_port())).await, &["redis://[::1]:", "nothing listens"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_socket_in_the_file_system_will_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("redis.sock").to_str().unwrap().to_owned();
