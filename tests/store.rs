@@ -50,16 +50,18 @@ impl Bench {
         Bench { store: Arc::new(store), clock, job: job("backup"), _ground: Some(Box::new(dir)) }
     }
 
-    /// Each test has a cluster of its own on one server for all.
+    /// Each test has a cluster of its own, on one server for all.
     fn redis() -> Bench {
         static SERVER: Mutex<Weak<servers::Redis>> = Mutex::new(Weak::new());
-        let server = {
-            let mut held = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-            let server = held.upgrade().unwrap_or_else(|| Arc::new(servers::Redis::plain()));
-            *held = Arc::downgrade(&server);
-            server
-        };
+        let server = shared(&SERVER, servers::Redis::plain);
         Bench::on_redis(&server.url(), server.clone())
+    }
+
+    /// The same on a Redis Cluster of three masters, among which the tests' keys are spread.
+    fn redis_cluster() -> Bench {
+        static SERVERS: Mutex<Weak<servers::Cluster>> = Mutex::new(Weak::new());
+        let servers = shared(&SERVERS, servers::Cluster::start);
+        Bench::on_redis(&format!("redis://{}", servers.addresses()), servers.clone())
     }
 
     fn on_redis(url: &str, ground: Arc<dyn Any + Send + Sync>) -> Bench {
@@ -125,6 +127,14 @@ impl Bench {
     }
 }
 
+/// What the tests that run at this moment share; the last of them ends it.
+fn shared<T>(held: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
+    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    let shared = held.upgrade().unwrap_or_else(|| Arc::new(start()));
+    *held = Arc::downgrade(&shared);
+    shared
+}
+
 fn job(name: &str) -> JobName {
     JobName::new(name).unwrap()
 }
@@ -167,6 +177,9 @@ macro_rules! promises {
         }
         mod redis {
             $(#[tokio::test] async fn $name() { super::$name(super::Bench::redis()).await })*
+        }
+        mod redis_cluster {
+            $(#[tokio::test] async fn $name() { super::$name(super::Bench::redis_cluster()).await })*
         }
     };
 }

@@ -5,40 +5,76 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::{Job, JobName, Overlap};
 use cronclave::lease::{Fence, RunId, Trigger};
-use cronclave::ledger::{Entry, State};
-use cronclave::record::{Op, Open, Reply};
-use cronclave::store::{Create, Query, Sqlite, Store};
+use cronclave::ledger::{Entry, Event, State};
+use cronclave::record::{Op, Open, Record, Reply};
+use cronclave::store::redis::{Redis, Time};
+use cronclave::store::{Create, Query, Replica, Sqlite, Store, StoreError, Trouble};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use super::invariants::{self, Evidence, Ran};
+use super::servers;
 
 /// Longer than anything takes on a loaded machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// What a job writes when it starts: its name, its instant, its run, its fence, its attempt, and when it was.
-pub(crate) const SIGN: &str = r#"echo "$CRONCLAVE_JOB $CRONCLAVE_SCHEDULED_AT_UNIX $CRONCLAVE_RUN_ID $CRONCLAVE_FENCING_TOKEN $CRONCLAVE_ATTEMPT $(date +%s%6N)" >> ledger"#;
+/// What a job writes when it starts: its name, its instant, its run, its fence, its attempt, and when it was. By the
+/// machine's clock, also where the replica was given a wrong one.
+pub(crate) const SIGN: &str = r#"unset LD_PRELOAD; echo "$CRONCLAVE_JOB $CRONCLAVE_SCHEDULED_AT_UNIX $CRONCLAVE_RUN_ID $CRONCLAVE_FENCING_TOKEN $CRONCLAVE_ATTEMPT $(date +%s%6N)" >> ledger"#;
 
 /// One test at a time: each wants the machine for itself.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// How long a load test lasts.
-pub(crate) fn duration() -> Duration {
+/// How long a load test lasts unless whoever runs the tests said otherwise: undisturbed, and under one kind of fault.
+pub(crate) const UNDISTURBED: Duration = Duration::from_secs(60);
+pub(crate) const UNDER_FAULTS: Duration = Duration::from_secs(25);
+
+/// `CHAOS_SECONDS`, or else `unless_said`.
+pub(crate) fn duration(unless_said: Duration) -> Duration {
     #[allow(clippy::disallowed_methods, reason = "set by whoever runs the tests")]
-    let secs = std::env::var("CHAOS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    Duration::from_secs(secs)
+    let secs = std::env::var("CHAOS_SECONDS").ok().and_then(|text| text.parse().ok());
+    secs.map_or(unless_said, Duration::from_secs)
 }
+
+/// A cluster for these jobs: [`Cluster::on_a_file`] or [`Cluster::on_redis`].
+pub(crate) type Found = fn(&str) -> Cluster;
+
+/// Makes each of these functions two tests: one with the truth in a file, and one with it in Redis.
+macro_rules! on_each_store {
+    ($($name:ident)*) => {
+        mod on_a_file {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::cluster::Cluster::on_a_file);
+            })*
+        }
+        mod on_redis {
+            $(#[test]
+            fn $name() {
+                super::$name($crate::cluster::Cluster::on_redis);
+            })*
+        }
+    };
+}
+pub(crate) use on_each_store;
 
 /// A directory with schedule files, a database and the jobs' ledger, and the replicas that work in it.
 pub(crate) struct Cluster {
     pub(crate) dir: TempDir,
     replicas: Vec<Option<Child>>,
+    /// What each replica finds in its environment besides.
+    given: BTreeMap<usize, BTreeMap<String, String>>,
+    /// Where the truth is, unless it is in a file of the directory.
+    pub(crate) redis: Option<servers::Redis>,
+    /// One for all questions to Redis, as each has a connection of its own.
+    store: Option<Arc<dyn Store>>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -54,12 +90,32 @@ pub(crate) struct Line {
 }
 
 impl Cluster {
-    pub(crate) fn new(jobs: &str) -> Cluster {
+    /// With the truth in a file.
+    pub(crate) fn on_a_file(jobs: &str) -> Cluster {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("schedules")).unwrap();
         fs::write(dir.path().join("schedules/jobs.toml"), format!("version = 1\n{jobs}")).unwrap();
-        Cluster { dir, replicas: Vec::new(), _turn: turn }
+        Cluster { dir, replicas: Vec::new(), given: BTreeMap::new(), redis: None, store: None, _turn: turn }
+    }
+
+    /// With the truth in a Redis of its own.
+    pub(crate) fn on_redis(jobs: &str) -> Cluster {
+        Cluster::on_redis_with(jobs, &[])
+    }
+
+    /// With the truth in a Redis with these settings.
+    pub(crate) fn on_redis_with(jobs: &str, settings: &[&str]) -> Cluster {
+        let mut cluster = Cluster::on_a_file(jobs);
+        let redis = servers::Redis::with(settings);
+        cluster.store = Some(open_store(Some(&redis.url()), cluster.dir.path()));
+        cluster.redis = Some(redis);
+        cluster
+    }
+
+    /// The Redis of a cluster that has one.
+    pub(crate) fn redis(&mut self) -> &mut servers::Redis {
+        self.redis.as_mut().unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -68,12 +124,32 @@ impl Cluster {
 
     /// A command in the cluster's directory that sees nothing of the tests' own settings.
     pub(crate) fn cronclave(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cronclave"));
-        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        let mut command = self.program(Path::new(env!("CARGO_BIN_EXE_cronclave")));
+        command.args(args);
+        command
+    }
+
+    /// The same for another program.
+    pub(crate) fn program(&self, path: &Path) -> Command {
+        let mut command = Command::new(path);
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
         for name in ["REDIS_URL", "AMQP_URL", "PORT", "CRONCLAVE_DB", "CRONCLAVE_CONFIG"] {
             command.env_remove(name);
         }
+        command.envs(self.redis.as_ref().map(|redis| ("REDIS_URL", redis.url())));
         command
+    }
+
+    /// From its next start on, replica number `index` finds this in its environment.
+    pub(crate) fn give(&mut self, index: usize, name: &str, value: &str) {
+        self.given.entry(index).or_default().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// From its next start on, the wall clock of replica number `index` is wrong: `"+300s"`. Its monotonic clock is not.
+    pub(crate) fn misset_clock(&mut self, index: usize, by: &str) {
+        self.give(index, "LD_PRELOAD", &faketime());
+        self.give(index, "FAKETIME", by);
+        self.give(index, "FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
 
     /// Starts replica number `index`, or starts it again. Its lines go to `replica-INDEX.log`.
@@ -81,6 +157,7 @@ impl Cluster {
         let log = File::options().create(true).append(true).open(self.path(&format!("replica-{index}.log"))).unwrap();
         let name = format!("replica-{index}");
         let mut command = self.cronclave(&["serve", "--no-http", "--replica", &name, "--log-format", "text"]);
+        command.envs(self.given.get(&index).into_iter().flatten());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
         let pid = child.id().cast_signed();
@@ -114,7 +191,8 @@ impl Cluster {
         let run_id = RunId::fresh(Clock::system().now());
         let trigger = Trigger::Manual { by: None, reason: None };
         let op = Op::Trigger { run_id, at: None, trigger, args: BTreeMap::new(), overlap: Overlap::Skip };
-        let answer = wait(self.store().apply(&JobName::new(job).unwrap(), &op)).unwrap();
+        let job = JobName::new(job).unwrap();
+        let answer = self.ask(async |store| store.apply(&job, &op).await);
         assert_eq!(answer.reply, Reply::Done);
     }
 
@@ -128,8 +206,29 @@ impl Cluster {
         all
     }
 
-    pub(crate) fn store(&self) -> Arc<dyn Store> {
-        open_store(&self.path("cronclave.db"))
+    /// Asks the store until it answers: its server may be coming back.
+    pub(crate) fn ask<T>(&self, question: impl AsyncFn(&dyn Store) -> Result<T, StoreError>) -> T {
+        let store = self.store.clone().unwrap_or_else(|| open_store(None, self.dir.path()));
+        let given_up = Instant::now() + LONG;
+        RUNTIME.block_on(async {
+            loop {
+                match question(&*store).await {
+                    Ok(answer) => return answer,
+                    Err(error) if error.kind == Trouble::Passing && Instant::now() < given_up => {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                    Err(error) => panic!("the store does not answer: {error}"),
+                }
+            }
+        })
+    }
+
+    pub(crate) fn events(&self) -> Vec<(u64, Event)> {
+        self.ask(async |store| store.events(0, usize::MAX).await)
+    }
+
+    pub(crate) fn replicas(&self) -> Vec<Replica> {
+        self.ask(async |store| store.replicas().await)
     }
 
     /// What the jobs wrote.
@@ -140,8 +239,7 @@ impl Cluster {
 
     /// Holds what the store recorded and what the jobs wrote against every invariant.
     pub(crate) fn check(&self) {
-        let store = self.store();
-        let records = wait(store.snapshot()).unwrap().records;
+        let records = self.ask(async |store| store.snapshot().await).records;
         let sources = cronclave::config::find(&[self.path("schedules")], &mut std::io::empty()).unwrap();
         let config = cronclave::config::load(&sources, &|_| None, Clock::system().now()).unwrap();
         let with_record = |job: &Arc<Job>| Some((job.name.clone(), (job.clone(), records.get(&job.name)?.clone())));
@@ -155,7 +253,7 @@ impl Cluster {
             to: line.at,
         };
         invariants::check(&Evidence {
-            events: wait(store.events(0, usize::MAX)).unwrap(),
+            events: self.events(),
             ran: self.ledger().into_iter().map(started).collect(),
             leases: Vec::new(),
             jobs: config.jobs.iter().filter_map(with_record).collect(),
@@ -165,13 +263,18 @@ impl Cluster {
 
     pub(crate) fn history(&self, job: &str) -> Vec<Entry> {
         let query = Query { job: Some(JobName::new(job).unwrap()), ..Query::default() };
-        let mut entries = wait(self.store().history(&query)).unwrap();
+        let mut entries = self.ask(async |store| store.history(&query).await);
         entries.reverse();
         entries
     }
 
+    fn record(&self, job: &str) -> Record {
+        let job = JobName::new(job).unwrap();
+        self.ask(async |store| store.view(&job, None).await).record
+    }
+
     pub(crate) fn open_runs(&self, job: &str) -> Vec<Open> {
-        wait(self.store().view(&JobName::new(job).unwrap(), None)).unwrap().record.open
+        self.record(job).open
     }
 
     /// How often each state stands in the history of a job, occurrences counted.
@@ -186,7 +289,7 @@ impl Cluster {
     /// Every second between the first sight of an `every = "1s"` job and its cursor, with what the
     /// history says became of it. Panics where it says nothing, or two things.
     pub(crate) fn seconds(&self, job: &str) -> BTreeMap<i64, State> {
-        let record = wait(self.store().view(&JobName::new(job).unwrap(), None)).unwrap().record;
+        let record = self.record(job);
         let (first, last) = (record.specs[0].1.as_secs() + 1, record.cursor.unwrap().as_secs());
         let mut all = BTreeMap::new();
         for entry in self.history(job).iter().filter(|entry| entry.count > 0) {
@@ -230,13 +333,24 @@ impl Line {
     }
 }
 
-pub(crate) fn open_store(path: &Path) -> Arc<dyn Store> {
-    Arc::new(Sqlite::open(path, Create::IfMissing, Clock::system()).unwrap())
+/// The store at `redis`, or in the file where replicas in `dir` have it.
+pub(crate) fn open_store(redis: Option<&str>, dir: &Path) -> Arc<dyn Store> {
+    match redis {
+        Some(url) => Arc::new(Redis::open(url.parse().unwrap(), "default", Time::Server)),
+        None => Arc::new(Sqlite::open(&dir.join("cronclave.db"), Create::IfMissing, Clock::system()).unwrap()),
+    }
 }
 
-/// Runs one question to the store to its answer.
-pub(crate) fn wait<T>(question: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(question)
+/// Where the tests' own questions to stores run; a connection lives as long as the runtime it was made in.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+
+/// The library that gives a process a wrong clock. The variant for processes with threads.
+fn faketime() -> String {
+    let name = "faketime/libfaketimeMT.so.1";
+    let places = fs::read_dir("/usr/lib").unwrap().map(|place| place.unwrap().path().join(name));
+    let found = places.chain([PathBuf::from("/usr/lib").join(name)]).find(|path| path.exists());
+    found.expect("libfaketime is missing: sudo apt-get install faketime").to_str().unwrap().to_owned()
 }
 
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {

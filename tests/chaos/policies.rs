@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::cluster::{Cluster, SIGN, say, until, wait};
+use super::cluster::{Found, SIGN, on_each_store, say, until};
 
-#[test]
-fn a_run_of_three_leases_is_renewed_and_runs_once_and_each_overlap_policy_does_what_it_says() {
+on_each_store! {
+    a_run_of_three_leases_is_renewed_and_runs_once_and_each_overlap_policy_does_what_it_says
+    after_an_outage_each_misfire_policy_does_what_it_says
+}
+
+fn a_run_of_three_leases_is_renewed_and_runs_once_and_each_overlap_policy_does_what_it_says(found: Found) {
     let policies = ["skip", "queue_one", "queue_all", "replace", "allow"];
     // Each runs for three leases at first, then quickly.
     let jobs: String = policies
@@ -17,7 +21,7 @@ fn a_run_of_three_leases_is_renewed_and_runs_once_and_each_overlap_policy_does_w
             )
         })
         .collect();
-    let mut cluster = Cluster::new(&jobs);
+    let mut cluster = found(&jobs);
     cluster.serve(0);
     cluster.serve(1);
     until("every job has gone on after its long run", || {
@@ -46,8 +50,7 @@ fn a_run_of_three_leases_is_renewed_and_runs_once_and_each_overlap_policy_does_w
     assert_eq!(count("replace", "cancelled"), 1);
 }
 
-#[test]
-fn after_an_outage_each_misfire_policy_does_what_it_says() {
+fn after_an_outage_each_misfire_policy_does_what_it_says(found: Found) {
     let policies = [
         ("skip", "{ policy = \"skip\" }"),
         ("run-once", "{ policy = \"run_once\" }"),
@@ -58,7 +61,7 @@ fn after_an_outage_each_misfire_policy_does_what_it_says() {
         .iter()
         .map(|(name, misfire)| format!("[jobs.{name}]\nevery = \"3s\"\nmisfire = {misfire}\ncommand = '{SIGN}'\nkeep = {{ runs = 10000, days = 1 }}\n"))
         .collect();
-    let mut cluster = Cluster::new(&jobs);
+    let mut cluster = found(&jobs);
     cluster.serve(0);
     until("every job has run", || {
         policies.iter().all(|(name, _)| cluster.ledger().iter().any(|line| line.job == *name))
@@ -75,7 +78,7 @@ fn after_an_outage_each_misfire_policy_does_what_it_says() {
     });
     cluster.stop();
     cluster.check();
-    let events = wait(cluster.store().events(0, usize::MAX)).unwrap();
+    let events = cluster.events();
     for (name, _) in policies {
         // The moment in which the replica, back again, first decided something about this job.
         let decided = events.iter().find(|(_, event)| event.job.as_str() == name && event.at >= back).unwrap().1.at;

@@ -1,10 +1,13 @@
 //! Real servers for tests: each on a free port of its own, gone when its handle is dropped.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "not every test needs all of it")]
 
-use std::net::{TcpListener, TcpStream};
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use redis::FromRedisValue;
 use tempfile::TempDir;
 
 /// A `redis-server` of our own.
@@ -22,11 +25,22 @@ impl Redis {
 
     /// A server with more settings, as on its command line: `&["--requirepass", "secret"]`.
     pub(crate) fn with(settings: &[&str]) -> Redis {
-        let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
-        let child = start(port, &dir, settings);
-        let redis = Redis { port, dir, child };
-        redis.wait();
-        redis
+        Redis::begin(None, settings)
+    }
+
+    /// A server that begins with a settings file, which it may rewrite, as a sentinel must.
+    fn begin(file: Option<&str>, settings: &[&str]) -> Redis {
+        // Between finding a port and listening on it, somebody else may have taken it.
+        for _ in 0..20 {
+            let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+            if let Some(text) = file {
+                fs::write(dir.path().join("redis.conf"), text).unwrap();
+            }
+            if let Ok(child) = start(port, dir.path(), settings) {
+                return Redis { port, dir, child };
+            }
+        }
+        panic!("redis-server found no port to listen on");
     }
 
     pub(crate) fn url(&self) -> String {
@@ -45,16 +59,20 @@ impl Redis {
 
     /// Starts it again on its port and directory, after [`Redis::kill`].
     pub(crate) fn start_again(&mut self, settings: &[&str]) {
-        self.child = start(self.port, &self.dir, settings);
-        self.wait();
+        let given_up = Instant::now() + PATIENCE;
+        loop {
+            match start(self.port, self.dir.path(), settings) {
+                Ok(child) => break self.child = child,
+                // A connection of somebody else's may have its port for a moment.
+                Err(why) => assert!(Instant::now() < given_up, "{why}"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
-    fn wait(&self) {
-        let given_up = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < given_up, "redis-server does not listen on {}", self.port);
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    /// Asks the server itself: `redis.ask(&["SCRIPT", "FLUSH"])`.
+    pub(crate) fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        ask(self.port, words).unwrap()
     }
 }
 
@@ -64,12 +82,132 @@ impl Drop for Redis {
     }
 }
 
-fn start(port: u16, dir: &TempDir, settings: &[&str]) -> Child {
-    let log = dir.path().join("redis.log");
-    Command::new("redis-server")
+/// Three masters that share the slots among them.
+pub(crate) struct Cluster {
+    pub(crate) masters: Vec<Redis>,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Cluster {
+        Cluster::with(&[])
+    }
+
+    /// Masters with more settings each.
+    pub(crate) fn with(settings: &[&str]) -> Cluster {
+        let settings = [&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"], settings].concat();
+        let masters: Vec<Redis> = (0..3).map(|_| Redis::with(&settings)).collect();
+        for (index, slots) in [("0", "5460"), ("5461", "10922"), ("10923", "16383")].into_iter().enumerate() {
+            let _: () = masters[index].ask(&["CLUSTER", "ADDSLOTSRANGE", slots.0, slots.1]);
+            let _: () = masters[index].ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
+        }
+        for other in &masters[1..] {
+            let _: () = masters[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string()]);
+        }
+        for master in &masters {
+            until("the masters of a cluster agree", || {
+                let info: String = master.ask(&["CLUSTER", "INFO"]);
+                let slots: Vec<redis::Value> = master.ask(&["CLUSTER", "SLOTS"]);
+                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3") && slots.len() == 3
+            });
+        }
+        Cluster { masters }
+    }
+
+    /// Of all masters, in one line.
+    pub(crate) fn addresses(&self) -> String {
+        addresses(&self.masters)
+    }
+}
+
+/// A master and a replica under the eyes of three sentinels, who call it [`Sentinels::NAME`].
+pub(crate) struct Sentinels {
+    pub(crate) sentinels: Vec<Redis>,
+    /// The first of them is the master at first.
+    pub(crate) servers: Vec<Redis>,
+}
+
+impl Sentinels {
+    pub(crate) const NAME: &str = "mymaster";
+
+    pub(crate) fn start() -> Sentinels {
+        let master = Redis::plain();
+        let replica = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
+        until("the replica follows its master", || {
+            replica.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up")
+        });
+        let name = Sentinels::NAME;
+        let file = format!(
+            "sentinel monitor {name} 127.0.0.1 {} 2\nsentinel down-after-milliseconds {name} 1000\nsentinel failover-timeout {name} 3000\n",
+            master.port
+        );
+        let sentinels: Vec<Redis> = (0..3).map(|_| Redis::begin(Some(&file), &["--sentinel"])).collect();
+        let all = Sentinels { sentinels, servers: vec![master, replica] };
+        for sentinel in &all.sentinels {
+            until("the sentinels know each other and the replica", || {
+                let words: Vec<String> = sentinel.ask(&["SENTINEL", "MASTER", name]);
+                let says = |key: &str, value: &str| words.chunks(2).any(|pair| *pair == [key, value]);
+                says("num-other-sentinels", "2") && says("num-slaves", "1") && says("flags", "master")
+            });
+        }
+        all
+    }
+
+    /// Of all sentinels, in one line.
+    pub(crate) fn addresses(&self) -> String {
+        addresses(&self.sentinels)
+    }
+
+    /// Where the sentinels say that the master is now.
+    pub(crate) fn master_port(&self) -> u16 {
+        let of = |sentinel: &Redis| ask(sentinel.port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Sentinels::NAME]);
+        let answers = self.sentinels.iter().filter_map(|sentinel| of(sentinel).ok());
+        let ports: Vec<Vec<String>> = answers.collect();
+        ports[0][1].parse().unwrap()
+    }
+
+    /// The server that is the master now.
+    pub(crate) fn master(&mut self) -> &mut Redis {
+        let port = self.master_port();
+        self.servers.iter_mut().find(|server| server.port == port).unwrap()
+    }
+}
+
+/// Longer than anything takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let given_up = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < given_up, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn addresses(servers: &[Redis]) -> String {
+    servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect::<Vec<_>>().join(",")
+}
+
+fn ask<T: FromRedisValue>(port: u16, words: &[&str]) -> redis::RedisResult<T> {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
+    let mut connection = client.get_connection_with_timeout(Duration::from_secs(5))?;
+    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut cmd = redis::cmd(words[0]);
+    cmd.arg(&words[1..]);
+    cmd.query(&mut connection)
+}
+
+/// Starts a server and waits until it says that it listens: that somebody does could be another's doing.
+fn start(port: u16, dir: &Path, settings: &[&str]) -> Result<Child, String> {
+    let (file, log) = (dir.join("redis.conf"), dir.join("redis.log"));
+    let said_before = fs::read_to_string(&log).unwrap_or_default().len();
+    let mut command = Command::new("redis-server");
+    if file.exists() {
+        command.arg(file);
+    }
+    let mut child = command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         .arg("--dir")
-        .arg(dir.path())
+        .arg(dir)
         .arg("--logfile")
         .arg(&log)
         .args(settings)
@@ -77,10 +215,28 @@ fn start(port: u16, dir: &TempDir, settings: &[&str]) -> Child {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("redis-server is missing: sudo apt-get install redis-server")
+        .expect("redis-server is missing: sudo apt-get install redis-server");
+    let given_up = Instant::now() + PATIENCE;
+    loop {
+        let all = fs::read_to_string(&log).unwrap_or_default();
+        let said = &all[said_before..];
+        if said.contains("Ready to accept connections") || said.contains("Sentinel ID is") {
+            return Ok(child);
+        }
+        let ended = child.try_wait().unwrap().is_some();
+        if ended || Instant::now() > given_up {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(format!("redis-server does not listen on {port}: {said}"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on now, nor 10000 further on, where a Redis Cluster has its bus. Below those that the
+/// kernel gives to outgoing connections.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let some = std::iter::repeat_with(|| rand::random_range(10_000..22_000));
+    some.take(1000).find(|port| free(*port) && free(port + 10_000)).expect("no port is free")
 }

@@ -1,0 +1,147 @@
+//! Twenty jobs that come due every second, five replicas, and the reckoning afterwards.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use cronclave::clock::Clock;
+use cronclave::ledger::State;
+
+use super::cluster::{Cluster, Line, SIGN, until};
+
+pub(crate) const JOBS: usize = 20;
+pub(crate) const REPLICAS: usize = 5;
+
+/// Jobs number `numbers`, each due every second.
+pub(crate) fn jobs(numbers: Range<usize>, command: &str, more: &str) -> String {
+    numbers
+        .map(|n| {
+            format!(
+                "[jobs.job-{n}]\nevery = \"1s\"\nkeep = {{ runs = 100000, days = 1 }}\ncommand = '{command}'\n{more}\n"
+            )
+        })
+        .collect()
+}
+
+/// Jobs of which each occurrence is to run, however late.
+pub(crate) fn patient_jobs() -> String {
+    jobs(0..JOBS, SIGN, "overlap = \"queue_all\"\nmisfire = \"run_all\"")
+}
+
+pub(crate) fn serve_all(cluster: &mut Cluster) {
+    for index in 0..REPLICAS {
+        cluster.serve(index);
+    }
+}
+
+/// By job: how often each second stands in the ledger.
+fn by_job(ledger: &[Line]) -> BTreeMap<String, BTreeMap<i64, usize>> {
+    let mut all: BTreeMap<String, BTreeMap<i64, usize>> = BTreeMap::new();
+    for line in ledger {
+        *all.entry(line.job.clone()).or_default().entry(line.scheduled).or_default() += 1;
+    }
+    all
+}
+
+/// What became of all occurrences of all jobs.
+pub(crate) struct Tally {
+    pub(crate) starts: usize,
+    pub(crate) outcomes: BTreeMap<State, usize>,
+    /// Of each start after its instant, in milliseconds, the least first.
+    late: Vec<i64>,
+    /// How many runs each replica had.
+    wins: Vec<usize>,
+}
+
+/// Holds the ledger that the jobs kept against the history: nothing started twice or early, and nothing passed over
+/// in silence.
+pub(crate) fn reckon(cluster: &Cluster) -> Tally {
+    cluster.check();
+    let ledger = cluster.ledger();
+    let written = by_job(&ledger);
+    let mut tally =
+        Tally { starts: ledger.len(), outcomes: BTreeMap::new(), late: Vec::new(), wins: vec![0; REPLICAS] };
+    for n in 0..JOBS {
+        let job = format!("job-{n}");
+        let (seconds, none) = (cluster.seconds(&job), BTreeMap::new());
+        let written = written.get(&job).unwrap_or(&none);
+        for (second, state) in &seconds {
+            let times = written.get(second).copied().unwrap_or(0);
+            assert!(times <= 1, "{job}@{second} started {times} times");
+            if times == 0 {
+                assert_ne!(*state, State::Succeeded, "{job}@{second} is said to have succeeded but never ran");
+            } else {
+                let ran = [State::Succeeded, State::Lost, State::Interrupted, State::Failed, State::Running];
+                assert!(ran.contains(state), "{job}@{second} ran, but the history says {state:?}");
+            }
+            *tally.outcomes.entry(*state).or_default() += 1;
+        }
+        assert!(written.keys().all(|second| seconds.contains_key(second)), "{job} ran what was never decided");
+        for replica in cluster.history(&job).iter().filter_map(|entry| Some(&entry.latest()?.replica)) {
+            tally.wins[replica.trim_start_matches("replica-").parse::<usize>().unwrap()] += 1;
+        }
+    }
+    for line in ledger.iter().filter(|line| line.job.starts_with("job-")) {
+        let late = line.at.as_micros() - line.scheduled * 1_000_000;
+        assert!(late >= 0, "started early: {line:?}");
+        tally.late.push(late / 1000);
+    }
+    tally.late.sort_unstable();
+    tally
+}
+
+impl Tally {
+    pub(crate) fn occurrences(&self) -> usize {
+        self.outcomes.values().sum()
+    }
+
+    /// For jobs nobody disturbed: what was waiting when the replicas stopped has not started, and all else has run.
+    pub(crate) fn all_ran(&self) -> &Tally {
+        let other = self.outcomes.keys().find(|state| ![State::Succeeded, State::Queued].contains(state));
+        assert_eq!(other, None, "{self}");
+        self
+    }
+
+    /// The replicas had this many occurrences to decide, give or take their start and stop.
+    pub(crate) fn lasted(&self, time: Duration) -> &Tally {
+        let least = JOBS * usize::try_from(time.as_secs()).unwrap().saturating_sub(15);
+        assert!(self.occurrences() >= least, "{self}");
+        self
+    }
+
+    /// No replica won more than twice its share.
+    pub(crate) fn fair(&self) -> &Tally {
+        let all: usize = self.wins.iter().sum();
+        assert!(self.wins.iter().all(|wins| wins * REPLICAS <= all * 2), "{self}");
+        self
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let late = |of_hundred: usize| self.late.get(self.late.len() * of_hundred / 100).copied().unwrap_or(-1);
+        write!(
+            f,
+            "{} occurrences, {} starts, {:?}; lateness p50 {} ms, p99 {} ms; won by each replica: {:?}",
+            self.occurrences(),
+            self.starts,
+            self.outcomes,
+            late(50),
+            late(99),
+            self.wins
+        )
+    }
+}
+
+/// Waits until every job runs within a second and a half of its time, and says how long that took. The faults are over.
+pub(crate) fn caught_up(cluster: &Cluster) -> Duration {
+    let (healed, began) = (Clock::system().now(), Instant::now());
+    let on_time =
+        |line: &Line| line.scheduled > healed.as_secs() && line.at.as_micros() - line.scheduled * 1_000_000 < 1_500_000;
+    until("every job runs on time again", || {
+        let ledger = cluster.ledger();
+        (0..JOBS).all(|n| ledger.iter().rev().any(|line| line.job == format!("job-{n}") && on_time(line)))
+    });
+    began.elapsed()
+}
