@@ -228,8 +228,16 @@ async fn a_server_that_is_busy_or_loading_is_told() {
     odd::cli(slow.port, &["EVAL", "for i = 1, 2000 do redis.call('SET', i, i) end", "0"]);
     assert_eq!(odd::cli(slow.port, &["SAVE"]), "OK");
     slow.kill();
-    slow.start_again(&["--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024"]);
-    has(&said(&slow.url()).await, &["still loading"]);
+    let url = slow.url();
+    // It returns when all is loaded, after some seconds.
+    let starting = std::thread::spawn(move || {
+        slow.start_again(&["--key-load-delay", "3000", "--loading-process-events-interval-bytes", "1024"]);
+        slow
+    });
+    let held = store(&url);
+    until(&held, "still loading").await;
+    let _slow = starting.join().unwrap();
+    until(&held, "fine").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
