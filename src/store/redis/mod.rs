@@ -14,6 +14,7 @@ mod pack;
 mod peer;
 mod prune;
 mod resolve;
+mod sentinel;
 mod server;
 mod tls;
 mod wire;
