@@ -132,6 +132,7 @@ impl Redis {
 
     /// What changed after `seen`, read from the feed; all jobs when it does not reach back so far.
     async fn missed(&self, seen: u64, head: u64) -> Result<(u64, Vec<JobName>), StoreError> {
+        self.server.heard.forget();
         let events = self.server.events(seen, 10_000).await?;
         match (events.first(), events.last()) {
             (Some((first, _)), Some((last, _))) if *first == seen + 1 => Ok((last + 1, invited(&events))),
