@@ -96,6 +96,16 @@ async fn nothing_heard_survives_the_server_that_said_it() {
     task.abort();
 }
 
+#[tokio::test]
+async fn data_of_a_newer_version_is_left_alone() {
+    let server = servers::Redis::plain();
+    let job = JobName::new("backup").unwrap();
+    server.ask::<()>(&["HSET", "{cronclave:heard}:meta", "layout", "2"]);
+    let why = store(&server.url()).apply(&job, &Op::Register { spec: 1 }).await.unwrap_err();
+    assert!(why.message.contains("written by a newer version") && why.message.contains("layout 2"), "{why}");
+    assert_eq!(server.ask::<u64>(&["DBSIZE"]), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_server_is_believed() {
     let server = servers::Redis::plain();

@@ -85,7 +85,7 @@ impl Site {
         let (code, detail) = inner(error.code().unwrap_or("ERR"), detail);
         let kind = match code {
             // The script or its keys are wrong: asking again changes nothing.
-            "WRONGTYPE" | "CROSSSLOT" => Trouble::Lasting,
+            "WRONGTYPE" | "CROSSSLOT" | "LAYOUT" => Trouble::Lasting,
             "ERR" if known_err(detail).is_none() => Trouble::Lasting,
             _ => Trouble::Passing,
         };
@@ -110,6 +110,10 @@ impl Site {
             "MISCONF" => {
                 "it takes no writes because it cannot save to its disk: free some space there; its log has more".into()
             }
+            "LAYOUT" => format!(
+                "this cluster's data was written by a newer version of cronclave (layout {detail}, this one knows 1): \
+                 upgrade this program, or name another cluster with --cluster"
+            ),
             "NOREPLICAS" => "it takes no writes while it has too few replicas: see `min-replicas-to-write`".into(),
             "NOPROTO" => TOO_OLD.into(),
             "BUSY" => "it is busy with a script of somebody's: wait, or stop it with `redis-cli script kill`".into(),
