@@ -1,8 +1,11 @@
 //! What the protocol costs: claims, cancels and starts on each store, beside a bare insert into
-//! SQLite with the same durability.
+//! SQLite with the same durability, and beside a bare `SET NX PX` in Redis, asked as many at once.
 //!
 //! `cargo bench --bench claim` prints operations a second and ratios of one run on one machine.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
+
+#[path = "../tests/common/servers.rs"]
+mod servers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::{Delivery, JobName, Overlap};
 use cronclave::lease::Token;
 use cronclave::record::{Bid, Op, Reply, Target};
+use cronclave::store::redis::{Redis, Time};
 use cronclave::store::{Create, Memory, Sqlite, Store};
 
 /// Jobs asking side by side, as when so many are due at once.
@@ -33,6 +37,19 @@ fn main() {
             sqlite / bare
         );
     }
+    let server = servers::Redis::plain();
+    for width in SIDE_BY_SIDE {
+        let set = runtime.block_on(bare_sets(&server.url(), width));
+        let before = processor(server.pid());
+        let store =
+            runtime.block_on(async { Redis::open(server.url().parse().unwrap(), &width.to_string(), Time::Server) });
+        let redis = runtime.block_on(claims(Arc::new(store), width));
+        let each = (processor(server.pid()) - before) / (redis * ROUND.as_secs_f64()) * 1e6;
+        println!(
+            "{width:>3} side by side: redis {redis:>6.0} a second ({:.2} of the bare SET, {each:.1} us of the server each)",
+            redis / set
+        );
+    }
 }
 
 fn bare_inserts(path: &Path) -> f64 {
@@ -45,6 +62,45 @@ fn bare_inserts(path: &Path) -> f64 {
         count += 1;
     }
     f64::from(count) / began.elapsed().as_secs_f64()
+}
+
+async fn bare_sets(url: &str, width: usize) -> f64 {
+    let connection = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let began = Instant::now();
+    let workers: Vec<_> = (0..width)
+        .map(|n| {
+            let mut connection = connection.clone();
+            tokio::spawn(async move {
+                let mut count = 0u32;
+                while began.elapsed() < ROUND {
+                    let key = format!("bare:{n}:{count}");
+                    redis::cmd("SET")
+                        .arg(key)
+                        .arg("x")
+                        .arg("NX")
+                        .arg("PX")
+                        .arg(10_000)
+                        .exec_async(&mut connection)
+                        .await
+                        .unwrap();
+                    count += 1;
+                }
+                count
+            })
+        })
+        .collect();
+    let mut total = 0;
+    for worker in workers {
+        total += worker.await.unwrap();
+    }
+    f64::from(total) / began.elapsed().as_secs_f64()
+}
+
+/// Seconds of processor time that a process has used.
+fn processor(pid: i32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }
 
 /// Operations a second: each job claims its next occurrence and is cancelled, over and over.

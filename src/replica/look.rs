@@ -39,11 +39,16 @@ pub(super) async fn look(parts: &Parts, job: &Job, permit: Option<OwnedSemaphore
     }
 }
 
-async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, StoreError> {
-    let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await?;
+/// Has the runs that are to stop look at once whether they should go on.
+pub(super) fn nudge(parts: &Parts, view: &View) {
     for run in view.record.open.iter().filter(|run| run.cancel) {
         parts.nudges.nudge(run.run_id);
     }
+}
+
+async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, StoreError> {
+    let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await?;
+    nudge(parts, &view);
     loop {
         if parts.stop.is_soft() {
             return Ok(Looked::Finished);

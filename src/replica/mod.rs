@@ -188,6 +188,18 @@ impl Replica {
         }
     }
 
+    /// Follows a hint about a job.
+    fn heed(&mut self, name: &JobName) {
+        match self.parts.store.heard(name).filter(|_| !self.looking.contains(name)) {
+            // What was told spares a look, most of the time.
+            Some(view) => {
+                look::nudge(&self.parts, &view);
+                self.plan(name, &view);
+            }
+            None => self.rouse(name),
+        }
+    }
+
     /// What follows from what was just learnt of a job.
     fn plan(&mut self, name: &JobName, view: &View) {
         let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
@@ -200,9 +212,11 @@ impl Replica {
 
     /// Looks at a job that changed, and at those that may have waited for its mutex.
     fn rouse_all_about(&mut self, name: &JobName) {
-        self.rouse(name);
         let jobs = self.jobs.clone();
-        let Some(mutex) = jobs.by_name.get(name).and_then(|job| job.mutex.as_ref()) else { return };
+        let Some(mutex) = jobs.by_name.get(name).and_then(|job| job.mutex.as_ref()) else {
+            return self.heed(name);
+        };
+        self.rouse(name);
         for other in jobs.by_name.values().filter(|other| other.name != *name && other.mutex.as_ref() == Some(mutex)) {
             self.rouse(&other.name);
         }

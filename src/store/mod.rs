@@ -158,6 +158,12 @@ pub trait Store: Send + Sync {
     /// What is known about a job that needs `mutex`.
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError>;
 
+    /// What is known about a job without asking, where changes are told as they happen: older by no
+    /// more than a message's way. Never of a job that needs a mutex.
+    fn heard(&self, _job: &JobName) -> Option<View> {
+        None
+    }
+
     /// Asks `op` of a job's record, in one atomic step.
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError>;
 

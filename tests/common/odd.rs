@@ -77,7 +77,7 @@ impl Tls {
     }
 }
 
-/// A `redis-sentinel` that watches `master` as `mymaster`.
+/// A sentinel that watches `master` as `mymaster`.
 pub(crate) struct Sentinel {
     pub(crate) port: u16,
     _dir: tempfile::TempDir,
@@ -100,13 +100,14 @@ impl Sentinel {
             dir = dir.path().display()
         );
         std::fs::write(&config, text).unwrap();
-        let mut command = Command::new("redis-sentinel");
-        let command = command.arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("redis-sentinel is missing: sudo apt-get install redis-sentinel");
+        let mut command = Command::new("redis-server");
+        let command =
+            command.arg(&config).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("redis-server is missing: sudo apt-get install redis-server");
         let sentinel = Sentinel { port, _dir: dir, child };
         let given_up = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < given_up, "redis-sentinel does not listen");
+            assert!(Instant::now() < given_up, "a sentinel does not listen");
             std::thread::sleep(Duration::from_millis(10));
         }
         sentinel

@@ -228,8 +228,27 @@ async fn a_server_that_is_busy_or_loading_is_told() {
     odd::cli(slow.port, &["EVAL", "for i = 1, 2000 do redis.call('SET', i, i) end", "0"]);
     assert_eq!(odd::cli(slow.port, &["SAVE"]), "OK");
     slow.kill();
-    slow.start_again(&["--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024"]);
-    has(&said(&slow.url()).await, &["still loading"]);
+    let url = slow.url();
+    // It returns when all is loaded, after some seconds.
+    let starting = std::thread::spawn(move || {
+        slow.start_again(&["--key-load-delay", "3000", "--loading-process-events-interval-bytes", "1024"]);
+        slow
+    });
+    let held = store(&url);
+    until(&held, "still loading").await;
+    let _slow = starting.join().unwrap();
+    until(&held, "fine").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_version_6_will_do() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        println!("skipped: no IPv6 here");
+        return;
+    }
+    let redis = Redis::with(&["--bind", "127.0.0.1", "::1"]);
+    has(&said(&format!("redis://[::1]:{}", redis.port)).await, &["fine"]);
+    has(&said(&format!("redis://[::1]:{}", free_port())).await, &["redis://[::1]:", "nothing listens"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,4 +290,38 @@ async fn sentinels_and_servers_have_passwords_of_their_own() {
     has(&said(&at(":sesame@", "")).await, &["(sentinel)", "wants a password", "?sentinel_password="]);
     has(&said(&at(":sesame@", "?sentinel_password=x")).await, &["sentinel's password in the URL is wrong"]);
     has(&said(&at("", "?sentinel_password=watch+sesame")).await, &["says the sentinel", "wants a password"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_was_replaced_behind_its_back_is_left() {
+    let (old, sentinels) = (Redis::plain(), |port| (0..3).map(|_| Sentinel::watching(port, 2)).collect::<Vec<_>>());
+    let new = Redis::with(&["--replicaof", "127.0.0.1", &old.port.to_string()]);
+    let sentinels = sentinels(old.port);
+    odd::have_met(&sentinels);
+    let places: Vec<String> = sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port)).collect();
+    let store = store(&format!("redis+sentinel://{}/mymaster", places.join(",")));
+    store.check().await.unwrap();
+    let connected = |port| odd::cli(port, &["-a", "x", "CLIENT", "LIST"]).contains("name=cronclave");
+    assert!(connected(old.port));
+    // As if the sentinels alone were cut off from it: a password that who is connected need not know.
+    odd::cli(old.port, &["CONFIG", "SET", "requirepass", "x"]);
+    for line in odd::cli(old.port, &["-a", "x", "CLIENT", "LIST"]).lines().filter(|line| line.contains("name=sentinel"))
+    {
+        let id = line.split([' ', '=']).nth(1).unwrap();
+        odd::cli(old.port, &["-a", "x", "CLIENT", "KILL", "ID", id]);
+    }
+    let began = Instant::now();
+    while !odd::cli(new.port, &["ROLE"]).starts_with("master") {
+        assert!(began.elapsed() < Duration::from_secs(60), "no failover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(odd::cli(old.port, &["-a", "x", "ROLE"]).starts_with("master"), "there should be two now");
+    let began = Instant::now();
+    while !connected(new.port) {
+        let _ = store.check().await;
+        assert!(began.elapsed() < Duration::from_secs(30), "it stays with the old master");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    println!("left after {:?}", began.elapsed());
+    assert!(!connected(old.port));
 }

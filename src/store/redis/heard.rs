@@ -88,6 +88,13 @@ impl Heard {
         self.bell.send_replace(());
     }
 
+    /// Something was not heard that should have been: no record can be relied on.
+    pub(super) fn forget(&self) {
+        let mut held = self.held();
+        held.records.clear();
+        held.calls.clear();
+    }
+
     /// Remembers a record that came with an answer.
     pub(super) fn learn(&self, job: &JobName, revision: u64, packed: Vec<u8>) {
         let mut held = self.held();

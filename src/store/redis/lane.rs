@@ -34,7 +34,9 @@ pub(super) struct Lane {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Asked>,
+    urgent: VecDeque<Asked>,
+    /// What has time until nothing is urgent.
+    calm: VecDeque<Asked>,
     /// A task is at work on it.
     busy: bool,
 }
@@ -55,11 +57,12 @@ impl Lane {
     }
 
     /// Asks one operation.
-    pub(super) async fn ask(self: &Arc<Self>, op: Vec<u8>) -> Result<Raw, StoreError> {
+    pub(super) async fn ask(self: &Arc<Self>, op: Vec<u8>, urgent: bool) -> Result<Raw, StoreError> {
         let (tell, told) = oneshot::channel();
         let idle = {
             let mut queue = self.queue();
-            queue.waiting.push_back(Asked { op, answer: tell });
+            let line = if urgent { &mut queue.urgent } else { &mut queue.calm };
+            line.push_back(Asked { op, answer: tell });
             !std::mem::replace(&mut queue.busy, true)
         };
         if idle {
@@ -116,10 +119,16 @@ impl Work {
     /// The next batch, without those whose asker has gone. With an empty one the work is done.
     fn next(&self) -> Vec<Asked> {
         let mut queue = self.0.queue();
-        queue.waiting.retain(|asked| !asked.answer.is_closed());
-        let count = queue.waiting.len().min(MOST);
-        queue.busy = count > 0;
-        queue.waiting.drain(..count).collect()
+        let mut batch = Vec::new();
+        while batch.len() < MOST {
+            let next = queue.urgent.pop_front();
+            let Some(asked) = next.or_else(|| queue.calm.pop_front()) else { break };
+            if !asked.answer.is_closed() {
+                batch.push(asked);
+            }
+        }
+        queue.busy = !batch.is_empty();
+        batch
     }
 }
 
@@ -128,8 +137,7 @@ impl Drop for Work {
         let mut queue = self.0.queue();
         if queue.busy {
             // Cut short, as when the process stops: not done, but nobody is at work.
-            queue.busy = false;
-            queue.waiting.clear();
+            *queue = Queue::default();
         }
     }
 }

@@ -196,7 +196,11 @@ impl Link {
             if let Err(error) = &found {
                 tracing::debug!(%error, "no connection to Redis");
             }
-            tell.send_replace(Some(found.map(Arc::new)));
+            let found = found.map(Arc::new);
+            tell.send_replace(Some(found.clone()));
+            if let Ok(found) = found {
+                way.watch(&found).await;
+            }
         });
         held.attempt = Some(Attempt { outcome: outcome.clone(), _task: AbortOnDropHandle::new(task) });
         Ok(outcome)

@@ -14,6 +14,7 @@ mod pack;
 mod peer;
 mod prune;
 mod resolve;
+mod sentinel;
 mod server;
 mod tls;
 mod wire;
@@ -86,18 +87,11 @@ impl Redis {
         Ok(View { now: self.server.seen(raw.now), record, mutex: pack::unpack_mutex(&raw.mutex)? })
     }
 
-    /// The view that was announced, if it can be relied on. Older by no more than a message's way.
-    fn view_heard(&self, job: &JobName) -> Option<View> {
-        let packed = self.server.heard.record(job)?;
-        let (record, _) = pack::unpack_record(&packed).ok()?;
-        Some(View { now: self.server.reckon()?, record, mutex: Mutex::default() })
-    }
-
     /// The answer to a bid that was lost before it is made: what was heard says that its occurrence is
     /// decided, or its run not as it was. That is for ever, so the server need not be asked.
     fn foresee(&self, job: &JobName, op: &Op) -> Option<Answer> {
         let (Op::Claim(Bid { mutex: None, .. }) | Op::Decide { .. } | Op::Reap { .. }) = op else { return None };
-        let view = self.view_heard(job)?;
+        let view = self.heard(job)?;
         let (mut record, mut mutex) = (view.record.clone(), view.mutex.clone());
         let state = State { job, record: &mut record, mutex: &mut mutex };
         let (reply, events) = record::apply(state, op, view.now);
@@ -138,6 +132,7 @@ impl Redis {
 
     /// What changed after `seen`, read from the feed; all jobs when it does not reach back so far.
     async fn missed(&self, seen: u64, head: u64) -> Result<(u64, Vec<JobName>), StoreError> {
+        self.server.heard.forget();
         let events = self.server.events(seen, 10_000).await?;
         match (events.first(), events.last()) {
             (Some((first, _)), Some((last, _))) if *first == seen + 1 => Ok((last + 1, invited(&events))),
@@ -154,12 +149,18 @@ impl Store for Redis {
 
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
         if mutex.is_none()
-            && let Some(view) = self.view_heard(job)
+            && let Some(view) = self.heard(job)
         {
             return Ok(view);
         }
-        let raw = self.gentle.ask(pack::pack_view(job, mutex)).await?;
+        let raw = self.gentle.ask(pack::pack_view(job, mutex), true).await?;
         self.view_of(job, &raw).map_err(|Garbled| self.server.garbled())
+    }
+
+    fn heard(&self, job: &JobName) -> Option<View> {
+        let packed = self.server.heard.record(job)?;
+        let (record, _) = pack::unpack_record(&packed).ok()?;
+        Some(View { now: self.server.reckon()?, record, mutex: Mutex::default() })
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
@@ -170,7 +171,9 @@ impl Store for Redis {
             Op::Register { .. } | Op::Claim(_) | Op::Decide { .. } | Op::Trigger { .. } => &self.wary,
             _ => &self.gentle,
         };
-        let raw = lane.ask(pack::pack_op(job, op)).await?;
+        // Whoever is late already goes before what is only to be written down.
+        let urgent = matches!(op, Op::Claim(_) | Op::Start { .. } | Op::Renew { .. });
+        let raw = lane.ask(pack::pack_op(job, op), urgent).await?;
         self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())
     }
 

@@ -29,6 +29,7 @@ pub(super) struct Peer {
     driver: AbortOnDropHandle<()>,
     ending: Arc<Ending>,
     since: Instant,
+    left: AtomicBool,
 }
 
 /// Says once that the connection is gone, if anybody was ever told that it is there.
@@ -74,7 +75,14 @@ impl Peer {
                     over.tell();
                 });
                 let driver = AbortOnDropHandle::new(driver);
-                return Ok(Peer { site, connection, driver, ending, since: Instant::now() });
+                return Ok(Peer {
+                    site,
+                    connection,
+                    driver,
+                    ending,
+                    since: Instant::now(),
+                    left: AtomicBool::new(false),
+                });
             }
             Ok(Err(error)) => site.failed(&error),
             Err(_) => site.silent(),
@@ -133,13 +141,14 @@ impl Peer {
         self.since.elapsed() < YOUNG
     }
 
-    /// Whether the other side has ended it.
+    /// Whether either side has ended it.
     pub(super) fn is_over(&self) -> bool {
-        self.driver.is_finished()
+        self.left.load(Ordering::SeqCst) || self.driver.is_finished()
     }
 
     /// Ends it for all who use it: they would only wait for what does not come.
     pub(super) fn end(&self) {
+        self.left.store(true, Ordering::SeqCst);
         self.ending.tell();
         self.driver.abort();
     }

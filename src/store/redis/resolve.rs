@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redis::{Value, cmd};
 use tokio::time::Instant;
 
-use super::address::{Address, Login, Place, Sentinels};
+use super::address::{Address, Login, Place};
 use super::dial::share;
 use super::link::Hear;
 use super::peer::{Peer, Server};
@@ -18,7 +18,7 @@ use crate::store::{StoreError, Trouble};
 pub(super) struct Way {
     pub(super) address: Address,
     channel: String,
-    hear: Arc<Hear>,
+    pub(super) hear: Arc<Hear>,
     /// Servers of the cluster that were heard of: the one in the URL may be gone one day.
     others: Mutex<Vec<Place>>,
     /// Where a server said to go instead.
@@ -29,6 +29,8 @@ pub(super) struct Way {
 /// Our server, and what it says about itself.
 pub(super) struct Found {
     pub(super) peer: Peer,
+    /// As it was named to us.
+    pub(super) place: Place,
     pub(super) server: Server,
 }
 
@@ -76,7 +78,7 @@ impl Way {
     }
 
     /// How people know the server at `place`.
-    fn site(&self, place: &Place, login: &Login, how: &str) -> Site {
+    pub(super) fn site(&self, place: &Place, login: &Login, how: &str) -> Site {
         let scheme = match (place, self.address.tls) {
             (Place::Unix(_), _) => "redis+unix",
             (_, true) => "rediss",
@@ -109,19 +111,19 @@ impl Way {
     }
 
     /// Connects to a server that should be ours.
-    async fn enter(&self, place: &Place, how: &str, limit: Instant) -> Result<Found, StoreError> {
+    pub(super) async fn enter(&self, place: &Place, how: &str, limit: Instant) -> Result<Found, StoreError> {
         let (peer, server) = self.open(place, how, limit).await?;
-        self.fit(peer, server)
+        self.fit(peer, place, server)
     }
 
-    fn fit(&self, peer: Peer, server: Server) -> Result<Found, StoreError> {
+    fn fit(&self, peer: Peer, place: &Place, server: Server) -> Result<Found, StoreError> {
         if let Some(why) = server.objection(self.address.allows_eviction) {
             return Err(peer.site.trouble(why));
         }
         if server.is_replica() {
             return Err(peer.site.trouble(REPLICA));
         }
-        Ok(Found { peer, server })
+        Ok(Found { peer, place: place.clone(), server })
     }
 
     /// The first server in the URL that will do, or, when it is of a cluster, that cluster's for us.
@@ -142,10 +144,10 @@ impl Way {
     async fn by_seed(&self, place: &Place, limit: Instant) -> Result<Found, StoreError> {
         let (peer, server) = self.open(place, "", limit).await?;
         if !server.is_cluster() {
-            return self.fit(peer, server);
+            return self.fit(peer, place, server);
         }
         match self.owner(&peer, place, limit).await? {
-            None => self.fit(peer, server),
+            None => self.fit(peer, place, server),
             Some(owner) => self.enter(&owner, &format!(" (named by {place})"), limit).await,
         }
     }
@@ -165,52 +167,10 @@ impl Way {
         })?;
         Ok((owner.id != own_id).then_some(owner.place))
     }
-
-    async fn by_sentinels(&self, sentinels: &Sentinels, limit: Instant) -> Result<Found, StoreError> {
-        let places = &self.address.places;
-        let (mut troubles, mut tried) = (Vec::new(), Vec::new());
-        for (index, place) in places.iter().enumerate() {
-            // Each asks for two connections.
-            let left = 2 * (places.len() - index);
-            let master = match self.master(sentinels, place, share(limit, left)).await {
-                Ok(master) if tried.contains(&master) => continue,
-                Ok(master) => master,
-                Err(trouble) => {
-                    troubles.push(trouble);
-                    continue;
-                }
-            };
-            let how = format!(" (`{}`, says the sentinel {place})", sentinels.master);
-            match self.enter(&master, &how, share(limit, left - 1)).await {
-                Ok(found) => return Ok(found),
-                Err(trouble) => troubles.push(trouble),
-            }
-            tried.push(master);
-        }
-        Err(joined(troubles))
-    }
-
-    /// Which server the sentinel at `place` takes for the master.
-    async fn master(&self, sentinels: &Sentinels, place: &Place, limit: Instant) -> Result<Place, StoreError> {
-        let site = Site { is_sentinel: true, ..self.site(place, &sentinels.login, " (sentinel)") };
-        let peer = Peer::open((&self.address, &sentinels.login), place, site, &self.hear, limit).await?;
-        let name = &sentinels.master;
-        let asked = peer.get(cmd("SENTINEL").arg("get-master-addr-by-name").arg(name), limit).await;
-        let answer: Option<(String, u16)> = asked.map_err(|fault| match fault.is("ERR") {
-            true => peer.site.trouble("it is no sentinel: for a server of its own write redis://"),
-            false => fault.error,
-        })?;
-        let (host, port) = answer.ok_or_else(|| {
-            peer.site.trouble(format!(
-                "it knows no master `{name}`: `redis-cli -p 26379 sentinel masters` lists what it does, often `mymaster`"
-            ))
-        })?;
-        Ok(Place::Tcp(host, port))
-    }
 }
 
 /// One trouble out of several; what several places have in common is said once.
-fn joined(troubles: Vec<StoreError>) -> StoreError {
+pub(super) fn joined(troubles: Vec<StoreError>) -> StoreError {
     let lasting = troubles.iter().all(|trouble| trouble.kind == Trouble::Lasting);
     let mut all: Vec<(String, String)> = Vec::new();
     for trouble in troubles {

@@ -180,8 +180,13 @@ fn known_err(detail: &str) -> Option<String> {
     })
 }
 
-/// Redis 6 hides what stopped a script inside a longer message.
+/// What stopped a script may be hidden inside a longer message.
 fn inner<'a>(code: &'a str, detail: &'a str) -> (&'a str, &'a str) {
+    let is_forbidden =
+        ["ACL failure in script", "user executing the script can't"].iter().any(|text| detail.contains(text));
+    if code == "ERR" && is_forbidden {
+        return ("NOPERM", detail);
+    }
     if code != "ERR" || !detail.starts_with("Error running script") {
         return (code, detail);
     }
@@ -238,11 +243,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stopped_a_script_of_redis_6_is_found_inside() {
+    fn what_stopped_a_script_is_found_inside() {
         let text = "Error running script (call to f_a1): @user_script:1: @user_script: 1: -READONLY You can't write";
         assert_eq!(inner("ERR", text), ("READONLY", "You can't write"));
         let text = "Error running script (call to f_a1): @user_script:3: user_script:3: attempt to call a nil value";
         assert_eq!(inner("ERR", text), ("ERR", text));
+        let text = "ACL failure in script: User ana has no permissions to run the 'hset' command";
+        assert_eq!(inner("ERR", text), ("NOPERM", text));
         assert_eq!(inner("OOM", "command not allowed"), ("OOM", "command not allowed"));
     }
 }

@@ -1,0 +1,111 @@
+//! What a store has been told spares it questions, and never outlives its worth.
+
+use std::time::Duration;
+
+use cronclave::job::JobName;
+use cronclave::record::Op;
+use cronclave::store::Store;
+use cronclave::store::redis::{Redis, Time};
+
+use super::servers;
+
+fn store(url: &str) -> Redis {
+    Redis::open(url.parse().unwrap(), "heard", Time::Server)
+}
+
+fn pause() -> Op {
+    Op::Pause { until: None, reason: None, by: None }
+}
+
+/// Asks again until it holds; how soon is not the question here.
+async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    for _ in 0..600 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("waited in vain until {what}");
+}
+
+/// A store that listens, as a replica does.
+async fn listening(url: &str) -> (std::sync::Arc<Redis>, tokio::task::JoinHandle<()>) {
+    let store = std::sync::Arc::new(store(url));
+    let (mut position, _) = store.changed(0).await.unwrap();
+    let listener = store.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            match listener.changed(position).await {
+                Ok((next, _)) => position = next,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    });
+    (store, task)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_knows_what_others_change_without_asking() {
+    let server = servers::Redis::plain();
+    let job = JobName::new("backup").unwrap();
+    let (one, task) = listening(&server.url()).await;
+    assert_eq!(one.heard(&job), None);
+    store(&server.url()).apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    until("it heard of the job", async || one.heard(&job).is_some()).await;
+    store(&server.url()).apply(&job, &pause()).await.unwrap();
+    until("it heard of the pause", async || one.heard(&job).is_some_and(|view| !view.record.pauses.is_empty())).await;
+    let asked = one.view(&job, None).await.unwrap();
+    assert_eq!(one.heard(&job).unwrap().record, asked.record);
+    // Who asks one thing and ends remembers nothing.
+    let other = store(&server.url());
+    other.view(&job, None).await.unwrap();
+    assert_eq!(other.heard(&job), None);
+    task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_announced_is_found_out_all_the_same() {
+    let server = servers::Redis::plain();
+    let job = JobName::new("backup").unwrap();
+    server.ask::<()>(&["ACL", "SETUSER", "mute", "on", ">secret", "~*", "&*", "+@all", "-publish"]);
+    let mute = store(&format!("redis://mute:secret@127.0.0.1:{}", server.port));
+    let (one, task) = listening(&server.url()).await;
+    one.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    until("it heard of the job", async || one.heard(&job).is_some()).await;
+    mute.apply(&job, &pause()).await.unwrap();
+    until("it sees the pause", async || !one.view(&job, None).await.unwrap().record.pauses.is_empty()).await;
+    task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_heard_survives_the_server_that_said_it() {
+    let mut server = servers::Redis::plain();
+    let job = JobName::new("backup").unwrap();
+    let (one, task) = listening(&server.url()).await;
+    one.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    until("it heard of the job", async || one.heard(&job).is_some()).await;
+    server.kill();
+    until("it forgot", async || one.heard(&job).is_none()).await;
+    server.start_again(&[]);
+    until("the new server is asked", async || {
+        one.view(&job, None).await.is_ok_and(|view| view.record.cursor.is_none())
+    })
+    .await;
+    one.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    until("it hears again", async || one.heard(&job).is_some()).await;
+    task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_server_is_believed() {
+    let server = servers::Redis::plain();
+    let job = JobName::new("backup").unwrap();
+    let (one, task) = listening(&server.url()).await;
+    one.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    until("it heard of the job", async || one.heard(&job).is_some()).await;
+    server.ask::<()>(&["FLUSHALL"]);
+    until("it sees that nothing is there", async || one.view(&job, None).await.unwrap().record.cursor.is_none()).await;
+    one.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    assert!(one.view(&job, None).await.unwrap().record.cursor.is_some());
+    task.abort();
+}
