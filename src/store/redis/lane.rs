@@ -1,11 +1,13 @@
 //! Joins what is asked at the same time into one call of a script: while one call is on its way,
-//! the next batch gathers.
+//! the next batch gathers. It only goes before the answer if that takes long.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redis::Value;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
 
 use super::link::Script;
 use super::server::Server;
@@ -14,6 +16,11 @@ use crate::store::{StoreError, Trouble};
 
 /// Operations in one call at most: the server answers nobody else meanwhile, a few milliseconds.
 const MOST: usize = 200;
+
+/// Calls on their way at once at most, and the time between two: a server that is far away need not
+/// be waited for, one that is near answers sooner.
+const CALLS: usize = 32;
+const GAP: Duration = Duration::from_millis(25);
 
 /// The server's answer to one operation, still packed.
 pub(super) struct Raw {
@@ -37,8 +44,12 @@ struct Queue {
     urgent: VecDeque<Asked>,
     /// What has time until nothing is urgent.
     calm: VecDeque<Asked>,
-    /// A task is at work on it.
-    busy: bool,
+    /// Tasks at work on it, with a call each.
+    calls: usize,
+    /// A task waits to see whether one more is needed.
+    coming: bool,
+    /// When the last call was sent.
+    sent: Option<Instant>,
 }
 
 struct Asked {
@@ -59,15 +70,18 @@ impl Lane {
     /// Asks one operation.
     pub(super) async fn ask(self: &Arc<Self>, op: Vec<u8>, urgent: bool) -> Result<Raw, StoreError> {
         let (tell, told) = oneshot::channel();
-        let idle = {
+        {
             let mut queue = self.queue();
             let line = if urgent { &mut queue.urgent } else { &mut queue.calm };
             line.push_back(Asked { op, answer: tell });
-            !std::mem::replace(&mut queue.busy, true)
-        };
-        if idle {
-            // Every call has a limit, so this ends soon after the last of its askers.
-            tokio::spawn(Work(self.clone()).all());
+            // Every call has a limit, so these tasks end soon after the last of their askers.
+            if queue.calls == 0 {
+                queue.calls = 1;
+                tokio::spawn(Work::on(self.clone()).all());
+            } else if queue.calls < CALLS && !queue.coming {
+                queue.coming = true;
+                tokio::spawn(Second { lane: self.clone(), done: false }.wait());
+            }
         }
         told.await.unwrap_or_else(|_| Err(self.server.no_answer("the process was stopping")))
     }
@@ -96,29 +110,33 @@ fn unpack(answer: Value, count: usize) -> Option<Vec<Raw>> {
     (0..count).map(|_| Some(Raw { now, reply: next()?, record: next()?, mutex: next()?, events: next()? })).collect()
 }
 
-/// The task at work on a lane. However it ends, the lane is free for another, and nobody waits in vain.
-struct Work(Arc<Lane>);
+/// A task at work on a lane. However it ends, nobody waits in vain.
+struct Work {
+    lane: Arc<Lane>,
+    /// It has signed off, in the same step in which it saw that nothing is left.
+    done: bool,
+}
 
 impl Work {
-    async fn all(self) {
+    fn on(lane: Arc<Lane>) -> Work {
+        Work { lane, done: false }
+    }
+
+    async fn all(mut self) {
         // Whoever was woken at the same time comes along.
         tokio::task::yield_now().await;
-        loop {
-            let batch = self.next();
-            if batch.is_empty() {
-                return;
-            }
+        while let Some(batch) = self.next() {
             let (ops, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|asked| (asked.op, asked.answer)).unzip();
-            match self.0.call(&ops).await {
+            match self.lane.call(&ops).await {
                 Ok(raws) => answers.into_iter().zip(raws).for_each(|(answer, raw)| drop(answer.send(Ok(raw)))),
                 Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
             }
         }
     }
 
-    /// The next batch, without those whose asker has gone. With an empty one the work is done.
-    fn next(&self) -> Vec<Asked> {
-        let mut queue = self.0.queue();
+    /// The next batch, without those whose asker has gone.
+    fn next(&mut self) -> Option<Vec<Asked>> {
+        let mut queue = self.lane.queue();
         let mut batch = Vec::new();
         while batch.len() < MOST {
             let next = queue.urgent.pop_front();
@@ -127,17 +145,66 @@ impl Work {
                 batch.push(asked);
             }
         }
-        queue.busy = !batch.is_empty();
-        batch
+        if batch.is_empty() {
+            queue.calls -= 1;
+            self.done = true;
+            return None;
+        }
+        queue.sent = Some(Instant::now());
+        Some(batch)
     }
 }
 
 impl Drop for Work {
     fn drop(&mut self) {
-        let mut queue = self.0.queue();
-        if queue.busy {
-            // Cut short, as when the process stops: not done, but nobody is at work.
-            *queue = Queue::default();
+        if !self.done {
+            // Cut short, as when the process stops.
+            let mut queue = self.lane.queue();
+            queue.calls -= 1;
+            queue.give_up();
+        }
+    }
+}
+
+/// A task that waits whether the call that is under way takes long; if so it makes another beside it.
+struct Second {
+    lane: Arc<Lane>,
+    done: bool,
+}
+
+impl Second {
+    async fn wait(mut self) {
+        let sent = self.lane.queue().sent;
+        sleep_until(sent.unwrap_or_else(Instant::now) + GAP).await;
+        {
+            let mut queue = self.lane.queue();
+            queue.coming = false;
+            self.done = true;
+            if queue.urgent.is_empty() && queue.calm.is_empty() {
+                return;
+            }
+            queue.calls += 1;
+        }
+        Work::on(self.lane.clone()).all().await;
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        if !self.done {
+            let mut queue = self.lane.queue();
+            queue.coming = false;
+            queue.give_up();
+        }
+    }
+}
+
+impl Queue {
+    /// Lets nobody wait for a task that there is none of.
+    fn give_up(&mut self) {
+        if self.calls == 0 && !self.coming {
+            self.urgent.clear();
+            self.calm.clear();
         }
     }
 }

@@ -131,7 +131,10 @@ impl Link {
         loop {
             let found = self.found(limit).await.map_err(Fault::nowhere)?;
             let fault = match found.peer.ask(request, limit.min(Instant::now() + PATIENCE)).await {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    found.peer.answered();
+                    return Ok(value);
+                }
                 Err(fault) => fault,
             };
             let repeats = fault.is_elsewhere() && std::mem::take(&mut may_repeat);
@@ -159,7 +162,7 @@ impl Link {
                     self.forget(&found);
                 }
                 Some(Ok(found)) => {
-                    if !found.peer.is_young() {
+                    if found.peer.was_of_use() {
                         lock(&self.held).failures = 0;
                     }
                     return Ok(found);
@@ -223,7 +226,7 @@ impl Link {
             self.way.suggest(place);
         }
         found.peer.end();
-        if self.forget(found) && pauses && found.peer.is_young() {
+        if self.forget(found) && pauses && !found.peer.was_of_use() {
             lock(&self.held).pause(fault.error.clone());
         }
     }

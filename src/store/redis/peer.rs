@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{
@@ -19,16 +18,13 @@ use super::link::{Hear, News};
 use super::words::{Fault, Site, TOO_OLD};
 use crate::store::StoreError;
 
-/// See [`Peer::is_young`].
-const YOUNG: Duration = Duration::from_millis(500);
-
 /// A connection to a server. Its task ends with it.
 pub(super) struct Peer {
     pub(super) site: Site,
     connection: MultiplexedConnection,
     driver: AbortOnDropHandle<()>,
     ending: Arc<Ending>,
-    since: Instant,
+    of_use: AtomicBool,
     left: AtomicBool,
 }
 
@@ -80,7 +76,7 @@ impl Peer {
                     connection,
                     driver,
                     ending,
-                    since: Instant::now(),
+                    of_use: AtomicBool::new(false),
                     left: AtomicBool::new(false),
                 });
             }
@@ -136,9 +132,15 @@ impl Peer {
         Ok(None)
     }
 
-    /// Whether it was of use for no time worth speaking of.
-    pub(super) fn is_young(&self) -> bool {
-        self.since.elapsed() < YOUNG
+    /// Whether it has answered a request since it was greeted. One that never did may well be made
+    /// again and again, in a circle.
+    pub(super) fn was_of_use(&self) -> bool {
+        self.of_use.load(Ordering::SeqCst)
+    }
+
+    /// It has answered.
+    pub(super) fn answered(&self) {
+        self.of_use.store(true, Ordering::SeqCst);
     }
 
     /// Whether either side has ended it.
