@@ -8,6 +8,8 @@
 mod churn;
 #[path = "redis/heard.rs"]
 mod heard;
+#[path = "redis/lane.rs"]
+mod lane;
 #[path = "common/servers.rs"]
 mod servers;
 

@@ -26,6 +26,8 @@ pub(super) struct Kept {
     cut_bytes: usize,
     /// The places after the note whose pieces were cut.
     cut: Range<u64>,
+    /// Up to where they are gone from the store as well.
+    cut_there: u64,
 }
 
 impl Kept {
@@ -41,6 +43,7 @@ impl Kept {
             note_is_old: false,
             cut_bytes: 0,
             cut: 0..0,
+            cut_there: 0,
         }
     }
 
@@ -100,12 +103,15 @@ impl Kept {
             let bytes = format!("\n[cronclave: {} bytes cut here]\n", self.cut_bytes).into_bytes();
             pieces.push(Piece { seq, at, stream: Stream::Stderr, bytes });
         }
-        (pieces, self.cut.clone())
+        let cut = self.cut.start.max(self.cut_there).min(self.cut.end)..self.cut.end;
+        self.cut_there = self.cut.end;
+        (pieces, cut)
     }
 
     /// Takes back what could not be written, unless it was cut meanwhile.
     pub(super) fn put_back(&mut self, pieces: Vec<Piece>) {
         self.note_is_old |= self.note.is_some();
+        self.cut_there = 0;
         for piece in pieces.into_iter().rev() {
             if Some(piece.seq) != self.note && !self.cut.contains(&piece.seq) {
                 self.fresh.push_front(piece);

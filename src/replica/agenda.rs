@@ -47,6 +47,16 @@ impl Agenda {
         }
     }
 
+    /// Wakes the job at `at`, as the store said when its clock read `now`. Should our idea of that
+    /// clock be ahead, because it was set back, the distance counts: else the job would be due at once.
+    pub(super) fn wait(&mut self, job: &JobName, at: Timestamp, now: Timestamp) {
+        if at > self.anchor.borrow().now() {
+            self.set(job, at);
+        } else {
+            self.set_in(job, at.since(now));
+        }
+    }
+
     pub(super) fn set_in(&mut self, job: &JobName, pause: Duration) {
         let at = self.anchor.borrow().now().plus(pause);
         self.set(job, at);

@@ -18,8 +18,8 @@ use crate::store::StoreError;
 pub(super) enum Looked {
     /// One of its runs is ours to start; that is what is known of the job since.
     Won(Box<Lease>, OwnedSemaphorePermit, Box<View>),
-    /// Nothing to do before then.
-    Wait(Timestamp),
+    /// Nothing to do before the first, seen when the store's clock read the second.
+    Wait(Timestamp, Timestamp),
     /// Nothing to do unless it changes.
     Finished,
     /// There is something to claim, but it had no permit.
@@ -56,7 +56,7 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
         let step = plan::next(job, &view);
         tracing::debug!(job = %job.name, ?step, "decided");
         let op = match step {
-            Step::Wait(at) => return Ok(Looked::Wait(at)),
+            Step::Wait(at) => return Ok(Looked::Wait(at, view.now)),
             Step::Finished => return Ok(Looked::Finished),
             Step::Claim(target) => {
                 let Some(place) = permit.take() else { return Ok(Looked::NoRoom) };
@@ -90,5 +90,5 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
 /// the store's time has to pass first.
 fn stuck(before: &View, after: &View) -> Option<Looked> {
     let same = before.record == after.record && before.mutex == after.mutex;
-    same.then(|| Looked::Wait(after.now.plus(Duration::from_millis(100))))
+    same.then(|| Looked::Wait(after.now.plus(Duration::from_millis(100)), after.now))
 }

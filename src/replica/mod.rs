@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -126,9 +126,11 @@ impl Replica {
     async fn live(&mut self, mut jobs: watch::Receiver<Arc<Jobs>>) {
         let parts = self.parts.clone();
         let mut upkeep = std::pin::pin!(self.health.clone().keep_up());
-        let (hints, mut hinted) = watch::channel(Vec::new());
+        let mut tidying = std::pin::pin!(self.health.clone().tidy_up());
+        // Each is waited for: a hint that nobody took would be lost.
+        let (hints, mut hinted) = mpsc::channel(1);
         let mut listening = std::pin::pin!(upkeep::listen(parts.clone(), hints));
-        let mut sight = std::pin::pin!(upkeep::see_all(parts.clone(), Duration::ZERO));
+        let mut sight = std::pin::pin!(self.health.clone().see_all(Duration::ZERO));
         let (mut listens, mut ready) = (false, false);
         loop {
             let nap = self.agenda.until_next().min(LONGEST_WAIT);
@@ -139,7 +141,7 @@ impl Replica {
                 snapshot = &mut sight, if listens => {
                     self.plan_all(&snapshot);
                     ready = true;
-                    sight.set(upkeep::see_all(parts.clone(), REVIEW));
+                    sight.set(self.health.clone().see_all(REVIEW));
                 }
                 Some(done) = self.loops.join_next() => if let Ok((job, looked)) = done {
                     self.looked(job, looked);
@@ -149,9 +151,8 @@ impl Replica {
                     self.fill_room();
                     self.rouse_all_about(&job);
                 },
-                Ok(()) = hinted.changed() => {
+                Some(changed) = hinted.recv() => {
                     listens = true;
-                    let changed = hinted.borrow_and_update().clone();
                     changed.iter().for_each(|job| self.rouse_all_about(job));
                 },
                 Ok(()) = jobs.changed() => {
@@ -159,6 +160,7 @@ impl Replica {
                     self.take_over(jobs);
                 }
                 () = &mut upkeep => {}
+                () = &mut tidying => {}
                 () = &mut listening => {}
                 () = sleep(nap) => {}
             }
@@ -204,7 +206,7 @@ impl Replica {
     fn plan(&mut self, name: &JobName, view: &View) {
         let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
         match plan::next(&job, view) {
-            Step::Wait(at) => self.agenda.set(name, at),
+            Step::Wait(at) => self.agenda.wait(name, at, view.now),
             Step::Finished => self.agenda.remove(name),
             _ => self.rouse(name),
         }
@@ -280,7 +282,7 @@ impl Replica {
                 self.start(&name, *lease, permit);
                 self.plan(&name, &view);
             }
-            Looked::Wait(at) => self.agenda.set(&name, at),
+            Looked::Wait(at, now) => self.agenda.wait(&name, at, now),
             Looked::Finished => self.agenda.remove(&name),
             Looked::NoRoom => self.no_room.join(&name),
             Looked::Trouble(why) => {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::agenda::Anchor;
@@ -26,6 +26,12 @@ const ORPHAN: Duration = Duration::from_secs(300);
 
 /// A store that does not answer for this long is not waited for in upkeep.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A hundred thousand records over a slow line take their time.
+const SIGHT: Duration = Duration::from_secs(60);
+
+/// With clocks further apart than this nothing is thrown away for its age: one of them is wrong.
+const DOUBT: Duration = Duration::from_secs(86_400);
 
 /// Who a replica is, as shown to people.
 #[derive(Debug, Clone, Default)]
@@ -99,16 +105,33 @@ impl Health {
         }
     }
 
-    /// Beats and tidies for ever.
+    /// Beats for ever.
     pub(super) async fn keep_up(self) {
-        let mut tidy_at = Instant::now() + TIDY.mul_f64(self.parts.dice.roll());
         loop {
             self.beat().await;
-            if Instant::now() >= tidy_at {
-                tidy_at = Instant::now() + TIDY / 2 + self.parts.dice.pause(TIDY);
-                self.tidy().await;
-            }
             sleep(BEAT).await;
+        }
+    }
+
+    /// Tidies for ever, beside the beat: there may be much to tidy.
+    pub(super) async fn tidy_up(self) {
+        sleep(self.parts.dice.pause(TIDY)).await;
+        loop {
+            self.tidy().await;
+            sleep(TIDY / 2 + self.parts.dice.pause(TIDY)).await;
+        }
+    }
+
+    /// Reads everything after a pause, as soon as the store answers.
+    pub(super) async fn see_all(self, pause: Duration) -> Snapshot {
+        sleep(pause).await;
+        loop {
+            match timeout(SIGHT, self.parts.store.snapshot()).await {
+                Ok(Ok(snapshot)) => return snapshot,
+                Ok(Err(error)) => self.failed(&error),
+                Err(_) => {}
+            }
+            sleep(Duration::from_millis(500) + self.parts.dice.pause(Duration::from_millis(500))).await;
         }
     }
 
@@ -150,6 +173,12 @@ impl Health {
 
     /// Drops old history, and closes what nobody will come back for.
     async fn tidy(&self) {
+        let (own, store) = (self.parts.clock.now(), self.anchor.borrow().now());
+        if own.since(store).max(store.since(own)) > DOUBT {
+            return self.parts.bus.tell(Told::Warning(format!(
+                "this machine's clock reads {own} and the store's {store}: no history is dropped until they agree"
+            )));
+        }
         let jobs = self.jobs.borrow().clone();
         let keep: Vec<(JobName, Keep)> = jobs.by_name.values().map(|job| (job.name.clone(), job.keep)).collect();
         let others = Keep { runs: 100, days: 90 };
@@ -169,28 +198,17 @@ impl Health {
     }
 }
 
-/// Reads everything after a pause, as soon as the store answers.
-pub(super) async fn see_all(parts: Parts, pause: Duration) -> Snapshot {
-    sleep(pause).await;
-    loop {
-        if let Ok(Ok(snapshot)) = timeout(PATIENCE, parts.store.snapshot()).await {
-            return snapshot;
-        }
-        sleep(Duration::from_millis(500) + parts.dice.pause(Duration::from_millis(500))).await;
-    }
-}
-
 /// Passes on for ever which jobs changed. It begins by naming none: whoever then reads the store
 /// misses nothing, because what changes after that is passed on.
-pub(super) async fn listen(parts: Parts, hints: watch::Sender<Vec<JobName>>) {
+pub(super) async fn listen(parts: Parts, hints: mpsc::Sender<Vec<JobName>>) {
     let mut position = 0;
     loop {
         match parts.store.changed(position).await {
             Ok((head, jobs)) => {
                 position = head;
-                hints.send_replace(jobs);
-                // Let the listener take them before the next ones replace them.
-                tokio::task::yield_now().await;
+                if hints.send(jobs).await.is_err() {
+                    return std::future::pending().await;
+                }
             }
             Err(_) => sleep(Duration::from_secs(1)).await,
         }

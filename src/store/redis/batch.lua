@@ -1,13 +1,15 @@
 -- Answers a batch of operations in one atomic step: all reads first, then all writes, one for
--- each structure, so that a refusal of the server leaves nothing half done. The keys are the same
+-- each structure, so that a server without memory to spare refuses all of it. The keys are the same
 -- whatever the batch.
 --
 -- KEYS: records, mutexes, entries, entries by time, entries by job, feed, meta
 -- ARGV: now in microseconds or '' for the server's clock; channel; operations, packed
 
 local LAYOUT = '1'
--- How many calls the feed of events remembers.
-local FEED = 50000
+-- How many events the feed remembers.
+local FEED = 100000
+-- A record that is larger is not told to everybody: who needs it asks.
+local NEWS = 16384
 -- A clock that steps back by less stands still instead; one that steps back by more is followed.
 local STEADY = 60000000
 
@@ -48,11 +50,19 @@ for i, packed in ipairs(redis.call('HMGET', records, unpack(names))) do
   jobs[names[i]].packed = packed or ''
 end
 
+-- Written by another program, or a newer version: whose it is.
+local garbled
+local function unpack_list(packed, size, name)
+  local good, list = pcall(cmsgpack.unpack, packed)
+  if good and type(list) == 'table' and #list >= size then return list end
+  garbled = name
+end
+
 local function record_of(name)
   local job = jobs[name]
   if not job.record then
-    job.record = job.packed ~= '' and cmsgpack.unpack(job.packed)
-      or { false, '', 0, {}, {}, false, '', '', 0 }
+    job.record = job.packed == '' and { false, '', 0, {}, {}, false, '', '', 0 }
+      or unpack_list(job.packed, 9, name)
   end
   return job.record
 end
@@ -62,7 +72,7 @@ local function mutex_of(name)
   if not name then return { 0, false } end
   if not known[name] then
     local packed = redis.call('HGET', mutexes, name)
-    known[name] = { packed = packed or '', mutex = packed and cmsgpack.unpack(packed) or { 0, false } }
+    known[name] = { packed = packed or '', mutex = packed and unpack_list(packed, 2, name) or { 0, false } }
   end
   return known[name].mutex
 end
@@ -136,8 +146,9 @@ for _, op in ipairs(ops) do
   local job = jobs[name]
   if kind then
     local record = record_of(name)
-    local mutex = mutex_named(kind, record, op)
+    local mutex = record and mutex_named(kind, record, op)
     local s = { job = name, r = record, m = mutex_of(mutex), now = now, events = {} }
+    if garbled then return redis.error_reply('GARBLED ' .. garbled) end
     local reply = G[kind](s, unpack(op, 3))
     local packed = cmsgpack.pack(reply)
     local events = {}
@@ -174,7 +185,8 @@ for _, name in ipairs(names) do
     local job = jobs[name]
     changed[#changed + 1], changed[#changed + 2] = name, job.packed
     local n = #news
-    news[n + 1], news[n + 2], news[n + 3], news[n + 4] = name, job.record[REVISION], job.packed, job.invites or false
+    local told = #job.packed <= NEWS and job.packed or ''
+    news[n + 1], news[n + 2], news[n + 3], news[n + 4] = name, job.record[REVISION], told, job.invites or false
   end
 end
 call_with_all('HSET', records, changed)
@@ -198,7 +210,8 @@ if told > 0 then
   call_with_all('ZADD', by_time, times)
   call_with_all('ZADD', by_job, places)
   local function add(at)
-    return redis.pcall('XADD', feed, 'MAXLEN', '~', FEED, number(at) .. '-0', 'n', told, 'e', table.concat(feed_text))
+    local oldest = number(math.max(at - FEED, 0)) .. '-0'
+    return redis.pcall('XADD', feed, 'MINID', '~', oldest, number(at) .. '-0', 'n', told, 'e', table.concat(feed_text))
   end
   position = position + told
   if type(add(position)) == 'table' then

@@ -79,8 +79,8 @@ impl Heard {
             }
             News::Said(bytes) => {
                 if held.take_in(bytes).is_err() {
-                    // Said by another program: what is asked for directly still holds.
-                    held.listening = false;
+                    // Said by another program, or a newer version: what is asked for directly still holds.
+                    held.records.clear();
                 }
             }
         }
@@ -97,13 +97,7 @@ impl Heard {
 
     /// Remembers a record that came with an answer.
     pub(super) fn learn(&self, job: &JobName, revision: u64, packed: Vec<u8>) {
-        let mut held = self.held();
-        if packed.is_empty() {
-            // Gone, whatever its revision was.
-            held.records.remove(job);
-        } else {
-            held.learn(job, revision, packed);
-        }
+        self.held().learn(job, revision, packed);
     }
 
     /// The record of a job as it was last announced.
@@ -184,8 +178,12 @@ impl Held {
             self.records.clear();
         }
         match self.records.get_mut(job) {
-            Some((known, old)) if *known < revision => (*known, *old) = (revision, packed),
-            Some(_) => {}
+            // Gone, or too large to be told to everybody.
+            _ if packed.is_empty() => drop(self.records.remove(job)),
+            Some((known, old)) if *known <= revision => (*known, *old) = (revision, packed),
+            // An answer that was overtaken, or records that were put back as they had been: only
+            // the server knows.
+            Some(_) => drop(self.records.remove(job)),
             None => drop(self.records.insert(job.clone(), (revision, packed))),
         }
     }

@@ -17,6 +17,9 @@ use crate::store::{Query, StoreError};
 /// Lines read at once.
 const PAGE: usize = 500;
 
+/// Calls of the feed read at once: each may hold hundreds of events.
+const CALLS: usize = 50;
+
 /// Newest lines of each job that are looked at before a job is searched by itself.
 const GLANCE: usize = 4;
 
@@ -65,6 +68,8 @@ impl Server {
             self.of_all(query).await?
         };
         entries.sort_by(|a, b| (b.scheduled_at, &b.id).cmp(&(a.scheduled_at, &a.id)));
+        // What came while pages were read moved the rest down: a line may have been read twice.
+        entries.dedup_by(|a, b| a.id == b.id);
         if query.limit > 0 {
             entries.truncate(query.limit);
         }
@@ -173,7 +178,7 @@ impl Server {
     pub(super) async fn events(&self, mut position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
         let mut events = Vec::new();
         while events.len() < limit {
-            let args = [format!("{}-0", position + 1), "+".into(), "COUNT".into(), PAGE.to_string()];
+            let args = [format!("{}-0", position + 1), "+".into(), "COUNT".into(), CALLS.to_string()];
             let answer = self.ask("XRANGE", &self.keys[FEED], &args.map(String::into_bytes)).await?;
             let calls = feed(answer).map_err(|Garbled| self.garbled())?;
             let Some(last) = calls.last().and_then(|call| call.last()).map(|(at, _)| *at) else { break };

@@ -17,6 +17,13 @@ use crate::store::{StoreError, Trouble};
 /// Operations in one call at most: the server answers nobody else meanwhile, a few milliseconds.
 const MOST: usize = 200;
 
+/// No further operation joins a call that has so many bytes: a thousand occurrences decided at once
+/// are one operation, and as much work as many.
+const BYTES: usize = 64 * 1024;
+
+/// An answer of so many bytes was too much for one call.
+const LARGE: usize = 2 * 1024 * 1024;
+
 /// Calls on their way at once at most, and the time between two: a server that is far away need not
 /// be waited for, one that is near answers sooner.
 const CALLS: usize = 32;
@@ -39,11 +46,12 @@ pub(super) struct Lane {
     queue: Mutex<Queue>,
 }
 
-#[derive(Default)]
 struct Queue {
     urgent: VecDeque<Asked>,
     /// What has time until nothing is urgent.
     calm: VecDeque<Asked>,
+    /// Operations that go in the next call at most.
+    most: usize,
     /// Tasks at work on it, with a call each.
     calls: usize,
     /// A task waits to see whether one more is needed.
@@ -127,21 +135,43 @@ impl Work {
         tokio::task::yield_now().await;
         while let Some(batch) = self.next() {
             let (ops, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|asked| (asked.op, asked.answer)).unzip();
-            match self.lane.call(&ops).await {
+            let called = self.lane.call(&ops).await;
+            self.learn(&called);
+            match called {
                 Ok(raws) => answers.into_iter().zip(raws).for_each(|(answer, raw)| drop(answer.send(Ok(raw)))),
+                // One of them cannot be answered: the others are not to suffer for it.
+                Err(error) if error.kind == Trouble::Lasting && ops.len() > 1 => {
+                    for (op, answer) in ops.iter().zip(answers) {
+                        let alone = self.lane.call(std::slice::from_ref(op)).await;
+                        let first = alone.and_then(|raws| raws.into_iter().next().ok_or(error.clone()));
+                        let _ = answer.send(first);
+                    }
+                }
                 Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
             }
         }
+    }
+
+    /// Makes batches smaller when one was too much, and larger again as long as none is.
+    fn learn(&self, called: &Result<Vec<Raw>, StoreError>) {
+        let mut queue = self.lane.queue();
+        let large = |raws: &Vec<Raw>| raws.iter().map(|raw| raw.record.len() + raw.events.len()).sum::<usize>() > LARGE;
+        queue.most = match called {
+            Ok(raws) if !large(raws) => (queue.most * 2).min(MOST),
+            _ => (queue.most / 2).max(1),
+        };
     }
 
     /// The next batch, without those whose asker has gone.
     fn next(&mut self) -> Option<Vec<Asked>> {
         let mut queue = self.lane.queue();
         let mut batch = Vec::new();
-        while batch.len() < MOST {
+        let mut bytes = 0;
+        while batch.len() < queue.most && bytes < BYTES {
             let next = queue.urgent.pop_front();
             let Some(asked) = next.or_else(|| queue.calm.pop_front()) else { break };
             if !asked.answer.is_closed() {
+                bytes += asked.op.len();
                 batch.push(asked);
             }
         }
@@ -196,6 +226,12 @@ impl Drop for Second {
             queue.coming = false;
             queue.give_up();
         }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue { urgent: VecDeque::new(), calm: VecDeque::new(), most: MOST, calls: 0, coming: false, sent: None }
     }
 }
 

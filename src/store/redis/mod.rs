@@ -56,6 +56,9 @@ pub enum Time {
 /// a connection that hangs is noticed.
 const TICK: Duration = Duration::from_secs(2);
 
+/// Bytes of output sent at once.
+const OUTPUT: usize = 256 * 1024;
+
 /// The cluster's store.
 pub struct Redis {
     server: Arc<Server>,
@@ -111,12 +114,13 @@ impl Redis {
         prune::count(&answer).ok_or_else(|| self.server.garbled())
     }
 
-    /// All fields of a hash, read in pieces so that nobody waits long.
+    /// All fields of a hash, read in pieces: nobody waits long, and large fields do not add up to
+    /// more than the server keeps for a client that listens (32 MB).
     async fn scan(&self, key: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let mut all = Vec::new();
         let mut cursor = b"0".to_vec();
         loop {
-            let answer = self.server.ask("HSCAN", key, &[cursor, b"COUNT".to_vec(), b"1000".to_vec()]).await?;
+            let answer = self.server.ask("HSCAN", key, &[cursor, b"COUNT".to_vec(), b"200".to_vec()]).await?;
             let Value::Array(parts) = answer else { return Err(self.server.garbled()) };
             let [next, fields] = <[Value; 2]>::try_from(parts).map_err(|_| self.server.garbled())?;
             for pair in list(fields).chunks_exact_mut(2) {
@@ -180,13 +184,14 @@ impl Store for Redis {
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         // Read first: what is known of a job may be newer, never older.
         let mut snapshot = Snapshot { now: self.server.now().await?, ..Snapshot::default() };
-        let garbled = |_| self.server.garbled();
         for (name, packed) in self.scan(&self.server.keys[RECORDS]).await? {
-            let job = JobName::new(&name).map_err(|_| self.server.garbled())?;
-            snapshot.records.insert(job, pack::unpack_record(&packed).map_err(garbled)?.0);
+            // What cannot be read is told when its job is asked about; the others go on.
+            if let (Ok(job), Ok((record, _))) = (JobName::new(&name), pack::unpack_record(&packed)) {
+                snapshot.records.insert(job, record);
+            }
         }
         for (name, packed) in self.scan(&self.server.keys[MUTEXES]).await? {
-            snapshot.mutexes.insert(name, pack::unpack_mutex(&packed).map_err(garbled)?);
+            snapshot.mutexes.extend(pack::unpack_mutex(&packed).ok().map(|mutex| (name, mutex)));
         }
         Ok(snapshot)
     }
@@ -243,9 +248,15 @@ impl Store for Redis {
         for cut in cut.chunks(1000) {
             self.server.ask("HDEL", &output, cut).await?;
         }
-        let fields: Vec<Vec<u8>> = pieces.iter().flat_map(|piece| [field(piece.seq), pack_piece(piece)]).collect();
-        if !fields.is_empty() {
-            self.server.ask("HSET", &output, &fields).await?;
+        let (mut fields, mut size) = (Vec::new(), 0);
+        for (index, piece) in pieces.iter().enumerate() {
+            fields.extend([field(piece.seq), pack_piece(piece)]);
+            size += piece.bytes.len();
+            // Leases are renewed on the same connection: nothing large may stand in their way.
+            if size >= OUTPUT || index + 1 == pieces.len() {
+                self.server.ask("HSET", &output, &std::mem::take(&mut fields)).await?;
+                size = 0;
+            }
         }
         Ok(())
     }

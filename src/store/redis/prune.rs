@@ -10,6 +10,7 @@ use super::server::{BY_JOB, BY_TIME, ENTRIES, MUTEXES, RECORDS, Server};
 use super::text;
 use crate::clock::Timestamp;
 use crate::job::{JobName, Keep};
+use crate::lease::RunId;
 use crate::store::{Replica, StoreError};
 
 /// How much one pruning removes at most, so that the server is soon free again.
@@ -31,8 +32,8 @@ for i = 1, #ARGV, 3 do
   local found
   if over > 0 and string.sub(prefix, -1) == 'r' then
     -- What is not over does not count.
-    local record = redis.call('HGET', KEYS[3], string.sub(prefix, 1, -3))
-    over = over - (record and #cmsgpack.unpack(record)[4] or 0)
+    local good, record = pcall(cmsgpack.unpack, redis.call('HGET', KEYS[3], string.sub(prefix, 1, -3)) or '')
+    over = over - (good and type(record) == 'table' and type(record[4]) == 'table' and #record[4] or 0)
   end
   if over > 0 then
     found = redis.call('ZRANGEBYLEX', KEYS[1], first, last, 'LIMIT', 0, math.min(over, 500))
@@ -51,7 +52,7 @@ return answer";
 /// that nobody holds: fences go on from the clock.
 /// KEYS: unlisted, records, entries by job, mutexes. ARGV: now, patience, a mutex's; jobs listed.
 const FORGET: &str = "
-local now, patience, idle = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now, patience, rest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local listed, dropped = {}, 0
 for i = 4, #ARGV do listed[ARGV[i]] = true end
 local since = {}
@@ -63,9 +64,10 @@ for _, job in ipairs(redis.call('HKEYS', KEYS[2])) do
   elseif not since[job] then
     redis.call('HSET', KEYS[1], job, ARGV[1])
   elseif now - since[job] > patience then
-    local record = cmsgpack.unpack(redis.call('HGET', KEYS[2], job))
+    local good, record = pcall(cmsgpack.unpack, redis.call('HGET', KEYS[2], job))
+    local idle = good and type(record) == 'table' and type(record[4]) == 'table' and #record[4] == 0
     local lines = redis.call('ZLEXCOUNT', KEYS[3], '[' .. job .. '\\0', '(' .. job .. '\\0\\255')
-    if #record[4] == 0 and lines == 0 then
+    if idle and lines == 0 then
       redis.call('HDEL', KEYS[2], job)
       redis.call('HDEL', KEYS[1], job)
       dropped = dropped + 1
@@ -74,9 +76,10 @@ for _, job in ipairs(redis.call('HKEYS', KEYS[2])) do
 end
 local mutexes = redis.call('HGETALL', KEYS[4])
 for i = 1, #mutexes, 2 do
-  local mutex = cmsgpack.unpack(mutexes[i + 1])
-  local held = mutex[2] and mutex[2][5] > now
-  if not held and mutex[1] < now - idle then redis.call('HDEL', KEYS[4], mutexes[i]) end
+  local good, mutex = pcall(cmsgpack.unpack, mutexes[i + 1])
+  good = good and type(mutex) == 'table' and #mutex >= 2
+  local held = good and mutex[2] and mutex[2][5] > now
+  if good and not held and mutex[1] < now - rest then redis.call('HDEL', KEYS[4], mutexes[i]) end
 end
 return dropped";
 
@@ -102,7 +105,9 @@ impl Server {
             self.drop_lines(lines).await?;
         }
         if lines.is_empty() {
-            self.forget(keep, others, now).await?;
+            if self.is_time_to_forget(now) {
+                self.forget(keep, others, now).await?;
+            }
             self.drop_replicas(now).await?;
             self.drop_outputs(now).await?;
         }
@@ -153,11 +158,10 @@ impl Server {
     async fn drop_lines(&self, lines: &[Line]) -> Result<(), StoreError> {
         let ids: Vec<Vec<u8>> = lines.iter().map(|line| line.id.clone()).collect();
         let members: Vec<Vec<u8>> = lines.iter().map(|line| line.member.clone()).collect();
-        for id in &ids {
-            if let Ok(run) = <[u8; 16]>::try_from(id.as_slice()) {
-                let run = crate::lease::RunId::from_bytes(run);
-                self.ask("UNLINK", &self.output(run), &[]).await?;
-            }
+        let run = |id: &Vec<u8>| <[u8; 16]>::try_from(id.as_slice()).ok().map(RunId::from_bytes);
+        let outputs: Vec<Vec<u8>> = ids.iter().filter_map(run).map(|run| self.output(run).into_bytes()).collect();
+        if let Some((first, rest)) = outputs.split_first() {
+            self.ask("UNLINK", &String::from_utf8_lossy(first), rest).await?;
         }
         // The index by job goes last: until then the rest can be found and dropped again.
         self.ask("ZREM", &self.outputs(), &ids).await?;
@@ -193,7 +197,7 @@ impl Server {
         for run in runs {
             let Ok(bytes) = <[u8; 16]>::try_from(run.as_slice()) else { continue };
             if self.ask("HEXISTS", &self.keys[ENTRIES], std::slice::from_ref(&run)).await? == Value::Int(0) {
-                self.ask("UNLINK", &self.output(crate::lease::RunId::from_bytes(bytes)), &[]).await?;
+                self.ask("UNLINK", &self.output(RunId::from_bytes(bytes)), &[]).await?;
                 self.ask("ZREM", &self.outputs(), &[run]).await?;
             } else {
                 // Looked at; the others come first next time.

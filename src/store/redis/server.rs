@@ -27,6 +27,8 @@ pub(super) struct Server {
     high: Mutex<Timestamp>,
     prefix: String,
     gentle: Script,
+    /// When it was last looked for records that nobody lists.
+    forgot: Mutex<Option<Timestamp>>,
 }
 
 /// The keys of the batch script by name: places in [`Server::keys`].
@@ -48,7 +50,7 @@ impl Server {
         let listener = heard.clone();
         let link = Link::new(address, channel.clone(), Box::new(move |news| listener.hear(&news)));
         let gentle = Script::new("#!lua flags=allow-oom\nreturn redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))".into());
-        Server { link, keys, channel, heard, time, high: Mutex::default(), prefix, gentle }
+        Server { link, keys, channel, heard, time, high: Mutex::default(), prefix, gentle, forgot: Mutex::default() }
     }
 
     pub(super) fn replicas(&self) -> String {
@@ -123,6 +125,16 @@ impl Server {
         let mut all = vec![command.as_bytes().to_vec()];
         all.extend_from_slice(args);
         self.link.run(&self.gentle, &[key.to_owned()], &all).await
+    }
+
+    /// Once an hour and store: it looks at every record.
+    pub(super) fn is_time_to_forget(&self, now: Timestamp) -> bool {
+        let mut last = self.forgot.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = last.is_none_or(|last| now.since(last).as_secs() >= 3600 || now < last);
+        if is_time {
+            *last = Some(now);
+        }
+        is_time
     }
 
     /// An answer that makes no sense.

@@ -85,8 +85,7 @@ impl Site {
         let (code, detail) = inner(error.code().unwrap_or("ERR"), detail);
         let kind = match code {
             // The script or its keys are wrong: asking again changes nothing.
-            "WRONGTYPE" | "CROSSSLOT" | "LAYOUT" => Trouble::Lasting,
-            "ERR" if known_err(detail).is_none() => Trouble::Lasting,
+            "WRONGTYPE" | "CROSSSLOT" | "LAYOUT" | "GARBLED" => Trouble::Lasting,
             _ => Trouble::Passing,
         };
         let words = self.code_in_words(code, detail);
@@ -110,6 +109,10 @@ impl Site {
             "MISCONF" => {
                 "it takes no writes because it cannot save to its disk: free some space there; its log has more".into()
             }
+            "GARBLED" => format!(
+                "what it holds as `{detail}` of this cluster is nothing this version can read: run the version that \
+                 wrote it, or name another cluster with --cluster"
+            ),
             "LAYOUT" => format!(
                 "this cluster's data was written by a newer version of cronclave (layout {detail}, this one knows 1): \
                  upgrade this program, or name another cluster with --cluster"
