@@ -212,7 +212,7 @@ async fn sentinels_lead_to_the_new_master() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_busy_or_loading_is_told() {
-    let redis = Redis::with(&["--busy-reply-threshold", "50"]);
+    let redis = Redis::with(&["--lua-time-limit", "50"]);
     let held = store(&redis.url());
     held.check().await.unwrap();
     let port = redis.port;
@@ -225,13 +225,15 @@ async fn a_server_that_is_busy_or_loading_is_told() {
     until(&held, "fine").await;
 
     let mut slow = Redis::with(&[]);
-    odd::cli(slow.port, &["EVAL", "for i = 1, 2000 do redis.call('SET', i, i) end", "0"]);
+    // It looks up from loading after every 2 MB.
+    odd::cli(slow.port, &["CONFIG", "SET", "rdbcompression", "no"]);
+    odd::cli(slow.port, &["EVAL", "for i = 1, 200 do redis.call('SET', i, string.rep('x', 100000)) end", "0"]);
     assert_eq!(odd::cli(slow.port, &["SAVE"]), "OK");
     slow.kill();
     let url = slow.url();
     // It returns when all is loaded, after some seconds.
     let starting = std::thread::spawn(move || {
-        slow.start_again(&["--key-load-delay", "3000", "--loading-process-events-interval-bytes", "1024"]);
+        slow.start_again(&["--key-load-delay", "30000"]);
         slow
     });
     let held = store(&url);
