@@ -8,6 +8,8 @@
 mod churn;
 #[path = "redis/heard.rs"]
 mod heard;
+#[path = "redis/memory.rs"]
+mod memory;
 #[path = "common/servers.rs"]
 mod servers;
 
