@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{
     AsyncConnectionConfig, Cmd, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, Value, cmd,
-    from_redis_value,
+    from_redis_value, from_redis_value_ref,
 };
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -191,6 +191,12 @@ impl Server {
     pub(super) fn read(info: &str) -> Server {
         let pairs = info.lines().filter_map(|line| line.trim_end().split_once(':'));
         Server(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// What `HELLO` says of it: its version, to who may not have more.
+    pub(super) fn greeted(hello: &HashMap<String, Value>) -> Server {
+        let version = hello.get("version").and_then(|version| from_redis_value_ref(version).ok());
+        Server(version.map(|version| ("redis_version".to_owned(), version)).into_iter().collect())
     }
 
     fn is(&self, name: &str, value: &str) -> bool {
