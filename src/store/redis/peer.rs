@@ -229,7 +229,7 @@ impl Server {
 
     /// Why it cannot keep our state, if so.
     pub(super) fn objection(&self, allows_eviction: bool) -> Option<String> {
-        if self.is("redis_mode", "sentinel") {
+        if self.is("redis_mode", "sentinel") || self.is("server_mode", "sentinel") {
             return Some("it is a sentinel: write redis+sentinel://HOST:26379/MASTER-NAME".into());
         }
         if !self.is_valkey() && !self.is_from(6, 2) {
@@ -273,6 +273,13 @@ mod tests {
             assert_eq!(objection(info), None, "{info}");
             assert_eq!(Server::read(info).knows_flags(), flags, "{info}");
         }
+        for info in ["redis_mode:sentinel\r\n", "server_mode:sentinel\r\nvalkey_version:8.1.0\r\n"] {
+            assert!(objection(info).is_some_and(|why| why.contains("it is a sentinel")), "{info}");
+        }
+        let greeted = |version: &str| Server::greeted(&[("version".into(), Value::BulkString(version.into()))].into());
+        assert!(!greeted("6.2.14").knows_flags());
+        assert!(greeted("7.2.4").knows_flags());
+        assert!(Server::greeted(&HashMap::new()).knows_flags());
     }
 
     #[test]
