@@ -130,7 +130,8 @@ async fn certificates_are_checked_and_the_way_out_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_with_exactly_the_documented_rights_is_enough() {
     let redis = Redis::plain();
-    let user = ["ACL", "SETUSER", "ana", "on", ">sesame", "~{cronclave:default}*", "&{cronclave:default}*"];
+    let user =
+        ["ACL", "SETUSER", "ana", "on", ">sesame", "~{cronclave:default}*", "resetchannels", "&{cronclave:default}*"];
     let rights = ["+@all", "-@dangerous", "+info", "+cluster|slots", "+cluster|myid"];
     assert_eq!(odd::cli(redis.port, &[&user[..], &rights].concat()), "OK");
     let url = format!("redis://ana:sesame@127.0.0.1:{}", redis.port);
@@ -139,7 +140,10 @@ async fn a_user_with_exactly_the_documented_rights_is_enough() {
     assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "-info", "resetchannels"]), "OK");
     has(&said(&url).await, &["fine"]);
     assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "-time"]), "OK");
-    has(&said(&url).await, &["time", "ACL SETUSER ana on >PASSWORD ~{cronclave:default}* &{cronclave:default}* +@all"]);
+    has(
+        &said(&url).await,
+        &["time", "ACL SETUSER ana on >PASSWORD ~{cronclave:default}* resetchannels &{cronclave:default}* +@all"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,7 +152,7 @@ impl Site {
     /// What a user of an ACL needs.
     pub(super) fn acl_line(&self) -> String {
         format!(
-            "It needs: ACL SETUSER {} on >PASSWORD ~{prefix}* &{prefix}* +@all -@dangerous +info \
+            "It needs: ACL SETUSER {} on >PASSWORD ~{prefix}* resetchannels &{prefix}* +@all -@dangerous +info \
              +cluster|slots +cluster|myid",
             self.user.as_deref().unwrap_or("cronclave"),
             prefix = self.prefix
