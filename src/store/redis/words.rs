@@ -174,7 +174,9 @@ fn known_err(detail: &str) -> Option<String> {
             "it has as many clients as it may: raise `maxclients`, or find who holds so many connections".into()
         }
         () if has("db index") || has("invalid db") => {
-            "it has no database of this number: `databases` in redis.conf says how many there are, mostly 16".into()
+            "it has no database of this number: `databases` in redis.conf says how many there are, mostly 16; \
+             a cluster has database 0 only, or as many as `cluster-databases` says in Valkey 9"
+                .into()
         }
         () if has("select is not allowed") => "a cluster has database 0 only: leave the number out of the URL".into(),
         () if has("unknown command") && has("hello") => TOO_OLD.into(),
