@@ -10,6 +10,8 @@ mod churn;
 mod heard;
 #[path = "redis/lane.rs"]
 mod lane;
+#[path = "redis/memory.rs"]
+mod memory;
 #[path = "common/servers.rs"]
 mod servers;
 

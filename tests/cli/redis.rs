@@ -179,11 +179,9 @@ fn settings_beside_the_url_come_from_the_environment() {
 #[test]
 fn a_redis_that_lost_its_disk_is_told() {
     let place = Place::new();
-    let redis = Redis::with(&["--save", "3600 1", "--enable-protected-configs", "yes"]);
-    let gone = redis.dir.path().join("gone");
-    std::fs::create_dir(&gone).unwrap();
-    assert_eq!(odd::cli(redis.port, &["CONFIG", "SET", "dir", gone.to_str().unwrap()]), "OK");
-    std::fs::remove_dir(&gone).unwrap();
+    let disk = tempfile::tempdir().unwrap();
+    let redis = Redis::with(&["--save", "3600", "1", "--dir", disk.path().to_str().unwrap()]);
+    drop(disk);
     odd::cli(redis.port, &["SET", "x", "y"]);
     odd::cli(redis.port, &["BGSAVE"]);
     let began = Instant::now();
@@ -198,7 +196,8 @@ fn a_redis_that_lost_its_disk_is_told() {
 fn the_documented_rights_are_enough_and_less_is_told() {
     let place = Place::new();
     let redis = Redis::plain();
-    let user = ["ACL", "SETUSER", "ana", "on", ">sesame", "~{cronclave:default}*", "&{cronclave:default}*"];
+    let user =
+        ["ACL", "SETUSER", "ana", "on", ">sesame", "~{cronclave:default}*", "resetchannels", "&{cronclave:default}*"];
     let rights = ["+@all", "-@dangerous", "+info", "+cluster|slots", "+cluster|myid"];
     assert_eq!(odd::cli(redis.port, &[&user[..], &rights].concat()), "OK");
     let url = format!("redis://ana:sesame@127.0.0.1:{}", redis.port);
@@ -218,7 +217,8 @@ fn the_documented_rights_are_enough_and_less_is_told() {
     }
     assert!(!replica.so_far().contains("store down"), "{}", replica.so_far());
     assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "-eval", "-evalsha"]), "OK");
-    let line = "ACL SETUSER ana on >PASSWORD ~{cronclave:default}* &{cronclave:default}* +@all -@dangerous";
+    let line =
+        "ACL SETUSER ana on >PASSWORD ~{cronclave:default}* resetchannels &{cronclave:default}* +@all -@dangerous";
     for args in [&["trigger", "hello"][..], &["pause", "hello"], &["resume", "hello"], &["run", "hello"]] {
         ask(&place, &url, args).expect(69, &["eval", line]);
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::servers::{Redis, free_port};
+use super::servers::{Redis, free_port, program};
 
 /// Accepts connections and says nothing; or `answer` to whatever comes first, and then hangs up.
 pub(crate) fn impostor(answer: Option<&'static [u8]>) -> u16 {
@@ -100,7 +100,7 @@ impl Sentinel {
             dir = dir.path().display()
         );
         std::fs::write(&config, text).unwrap();
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program());
         let command =
             command.arg(&config).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("redis-server is missing: sudo apt-get install redis-server");
@@ -145,13 +145,8 @@ pub(crate) fn signal(pid: i32, name: &str) {
 
 /// Three masters that share the slots of a cluster.
 pub(crate) fn cluster() -> Vec<Redis> {
-    let nodes: Vec<Redis> = (0..3)
-        .map(|_| {
-            // The nodes speak with each other on a port of their own, which is too high for some.
-            let bus = free_port().to_string();
-            Redis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-port", &bus])
-        })
-        .collect();
+    let nodes: Vec<Redis> =
+        (0..3).map(|_| Redis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "1500"])).collect();
     let places: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
     let places: Vec<&str> = places.iter().map(String::as_str).collect();
     let made = cli(nodes[0].port, &[&["--cluster", "create"], &places[..], &["--cluster-yes"]].concat());

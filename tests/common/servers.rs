@@ -1,4 +1,6 @@
 //! Real servers for tests: each on a free port of its own, gone when its handle is dropped.
+//!
+//! `REDIS_SERVER` names another program than `redis-server`: an older one, a newer one, Valkey's.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::fs;
@@ -9,6 +11,13 @@ use std::time::{Duration, Instant};
 
 use redis::FromRedisValue;
 use tempfile::TempDir;
+
+/// The program that is a server, and with `--sentinel` a sentinel.
+pub(crate) fn program() -> String {
+    #[allow(clippy::disallowed_methods, reason = "set by whoever runs the tests")]
+    let named = std::env::var("REDIS_SERVER").ok();
+    named.unwrap_or_else(|| "redis-server".to_owned())
+}
 
 /// A `redis-server` of our own.
 pub(crate) struct Redis {
@@ -31,16 +40,18 @@ impl Redis {
     /// A server that begins with a settings file, which it may rewrite, as a sentinel must.
     fn begin(file: Option<&str>, settings: &[&str]) -> Redis {
         // Between finding a port and listening on it, somebody else may have taken it.
+        let mut trouble = String::new();
         for _ in 0..20 {
             let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
             if let Some(text) = file {
                 fs::write(dir.path().join("redis.conf"), text).unwrap();
             }
-            if let Ok(child) = start(port, dir.path(), settings) {
-                return Redis { port, dir, child };
+            match start(port, dir.path(), settings) {
+                Ok(child) => return Redis { port, dir, child },
+                Err(why) => trouble = why,
             }
         }
-        panic!("redis-server found no port to listen on");
+        panic!("{trouble}");
     }
 
     pub(crate) fn url(&self) -> String {
@@ -96,8 +107,12 @@ impl Cluster {
     pub(crate) fn with(settings: &[&str]) -> Cluster {
         let settings = [&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"], settings].concat();
         let masters: Vec<Redis> = (0..3).map(|_| Redis::with(&settings)).collect();
-        for (index, slots) in [("0", "5460"), ("5461", "10922"), ("10923", "16383")].into_iter().enumerate() {
-            let _: () = masters[index].ask(&["CLUSTER", "ADDSLOTSRANGE", slots.0, slots.1]);
+        for (index, slots) in [0..=5460, 5461..=10922, 10923..=16383].into_iter().enumerate() {
+            let slots: Vec<String> = slots.map(|slot: u16| slot.to_string()).collect();
+            // Redis 6.2 takes no ranges.
+            let words: Vec<&str> =
+                ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str)).collect();
+            let _: () = masters[index].ask(&words);
             let _: () = masters[index].ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
         }
         for other in &masters[1..] {
@@ -131,7 +146,7 @@ impl Sentinels {
 
     pub(crate) fn start() -> Sentinels {
         let master = Redis::plain();
-        let replica = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]);
+        let replica = Redis::with(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
         until("the replica follows its master", || {
             replica.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up")
         });
@@ -200,7 +215,7 @@ fn ask<T: FromRedisValue>(port: u16, words: &[&str]) -> redis::RedisResult<T> {
 fn start(port: u16, dir: &Path, settings: &[&str]) -> Result<Child, String> {
     let (file, log) = (dir.join("redis.conf"), dir.join("redis.log"));
     let said_before = fs::read_to_string(&log).unwrap_or_default().len();
-    let mut command = Command::new("redis-server");
+    let mut command = Command::new(program());
     if file.exists() {
         command.arg(file);
     }

@@ -130,7 +130,8 @@ async fn certificates_are_checked_and_the_way_out_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_with_exactly_the_documented_rights_is_enough() {
     let redis = Redis::plain();
-    let user = ["ACL", "SETUSER", "ana", "on", ">sesame", "~{cronclave:default}*", "&{cronclave:default}*"];
+    let user =
+        ["ACL", "SETUSER", "ana", "on", ">sesame", "~{cronclave:default}*", "resetchannels", "&{cronclave:default}*"];
     let rights = ["+@all", "-@dangerous", "+info", "+cluster|slots", "+cluster|myid"];
     assert_eq!(odd::cli(redis.port, &[&user[..], &rights].concat()), "OK");
     let url = format!("redis://ana:sesame@127.0.0.1:{}", redis.port);
@@ -139,7 +140,10 @@ async fn a_user_with_exactly_the_documented_rights_is_enough() {
     assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "-info", "resetchannels"]), "OK");
     has(&said(&url).await, &["fine"]);
     assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "-time"]), "OK");
-    has(&said(&url).await, &["time", "ACL SETUSER ana on >PASSWORD ~{cronclave:default}* &{cronclave:default}* +@all"]);
+    has(
+        &said(&url).await,
+        &["time", "ACL SETUSER ana on >PASSWORD ~{cronclave:default}* resetchannels &{cronclave:default}* +@all"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,7 +216,7 @@ async fn sentinels_lead_to_the_new_master() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_busy_or_loading_is_told() {
-    let redis = Redis::with(&["--busy-reply-threshold", "50"]);
+    let redis = Redis::with(&["--lua-time-limit", "50"]);
     let held = store(&redis.url());
     held.check().await.unwrap();
     let port = redis.port;
@@ -225,13 +229,15 @@ async fn a_server_that_is_busy_or_loading_is_told() {
     until(&held, "fine").await;
 
     let mut slow = Redis::with(&[]);
-    odd::cli(slow.port, &["EVAL", "for i = 1, 2000 do redis.call('SET', i, i) end", "0"]);
+    // It looks up from loading after every 2 MB.
+    odd::cli(slow.port, &["CONFIG", "SET", "rdbcompression", "no"]);
+    odd::cli(slow.port, &["EVAL", "for i = 1, 200 do redis.call('SET', i, string.rep('x', 100000)) end", "0"]);
     assert_eq!(odd::cli(slow.port, &["SAVE"]), "OK");
     slow.kill();
     let url = slow.url();
     // It returns when all is loaded, after some seconds.
     let starting = std::thread::spawn(move || {
-        slow.start_again(&["--key-load-delay", "3000", "--loading-process-events-interval-bytes", "1024"]);
+        slow.start_again(&["--key-load-delay", "30000"]);
         slow
     });
     let held = store(&url);

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::link::Script;
-use super::server::Server;
+use super::server::{GENTLE, Server};
 use crate::clock::Timestamp;
 use crate::store::{StoreError, Trouble};
 
@@ -69,9 +69,9 @@ impl Lane {
     /// Operations that the server refuses when its memory is full, or, with `gentle`, carries out
     /// all the same.
     pub(super) fn new(server: Arc<Server>, gentle: bool) -> Arc<Lane> {
-        let head = if gentle { "#!lua flags=allow-oom\n" } else { "#!lua\n" };
+        let heads = if gentle { GENTLE } else { ["#!lua\n", ""] };
         let body = concat!(include_str!("grant.lua"), "\n", include_str!("batch.lua"));
-        let scripts = [Script::new(format!("{head}{body}")), Script::new(body.to_owned())];
+        let scripts = heads.map(|head| Script::new(format!("{head}{body}")));
         Arc::new(Lane { server, scripts, queue: Mutex::default() })
     }
 
@@ -99,7 +99,7 @@ impl Lane {
     }
 
     async fn call(&self, ops: &[Vec<u8>]) -> Result<Vec<Raw>, StoreError> {
-        let script = &self.scripts[usize::from(!self.server.link.knows_flags().await?)];
+        let script = self.server.link.fitting(&self.scripts).await?;
         let mut args = vec![self.server.given_time(), self.server.channel.clone().into_bytes()];
         args.extend_from_slice(ops);
         let answer = self.server.link.run(script, &self.server.keys, &args).await?;

@@ -96,12 +96,14 @@ impl Link {
         self.way.address.masked()
     }
 
-    /// Whether the server knows `#!lua flags=`: Redis 7, Valkey.
+    /// Of two ways to write a script the one for this server: with `#!lua flags=`, which Redis 7 and
+    /// Valkey know, or without.
     ///
     /// # Errors
     /// When there is no server.
-    pub(super) async fn knows_flags(&self) -> Result<bool, StoreError> {
-        Ok(self.found(Instant::now() + WHOLE).await?.server.knows_flags())
+    pub(super) async fn fitting<'a>(&self, scripts: &'a [Script; 2]) -> Result<&'a Script, StoreError> {
+        let found = self.found(Instant::now() + WHOLE).await?;
+        Ok(&scripts[usize::from(!found.server.knows_flags())])
     }
 
     /// Asks once. Answered within a few seconds, one way or the other.

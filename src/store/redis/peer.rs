@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::{
     AsyncConnectionConfig, Cmd, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, Value, cmd,
-    from_redis_value,
+    from_redis_value, from_redis_value_ref,
 };
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -193,6 +193,12 @@ impl Server {
         Server(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
+    /// What `HELLO` says of it: its version, to who may not have more.
+    pub(super) fn greeted(hello: &HashMap<String, Value>) -> Server {
+        let version = hello.get("version").and_then(|version| from_redis_value_ref(version).ok());
+        Server(version.map(|version| ("redis_version".to_owned(), version)).into_iter().collect())
+    }
+
     fn is(&self, name: &str, value: &str) -> bool {
         self.0.get(name).is_some_and(|own| own == value)
     }
@@ -223,7 +229,7 @@ impl Server {
 
     /// Why it cannot keep our state, if so.
     pub(super) fn objection(&self, allows_eviction: bool) -> Option<String> {
-        if self.is("redis_mode", "sentinel") {
+        if self.is("redis_mode", "sentinel") || self.is("server_mode", "sentinel") {
             return Some("it is a sentinel: write redis+sentinel://HOST:26379/MASTER-NAME".into());
         }
         if !self.is_valkey() && !self.is_from(6, 2) {
@@ -267,6 +273,13 @@ mod tests {
             assert_eq!(objection(info), None, "{info}");
             assert_eq!(Server::read(info).knows_flags(), flags, "{info}");
         }
+        for info in ["redis_mode:sentinel\r\n", "server_mode:sentinel\r\nvalkey_version:8.1.0\r\n"] {
+            assert!(objection(info).is_some_and(|why| why.contains("it is a sentinel")), "{info}");
+        }
+        let greeted = |version: &str| Server::greeted(&[("version".into(), Value::BulkString(version.into()))].into());
+        assert!(!greeted("6.2.14").knows_flags());
+        assert!(greeted("7.2.4").knows_flags());
+        assert!(Server::greeted(&HashMap::new()).knows_flags());
     }
 
     #[test]

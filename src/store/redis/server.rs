@@ -26,10 +26,15 @@ pub(super) struct Server {
     /// The latest time seen: what is told never goes back.
     high: Mutex<Timestamp>,
     prefix: String,
-    gentle: Script,
+    /// For servers that know flags, and for those that do not.
+    gentle: [Script; 2],
     /// When it was last looked for records that nobody lists.
     forgot: Mutex<Option<Timestamp>>,
 }
+
+/// How a script begins that is carried out although the server's memory is full. A server without
+/// flags looks at its memory before a script's first write only, and before none that frees some.
+pub(super) const GENTLE: [&str; 2] = ["#!lua flags=allow-oom\n", "redis.call('HDEL', KEYS[1], '')\n"];
 
 /// The keys of the batch script by name: places in [`Server::keys`].
 pub(super) const RECORDS: usize = 0;
@@ -49,7 +54,8 @@ impl Server {
         let heard = Arc::new(Heard::default());
         let listener = heard.clone();
         let link = Link::new(address, channel.clone(), Box::new(move |news| listener.hear(&news)));
-        let gentle = Script::new("#!lua flags=allow-oom\nreturn redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))".into());
+        let gentle =
+            GENTLE.map(|head| Script::new(format!("{head}return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))")));
         Server { link, keys, channel, heard, time, high: Mutex::default(), prefix, gentle, forgot: Mutex::default() }
     }
 
@@ -117,14 +123,11 @@ impl Server {
         self.link.ask(Cmd::new().arg(command).arg(key).arg(args)).await
     }
 
-    /// The same for a write that must go through although the server's memory is full.
+    /// The same for a write to a hash that must go through although the server's memory is full.
     pub(super) async fn insist(&self, command: &str, key: &str, args: &[Vec<u8>]) -> Result<Value, StoreError> {
-        if !self.link.knows_flags().await? {
-            return self.ask(command, key, args).await;
-        }
         let mut all = vec![command.as_bytes().to_vec()];
         all.extend_from_slice(args);
-        self.link.run(&self.gentle, &[key.to_owned()], &all).await
+        self.link.run(self.link.fitting(&self.gentle).await?, &[key.to_owned()], &all).await
     }
 
     /// Once an hour and store: it looks at every record.

@@ -155,7 +155,7 @@ impl Site {
     /// What a user of an ACL needs.
     pub(super) fn acl_line(&self) -> String {
         format!(
-            "It needs: ACL SETUSER {} on >PASSWORD ~{prefix}* &{prefix}* +@all -@dangerous +info \
+            "It needs: ACL SETUSER {} on >PASSWORD ~{prefix}* resetchannels &{prefix}* +@all -@dangerous +info \
              +cluster|slots +cluster|myid",
             self.user.as_deref().unwrap_or("cronclave"),
             prefix = self.prefix
@@ -177,7 +177,9 @@ fn known_err(detail: &str) -> Option<String> {
             "it has as many clients as it may: raise `maxclients`, or find who holds so many connections".into()
         }
         () if has("db index") || has("invalid db") => {
-            "it has no database of this number: `databases` in redis.conf says how many there are, mostly 16".into()
+            "it has no database of this number: `databases` in redis.conf says how many there are, mostly 16; \
+             a cluster has database 0 only, or as many as `cluster-databases` says in Valkey 9"
+                .into()
         }
         () if has("select is not allowed") => "a cluster has database 0 only: leave the number out of the URL".into(),
         () if has("unknown command") && has("hello") => TOO_OLD.into(),
