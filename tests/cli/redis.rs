@@ -223,7 +223,7 @@ fn the_documented_rights_are_enough_and_less_is_told() {
         ask(&place, &url, args).expect(69, &["eval", line]);
     }
     assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "+eval", "+evalsha", "-hset"]), "OK");
-    ask(&place, &url, &["pause", "slow"]).expect(69, &["executing the script", line]);
+    ask(&place, &url, &["pause", "slow"]).expect(69, &["the user may not do this", line]);
     replica.until("store down");
     assert!(replica.so_far().contains(line), "{}", replica.so_far());
     assert_eq!(odd::cli(redis.port, &["ACL", "SETUSER", "ana", "+hset"]), "OK");
