@@ -26,6 +26,8 @@ pub(super) enum Looked {
     NoRoom,
     /// The store did not answer.
     Trouble(StoreError),
+    /// It answers, but did not do what it was asked for.
+    Refused(StoreError),
 }
 
 /// A store's answer is waited for this long.
@@ -33,10 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at `job`. Nobody waits for room while holding a lease: without a `permit` it bids for nothing.
 pub(super) async fn look(parts: &Parts, job: &Job, permit: Option<OwnedSemaphorePermit>) -> Looked {
-    match steps(parts, job, permit).await {
-        Ok(looked) => looked,
-        Err(error) => Looked::Trouble(error),
-    }
+    steps(parts, job, permit).await.unwrap_or_else(|trouble| trouble)
 }
 
 /// Has the runs that are to stop look at once whether they should go on.
@@ -46,8 +45,8 @@ pub(super) fn nudge(parts: &Parts, view: &View) {
     }
 }
 
-async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, StoreError> {
-    let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await?;
+async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, Looked> {
+    let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await.map_err(Looked::Trouble)?;
     nudge(parts, &view);
     loop {
         if parts.stop.is_soft() {
@@ -60,7 +59,7 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
             Step::Finished => return Ok(Looked::Finished),
             Step::Claim(target) => {
                 let Some(place) = permit.take() else { return Ok(Looked::NoRoom) };
-                let answer = match race::run(parts, job, target).await? {
+                let answer = match race::run(parts, job, target).await.map_err(Looked::Refused)? {
                     Race::Won(lease, answer) => return Ok(Looked::Won(lease, place, Box::new(answer.view))),
                     Race::Lost(answer) => answer,
                 };
@@ -76,7 +75,7 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
             Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },
         };
-        let answer = ask(parts, job, &op, Instant::now() + PATIENCE).await?;
+        let answer = ask(parts, job, &op, Instant::now() + PATIENCE).await.map_err(Looked::Refused)?;
         parts.bus.tell_all(answer.events);
         let seen = View { mutex: view.mutex.clone(), ..answer.view };
         if let Some(looked) = stuck(&view, &seen) {

@@ -273,9 +273,14 @@ impl Replica {
     fn looked(&mut self, name: JobName, looked: Looked) {
         self.looking.remove(&name);
         let again = self.again.remove(&name);
-        if !matches!(looked, Looked::Trouble(_)) {
+        match &looked {
+            Looked::Trouble(why) => self.health.failed(why),
+            Looked::Refused(why) => self.health.refused(why),
+            Looked::Won(..) => self.health.granted(),
+            _ => self.health.answered(),
+        }
+        if !matches!(looked, Looked::Trouble(_) | Looked::Refused(_)) {
             self.troubles = 0;
-            self.health.answered();
         }
         match looked {
             Looked::Won(lease, permit, view) => {
@@ -285,8 +290,7 @@ impl Replica {
             Looked::Wait(at, now) => self.agenda.wait(&name, at, now),
             Looked::Finished => self.agenda.remove(&name),
             Looked::NoRoom => self.no_room.join(&name),
-            Looked::Trouble(why) => {
-                self.health.failed(&why);
+            Looked::Trouble(_) | Looked::Refused(_) => {
                 self.troubles = (self.troubles + 1).min(5);
                 let pause = Duration::from_millis(250) * 2u32.pow(self.troubles);
                 let pause = pause / 2 + self.parts.dice.pause(pause / 2);

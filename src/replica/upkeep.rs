@@ -13,7 +13,7 @@ use crate::event::Told;
 use crate::job::{JobName, Keep};
 use crate::parts::Parts;
 use crate::record::Op;
-use crate::store::{Replica, Snapshot, StoreError};
+use crate::store::{Replica, Snapshot, StoreError, Trouble};
 
 /// Between two reports of being alive.
 const BEAT: Duration = Duration::from_secs(5);
@@ -32,6 +32,10 @@ const SIGHT: Duration = Duration::from_secs(60);
 
 /// With clocks further apart than this nothing is thrown away for its age: one of them is wrong.
 const DOUBT: Duration = Duration::from_secs(86_400);
+
+/// A store that refused a claim is up again when it grants one, or refused none for so long: twice
+/// the longest pause between two tries.
+const GRUDGE: Duration = Duration::from_secs(16);
 
 /// Who a replica is, as shown to people.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +58,10 @@ pub(super) struct Health {
     anchor: watch::Sender<Anchor>,
     started_at: Arc<Mutex<Option<Timestamp>>>,
     down_since: Arc<Mutex<Option<Instant>>>,
+    /// When it last refused a claim.
+    refused_at: Arc<Mutex<Option<Instant>>>,
+    /// What was last warned of.
+    warned: Arc<Mutex<String>>,
 }
 
 impl Health {
@@ -65,7 +73,17 @@ impl Health {
     ) -> Self {
         // Until the store has answered there is nothing to be late for.
         let anchor = watch::channel(Anchor { store: parts.clock.now(), seen: Instant::now() }).0;
-        Health { parts, identity, jobs, pulse, anchor, started_at: Arc::default(), down_since: Arc::default() }
+        Health {
+            parts,
+            identity,
+            jobs,
+            pulse,
+            anchor,
+            started_at: Arc::default(),
+            down_since: Arc::default(),
+            refused_at: Arc::default(),
+            warned: Arc::default(),
+        }
     }
 
     pub(super) fn anchor(&self) -> watch::Receiver<Anchor> {
@@ -99,7 +117,33 @@ impl Health {
         }
     }
 
+    /// The store answers, but refused a claim, as it does without memory to spare; or its answer to
+    /// one was lost.
+    pub(super) fn refused(&self, why: &StoreError) {
+        if why.kind == Trouble::Lasting {
+            // It is about one job, and told once; the others go on.
+            let mut warned = lock(&self.warned);
+            if *warned != why.message {
+                warned.clone_from(&why.message);
+                self.parts.bus.tell(Told::Warning(why.message.clone()));
+            }
+            return;
+        }
+        *lock(&self.refused_at) = Some(Instant::now());
+        self.failed(why);
+    }
+
+    /// The store granted a claim.
+    pub(super) fn granted(&self) {
+        *lock(&self.refused_at) = None;
+        self.answered();
+    }
+
+    /// The store answered. As long as it refuses claims, that alone does not make it up again.
     pub(super) fn answered(&self) {
+        if lock(&self.refused_at).is_some_and(|at| at.elapsed() < GRUDGE) {
+            return;
+        }
         if let Some(since) = lock(&self.down_since).take() {
             self.parts.bus.tell(Told::StoreUp(since.elapsed().as_secs_f64()));
         }

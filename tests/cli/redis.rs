@@ -347,6 +347,22 @@ fn a_replica_starts_before_its_redis_and_waits_for_it() {
 }
 
 #[test]
+fn a_replica_says_once_that_its_redis_is_full_and_once_that_it_goes_on() {
+    let redis = Redis::plain();
+    let served = Served::at(&redis.url());
+    served.until("succeeded", 1);
+    assert_eq!(odd::cli(redis.port, &["CONFIG", "SET", "maxmemory", "1"]), "OK");
+    served.is_down(1);
+    // Its reports of being alive go through all the while.
+    std::thread::sleep(Duration::from_secs(14));
+    assert_eq!((served.count("store down"), served.count("store up")), (1, 0), "{}", served.replica.so_far());
+    assert!(!ready(&served.listen));
+    assert_eq!(odd::cli(redis.port, &["CONFIG", "SET", "maxmemory", "0"]), "OK");
+    served.is_up(1);
+    served.ends(1);
+}
+
+#[test]
 fn a_replica_stops_although_its_redis_hangs() {
     let redis = Redis::plain();
     let served = Served::at(&redis.url());
