@@ -1,7 +1,7 @@
 //! Real processes on one database file, or on one Redis: killed, frozen, outlived, cut off, with wrong clocks. The
 //! jobs themselves keep the ledger that is held against the history.
 //!
-//! A load test lasts 60 s undisturbed and 25 s under each kind of fault, so that all of it stays within twelve minutes;
+//! A load test lasts 60 s undisturbed and 20 s under each kind of fault, so that all of it stays within twelve minutes;
 //! `CHAOS_SECONDS=60 cargo test --test chaos` runs each for 60 s. Only those on Redis: `... --test chaos on_redis`.
 #![allow(clippy::unwrap_used)]
 

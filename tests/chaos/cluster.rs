@@ -34,7 +34,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// How long a load test lasts unless whoever runs the tests said otherwise: undisturbed, and under one kind of fault.
 pub(crate) const UNDISTURBED: Duration = Duration::from_secs(60);
-pub(crate) const UNDER_FAULTS: Duration = Duration::from_secs(25);
+pub(crate) const UNDER_FAULTS: Duration = Duration::from_secs(20);
 
 /// `CHAOS_SECONDS`, or else `unless_said`.
 pub(crate) fn duration(unless_said: Duration) -> Duration {
