@@ -822,14 +822,24 @@ async fn fences_grow_over_all_jobs_of_a_mutex(bench: Bench) {
         let token = Token::fresh();
         let target = Target::Next { expect, passes: vec![], at: at(60), due: at(60) };
         let claim = Op::Claim(Bid { mutex: Some("ledger".into()), ..bid(target, &token) });
-        let Reply::Won(run) = bench.store.apply(name, &claim).await.unwrap().reply else { panic!() };
+        let Reply::Won(mut run) = bench.store.apply(name, &claim).await.unwrap().reply else { panic!() };
         fences.push(run.fence);
-        let key = Key { run_id: run.run_id, fence: run.fence, token };
-        bench.store.apply(name, &Op::Release { key }).await.unwrap();
-        // A clock that was set back must not hand the second job a smaller fence.
+        // A clock that was set back stands still: fences go on by counting, ahead of it, and must not
+        // hand the second job one that the first has had.
         bench.clock.step(-3_600_000_000);
+        for _ in 0..5 {
+            let key = Key { run_id: run.run_id, fence: run.fence, token: run.token.clone().unwrap() };
+            bench.store.apply(name, &Op::Release { key }).await.unwrap();
+            let target = Target::Open { run_id: run.run_id, fence: run.fence };
+            let claim = Op::Claim(Bid { mutex: Some("ledger".into()), ..bid(target, &Token::fresh()) });
+            let Reply::Won(again) = bench.store.apply(name, &claim).await.unwrap().reply else { panic!() };
+            fences.push(again.fence);
+            run = again;
+        }
+        let key = Key { run_id: run.run_id, fence: run.fence, token: run.token.clone().unwrap() };
+        bench.store.apply(name, &Op::Release { key }).await.unwrap();
     }
-    assert!(fences[0] < fences[1], "{fences:?}");
+    assert!(fences.is_sorted_by(|one, next| one < next), "{fences:?}");
 }
 
 async fn fences_grow_over_a_wiped_store(bench: Bench) {
