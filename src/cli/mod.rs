@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod cancel;
+mod explain;
 mod failure;
 mod find;
 mod history;
@@ -18,6 +19,7 @@ mod serve;
 mod shape;
 mod show;
 mod status;
+mod times;
 mod trigger;
 mod validate;
 
@@ -102,8 +104,10 @@ enum Command {
     /// Check schedule files
     #[command(visible_alias = "check")]
     Validate(validate::Validate),
-    /// Show when jobs will run, and why (changes of clocks, jitter)
+    /// Show when jobs will run, and why (changes of clocks, calendars, jitter)
     Next(next::Next),
+    /// Say what a cron expression means; or an error code
+    Explain(explain::Explain),
     /// List jobs
     #[command(visible_alias = "ls")]
     Jobs(jobs::Jobs),
@@ -133,6 +137,7 @@ impl Command {
             Command::Init(command) => command.run(),
             Command::Validate(command) => command.run(context),
             Command::Next(command) => command.run(context),
+            Command::Explain(command) => command.run(context),
             Command::Jobs(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::History(command) => command.run(context).await,
