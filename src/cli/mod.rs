@@ -4,6 +4,7 @@ mod cancel;
 mod failure;
 mod find;
 mod history;
+mod import;
 mod init;
 mod jobs;
 mod locks;
@@ -99,6 +100,8 @@ enum Command {
     Run(run::Run),
     /// Write a first schedule file
     Init(init::Init),
+    /// Turn a crontab into a schedule file
+    Import(import::Import),
     /// Check schedule files
     #[command(visible_alias = "check")]
     Validate(validate::Validate),
@@ -131,6 +134,7 @@ impl Command {
             Command::Serve(command) => command.run(context).await,
             Command::Run(command) => command.run(context).await,
             Command::Init(command) => command.run(),
+            Command::Import(command) => command.run(context),
             Command::Validate(command) => command.run(context),
             Command::Next(command) => command.run(context),
             Command::Jobs(command) => command.run(context).await,

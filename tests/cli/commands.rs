@@ -209,3 +209,43 @@ fn help_is_there_for_each_command() {
         place.ask(&[name, "--help"]).expect(0, &["Examples:", "Usage: cronclave"]);
     }
 }
+
+const CRONTAB: &str = "MAILTO=ops\n# Tidy up.\n0~30 4 * * * /usr/bin/tidy\n@reboot /usr/bin/agent\n*/5 * * * * poll";
+
+#[test]
+fn a_crontab_becomes_a_file_that_works() {
+    let place = Place::empty();
+    place.write("tab", CRONTAB);
+    let mut command = place.command(&["import", "crontab", "tab"]);
+    command.env("TZ", "Asia/Tokyo");
+    let said = place.finish(command).expect(0, &["5 lines: 2 jobs, 1 left out", "Asia/Tokyo", "($TZ)"]);
+    assert!(said.err.contains("tab:1: note: MAILTO=ops was dropped"), "{}", said.err);
+    assert!(
+        said.err.contains("tab:4: left out: @reboot") && said.err.contains("@reboot /usr/bin/agent"),
+        "{}",
+        said.err
+    );
+    for line in ["version = 1\n", "[jobs.tidy]\n", "description = \"Tidy up.\"\n", "timezone = \"Asia/Tokyo\""] {
+        assert!(said.out.contains(line), "no {line:?} in {}", said.out);
+    }
+    let write = ["import", "crontab", "tab", "--timezone", "Europe/Berlin", "-o", "new.toml"];
+    place.ask(&write).expect(0, &["wrote new.toml: 2 jobs", "cronclave --config new.toml next"]);
+    place.ask(&["validate", "new.toml"]).expect(0, &["2 jobs", "ok"]);
+    place.ask(&["-c", "new.toml", "next", "poll", "-n", "1"]).expect(0, &["poll", "CE"]);
+    place.ask(&write).expect(1, &["new.toml", "already there", "move it away"]);
+    let json = place.ask(&["import", "crontab", "tab", "--timezone", "UTC", "--json"]).json();
+    assert_eq!((&json["lines"], &json["jobs"], &json["left_out"][0]["line"]), (&5.into(), &2.into(), &4.into()));
+}
+
+#[test]
+fn a_system_crontab_starts_nothing_of_another_user() {
+    let place = Place::empty();
+    place.write("etc", "0 4 * * * root a\n0 4 * * * ana b\n0 4 * * * www-data c\n");
+    let ask =
+        |more: &[&str]| place.ask(&[&["import", "crontab", "etc", "--system", "--timezone", "UTC"], more].concat());
+    let said = ask(&["--user", "www-data"]).expect(0, &["job a ran as root", "--user root"]);
+    assert_eq!(said.out.matches("enabled     = false").count(), 2, "{}", said.out);
+    assert!(said.out.contains("# ran as www-data\n[jobs.c]"), "{}", said.out);
+    // Without --user it is who types: root here or the user `ana` of the tests, never both.
+    assert_eq!(ask(&[]).expect(0, &[]).out.matches("enabled     = false").count(), 2);
+}
