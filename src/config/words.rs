@@ -14,8 +14,8 @@ const fn only(known: &'static [&'static str]) -> Words {
 }
 
 pub(super) const TOP: Words = Words {
-    known: &["version", "defaults", "secrets", "jobs"],
-    later: &["include", "calendars", "hooks"],
+    known: &["version", "defaults", "secrets", "calendars", "jobs"],
+    later: &["include", "hooks"],
     foreign: &[
         ("job", "jobs are written as tables, `[jobs.nightly-report]`, not as an array `[[job]]`"),
         ("task", "jobs are written as tables, `[jobs.nightly-report]`"),
@@ -30,10 +30,6 @@ pub(super) const WHEN: [&str; 3] = ["schedule", "every", "at"];
 pub(super) const ACTIONS: [&str; 3] = ["command", "http", "handler"];
 
 const LATER: &[&str] = &[
-    "start",
-    "end",
-    "skip_on",
-    "only_on",
     "user",
     "publish",
     "run_on",
@@ -74,6 +70,8 @@ pub(super) const DEFAULTS: Words = Words {
         "timezone",
         "dst_gap",
         "dst_overlap",
+        "skip_on",
+        "only_on",
         "jitter",
         "shell",
         "cwd",
@@ -102,6 +100,10 @@ pub(super) const JOB: Words = Words {
         "timezone",
         "dst_gap",
         "dst_overlap",
+        "start",
+        "end",
+        "skip_on",
+        "only_on",
         "jitter",
         "command",
         "shell",
@@ -156,6 +158,8 @@ pub(super) const LOCK: Words = Words {
         "leave it out: every occurrence is recorded as decided, so a late clock cannot start it again",
     )],
 };
+pub(super) const CALENDAR: Words = only(&["dates", "every_year", "weekdays", "between"]);
+pub(super) const BETWEEN: Words = only(&["from", "to"]);
 pub(super) const KEEP: Words = only(&["runs", "days"]);
 pub(super) const SECRET: Words = only(&["env", "file", "credential"]);
 pub(super) const SECRET_USE: Words = only(&["secret", "prefix"]);
