@@ -8,7 +8,7 @@ use cronclave::clock::Timestamp;
 use cronclave::config::{self, Config, SourceText};
 use cronclave::crontab::{self, Crontab, MachineZone, Target, Written};
 use cronclave::job::{Action, Command, Job, Task, Text};
-use cronclave::schedule::{Rules, Schedule, Zone};
+use cronclave::schedule::Zone;
 use proptest::prelude::*;
 use proptest::string;
 
@@ -48,15 +48,11 @@ fn command(job: &Job) -> &Command {
     }
 }
 
-/// The crontab of `tests/data`, without its entries that need `+` when the dialect does not have it.
+/// The crontab of `tests/data`.
 fn example() -> (Crontab, Written, BTreeMap<usize, Arc<Job>>) {
     let (tab, written) = imported(include_str!("data/crontab.txt"), true);
     let jobs = by_line(&written.text);
     (tab, written, jobs)
-}
-
-fn knows_plus() -> bool {
-    Schedule::parse("0 0 1 * +MON", &Zone::utc(), Rules::default(), "job").is_ok()
 }
 
 #[test]
@@ -84,16 +80,13 @@ fn every_entry_of_a_crontab_starts_when_two_other_programs_say_it_does() {
         assert_eq!(job.schedule.zone().name(), wanted["timezone"]);
         compared += 1;
     }
-    assert_eq!(compared, if knows_plus() { 30 } else { 28 });
+    assert_eq!(compared, 30);
 }
 
 #[test]
 fn what_is_left_out_is_told_with_its_line_and_reason() {
     let (tab, written, jobs) = example();
-    let mut left_out: Vec<(usize, &str)> = written.left_out.iter().map(|one| (one.line, one.why.as_str())).collect();
-    if !knows_plus() {
-        left_out.retain(|(line, _)| ![22, 23].contains(line));
-    }
+    let left_out: Vec<(usize, &str)> = written.left_out.iter().map(|one| (one.line, one.why.as_str())).collect();
     let wanted = [(27, "@reboot"), (53, "backwards"), (54, "5-59/15"), (55, "minute `61`")];
     assert_eq!(left_out.len(), wanted.len(), "{left_out:#?}");
     for ((line, why), (wanted, word)) in left_out.iter().zip(wanted) {
