@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crontab;
+pub mod diff;
 pub mod event;
 pub mod http;
 pub mod job;

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod cancel;
+mod diff;
 mod failure;
 mod find;
 mod history;
@@ -107,6 +108,8 @@ enum Command {
     Validate(validate::Validate),
     /// Show when jobs will run, and why (changes of clocks, jitter)
     Next(next::Next),
+    /// Show what a change of schedule files would change
+    Diff(diff::Diff),
     /// List jobs
     #[command(visible_alias = "ls")]
     Jobs(jobs::Jobs),
@@ -137,6 +140,7 @@ impl Command {
             Command::Import(command) => command.run(context),
             Command::Validate(command) => command.run(context),
             Command::Next(command) => command.run(context),
+            Command::Diff(command) => command.run(context),
             Command::Jobs(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::History(command) => command.run(context).await,

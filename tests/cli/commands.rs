@@ -249,3 +249,34 @@ fn a_system_crontab_starts_nothing_of_another_user() {
     // Without --user it is who types: root here or the user `ana` of the tests, never both.
     assert_eq!(ask(&[]).expect(0, &[]).out.matches("enabled     = false").count(), 2);
 }
+
+#[test]
+fn a_difference_of_files_is_told_and_the_exit_status_says_whether_there_is_one() {
+    let place = Place::new();
+    let from = ["--from", "2026-11-23T00:00:00Z"];
+    let ask = |args: &[&str]| place.ask(&[&["diff"], args, &from].concat());
+    ask(&["schedules", "schedules"]).expect(0, &["both want the same"]);
+    let text = super::bench::JOBS.replace("30 2 * * *", "0 3 * * *").replace("[jobs.hook]", "[jobs.hooked]");
+    place.write("new.toml", text);
+    let said = ask(&["schedules", "new.toml"]).expect(1, &["1 added, 1 removed, 1 changed"]);
+    for part in [
+        "+ hooked  @manual UTC  GET http://127.0.0.1:9/nobody\n",
+        "- hook  @manual",
+        "~ fails  schedule 30 2 * * * -> 0 3 * * *\n",
+        "7 moved: 2026-11-23 02:30:00 CET -> 2026-11-23 03:00:00 CET, ",
+        ", and 4 more\n",
+        "most starts in one minute, in 7 days: 1 job (2026-11-23 01:30:00 UTC) -> 1 job (2026-11-23 02:00:00 UTC)",
+    ] {
+        assert!(said.out.contains(part), "no {part:?} in {}", said.out);
+    }
+    let json = ask(&["schedules", "new.toml", "--json", "--days", "2"]).expect(1, &[]).json();
+    assert_eq!((&json["items"][0]["job"], &json["items"][0]["moved"]["count"]), (&"fails".into(), &2.into()));
+    assert_eq!(json["items"][0]["moved"]["first"][0]["to"], "2026-11-23T02:00:00Z");
+    assert_eq!((&json["items"][1]["change"], &json["until"]), (&"removed".into(), &"2026-11-25T00:00:00Z".into()));
+    place.write("bad.toml", "version = 1\n[jobs.x");
+    ask(&["schedules", "bad.toml"]).expect(78, &["bad.toml:2:"]);
+    ask(&["none", "schedules"]).expect(78, &["none", "no such file"]);
+    ask(&["-", "-"]).expect(2, &["only one"]);
+    place.ask(&["diff", "schedules", "new.toml", "--from", "soon"]).expect(2, &["--from", "2026-11-22"]);
+    assert!(!place.path("cronclave.db").exists());
+}
