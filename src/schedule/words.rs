@@ -302,7 +302,7 @@ fn week_run(days: &[u32]) -> Option<(u32, u32)> {
 /// The step, when these are all its multiples and it divides the whole: a true rhythm.
 fn rhythm(values: &[u32], size: u32) -> Option<u32> {
     let step = size / u32::try_from(values.len()).ok().filter(|count| *count > 1)?;
-    let even = size % step == 0 && values.len() as u32 * step == size;
+    let even = size.is_multiple_of(step) && values.len() as u32 * step == size;
     (even && values.iter().zip(0..).all(|(value, n)| *value == n * step)).then_some(step)
 }
 
@@ -351,7 +351,7 @@ fn ordinal(number: u32) -> String {
 /// A period in words: `10 minutes`, `minute`, else `1h30m`.
 fn period(seconds: u64) -> String {
     for (word, size) in [("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)] {
-        if seconds >= size && seconds % size == 0 {
+        if seconds >= size && seconds.is_multiple_of(size) {
             let count = seconds / size;
             return if count == 1 { word.to_owned() } else { format!("{count} {word}s") };
         }
