@@ -201,3 +201,66 @@ proptest! {
         }
     }
 }
+
+/// Vixie's rule, word for word, for one minute: what the program's own reader has no part in.
+mod by_hand {
+    use chrono::{Datelike, NaiveDateTime, Timelike};
+
+    fn allows(field: &str, value: u32, (least, most): (u32, u32)) -> bool {
+        field.split(',').any(|item| {
+            let (range, step) = item.split_once('/').unwrap_or((item, "1"));
+            let (low, high) = match (range, range.split_once('-')) {
+                ("*", _) => (least, most),
+                (_, Some((low, high))) => (low.parse().unwrap(), high.parse().unwrap()),
+                (one, None) => (one.parse().unwrap(), one.parse().unwrap()),
+            };
+            (low..=high).step_by(step.parse().unwrap()).any(|one| one == value)
+        })
+    }
+
+    pub(super) fn matches(fields: &[String], at: NaiveDateTime) -> bool {
+        let weekday = at.weekday().num_days_from_sunday();
+        let day = allows(&fields[2], at.day(), (1, 31));
+        let week = allows(&fields[4], weekday, (0, 7)) || (weekday == 0 && allows(&fields[4], 7, (0, 7)));
+        let star = fields[2].starts_with('*') || fields[4].starts_with('*');
+        allows(&fields[0], at.minute(), (0, 59))
+            && allows(&fields[1], at.hour(), (0, 23))
+            && allows(&fields[3], at.month(), (1, 12))
+            && if star { day && week } else { day || week }
+    }
+}
+
+fn field(least: u32, most: u32) -> impl Strategy<Value = String> {
+    let number = least..=most;
+    let range = (number.clone(), number.clone()).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b)));
+    let item = prop_oneof![
+        2 => Just("*".to_owned()),
+        2 => (1..=most + 3).prop_map(|step| format!("*/{step}")),
+        2 => number.prop_map(|n| n.to_string()),
+        2 => range.clone(),
+        1 => (range, 1..=most + 3).prop_map(|(range, step)| format!("{range}/{step}")),
+    ];
+    prop::collection::vec(item, 1..3).prop_map(|items| items.join(","))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever fields cron takes, the imported job starts in the same minutes.
+    #[test]
+    fn imported_fields_mean_what_they_meant(
+        fields in (field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7)),
+    ) {
+        let fields: Vec<String> = [fields.0, fields.1, fields.2, fields.3, fields.4].into();
+        let (_, written) = imported(&format!("CRON_TZ=UTC\n{} true\n", fields.join(" ")), false);
+        let config = loaded(&written.text);
+        prop_assert_eq!(written.jobs, 1, "{:?}: {:?}", fields, written.left_out);
+        let job = &config.jobs[0];
+        let minutes = (1..60 * 24 * 60).map(|n| now().plus(std::time::Duration::from_secs(n * 60)));
+        let wanted: Vec<Timestamp> =
+            minutes.filter(|at| by_hand::matches(&fields, at.datetime().naive_utc())).take(5).collect();
+        let got: Vec<Timestamp> =
+            std::iter::successors(job.schedule.after(now()), |t| job.schedule.after(*t)).take(wanted.len()).collect();
+        prop_assert_eq!(got, wanted, "{:?} as {}", fields, job.schedule.text());
+    }
+}
