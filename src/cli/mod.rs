@@ -14,6 +14,7 @@ mod pause;
 mod refusal;
 mod resume;
 mod run;
+mod schema;
 mod serve;
 mod shape;
 mod show;
@@ -97,13 +98,15 @@ enum Command {
     Serve(serve::Serve),
     /// Run one job now, here, in this process
     Run(run::Run),
-    /// Write a first schedule file
+    /// Write a first schedule file, and the schema for editors
     Init(init::Init),
     /// Check schedule files
     #[command(visible_alias = "check")]
     Validate(validate::Validate),
     /// Show when jobs will run, and why (changes of clocks, jitter)
     Next(next::Next),
+    /// Print the schema of schedule files for editors, or the reference page
+    Schema(schema::Schema),
     /// List jobs
     #[command(visible_alias = "ls")]
     Jobs(jobs::Jobs),
@@ -133,6 +136,7 @@ impl Command {
             Command::Init(command) => command.run(),
             Command::Validate(command) => command.run(context),
             Command::Next(command) => command.run(context),
+            Command::Schema(command) => command.run(),
             Command::Jobs(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::History(command) => command.run(context).await,

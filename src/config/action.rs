@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
+use super::keys::{EXPECT, HTTP};
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::walk::{Value, Walk};
-use super::words::{EXPECT, HTTP};
+use super::words;
 use crate::job::{Command, Http, Text};
 
 /// Text goes through a shell, a list is executed as it stands.
@@ -87,8 +88,7 @@ pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) ->
 }
 
 fn verb(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
-    let words = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"].map(|word| (word, word));
-    walk.one_of("method", value, &words, &[]).map(str::to_owned)
+    walk.one_of("method", value, &words::METHOD, &[]).map(str::to_owned)
 }
 
 fn address(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {

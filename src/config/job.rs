@@ -6,14 +6,19 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::action;
+use super::keys::JOB;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::walk::{Key, Value, Walk};
 use super::when::{self, Known};
-use super::words::{ACTIONS, JOB, WHEN};
 use crate::clock::Timestamp;
 use crate::job::{Action, Job, JobName, Source, Task};
 use crate::schedule::{Rules, Schedule, Zone};
+
+/// Exactly one of these says when.
+const WHEN: [&str; 3] = ["schedule", "every", "at"];
+/// Exactly one of these says what.
+const ACTIONS: [&str; 3] = ["command", "http", "handler"];
 
 /// What jobs of one file share.
 pub(super) struct Shelf<'a> {
@@ -37,7 +42,7 @@ struct Own<'v, 'i> {
     enabled: Option<bool>,
     /// Keys that were probably meant where an unknown one stands.
     meant: Vec<&'static str>,
-    /// Keys that this version does not know yet.
+    /// An action that this version does not know yet.
     later: bool,
 }
 
@@ -103,13 +108,10 @@ fn job_name(walk: &mut Walk<'_>, key: &Key<'_>) -> Option<JobName> {
 fn dotted(walk: &mut Walk<'_>, key: &Key<'_>, table: &DeTable<'_>) -> bool {
     let is_job = |value: &Value<'_>| {
         let table = value.get_ref().as_table();
-        table.is_some_and(|table| table.keys().any(|key| JOB.known.contains(&key.get_ref().as_ref())))
+        table.is_some_and(|table| table.keys().any(|key| JOB.has(key.get_ref())))
     };
-    let inner: Vec<_> = table
-        .iter()
-        .filter(|(key, value)| !JOB.known.contains(&key.get_ref().as_ref()) && is_job(value))
-        .map(|(key, _)| key)
-        .collect();
+    let inner: Vec<_> =
+        table.iter().filter(|(key, value)| !JOB.has(key.get_ref()) && is_job(value)).map(|(key, _)| key).collect();
     for sub in &inner {
         let (outer, sub_name) = (key.get_ref(), sub.get_ref());
         let path = format!("{outer}.{sub_name}");
@@ -150,7 +152,7 @@ fn own_keys<'v, 'i>(
             // Told by `dotted` already.
             _ if walk.found.iter().any(|one| one.code == "E0011" && one.span.end == key.span().end) => {}
             _ => {
-                own.later |= JOB.later.contains(&word);
+                own.later |= word == "publish";
                 own.meant.extend(walk.unknown_key(key, &JOB, &format!("job `{name}`")));
             }
         }

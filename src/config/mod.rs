@@ -9,8 +9,11 @@ mod digest;
 mod duration;
 mod find;
 mod job;
+mod keys;
 mod policy;
 mod process;
+mod reference;
+mod schema;
 mod secrets;
 mod settings;
 mod walk;
@@ -34,6 +37,8 @@ pub use diagnostic::{Diagnostic, Place, Severity, Suggestion, report};
 pub use duration::duration;
 pub use find::find;
 pub use process::{Flags, Listen, LogFormat, Process, WrongSetting, environment};
+pub use reference::reference;
+pub use schema::{SCHEMA_FILE, schema, schema_text};
 pub(crate) use words::nearest;
 
 /// Looks up a variable of the environment.
@@ -140,7 +145,7 @@ fn sections(
     let mut defaults = Settings::default();
     for (key, value) in table("defaults").into_iter().flatten() {
         if !defaults.take(walk, &secrets, key, value) {
-            walk.unknown_key(key, &words::DEFAULTS, "`[defaults]`");
+            walk.unknown_key(key, &keys::DEFAULTS, "`[defaults]`");
         }
     }
     let mut shelf = job::Shelf { defaults: &defaults, secrets: &secrets, known, now };
@@ -162,7 +167,7 @@ fn top_level(walk: &mut Walk<'_>, key: &Key<'_>, value: &Value<'_>) {
             walk.table(key.get_ref(), value);
         }
         _ => {
-            walk.unknown_key(key, &words::TOP, "the file");
+            walk.unknown_key(key, &keys::TOP, "the file");
         }
     }
 }

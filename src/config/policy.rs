@@ -4,55 +4,30 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::keys::{KEEP, LOCK, MISFIRE, RETRY};
 use super::walk::{Value, Walk};
-use super::words::{KEEP, LOCK, MISFIRE, RETRY};
+use super::words;
 use crate::job::{Backoff, Delivery, Keep, Misfire, MisfirePolicy, Overlap, Retry};
 use crate::schedule::{GapRule, OverlapRule};
 
 pub(super) fn gap(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<GapRule> {
-    walk.one_of("dst_gap", value, &[("shift", GapRule::Shift), ("skip", GapRule::Skip)], &[])
+    walk.one_of("dst_gap", value, &words::GAP, &[])
 }
 
 pub(super) fn repeated(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<OverlapRule> {
-    let words = [("first", OverlapRule::First), ("last", OverlapRule::Last), ("both", OverlapRule::Both)];
-    walk.one_of("dst_overlap", value, &words, &[])
+    walk.one_of("dst_overlap", value, &words::REPEATED, &[])
 }
 
 pub(super) fn overlap(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Overlap> {
-    let words = [
-        ("skip", Overlap::Skip),
-        ("queue_one", Overlap::QueueOne),
-        ("queue_all", Overlap::QueueAll),
-        ("replace", Overlap::Replace),
-        ("allow", Overlap::Allow),
-    ];
-    let foreign = [
-        ("forbid", "skip", "Kubernetes and dkron say"),
-        ("buffer_one", "queue_one", "Temporal says"),
-        ("buffer_all", "queue_all", "Temporal says"),
-        ("cancel_other", "replace", "Temporal says"),
-        ("terminate_other", "replace", "Temporal says"),
-        ("allow_all", "allow", "Temporal says"),
-    ];
-    walk.one_of("overlap policy", value, &words, &foreign)
+    walk.one_of("overlap policy", value, &words::OVERLAP, &words::OVERLAP_ELSEWHERE)
 }
 
 pub(super) fn delivery(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Delivery> {
-    let words = [("at_most_once", Delivery::AtMostOnce), ("at_least_once", Delivery::AtLeastOnce)];
-    walk.one_of("delivery", value, &words, &[("exactly_once", "at_least_once", "nobody can promise")])
+    walk.one_of("delivery", value, &words::DELIVERY, &words::DELIVERY_ELSEWHERE)
 }
 
 fn misfire_policy(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<MisfirePolicy> {
-    let words =
-        [("skip", MisfirePolicy::Skip), ("run_once", MisfirePolicy::RunOnce), ("run_all", MisfirePolicy::RunAll)];
-    let foreign = [
-        ("fire_once_now", "run_once", "Quartz says"),
-        ("fire_now", "run_once", "Quartz says"),
-        ("do_nothing", "skip", "Quartz says"),
-        ("ignore", "run_all", "Quartz says"),
-        ("catchup", "run_all", "Airflow says"),
-    ];
-    walk.one_of("misfire policy", value, &words, &foreign)
+    walk.one_of("misfire policy", value, &words::MISFIRE, &words::MISFIRE_ELSEWHERE)
 }
 
 pub(super) fn misfire(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Misfire> {
@@ -96,13 +71,7 @@ pub(super) fn retry(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Retry> {
 }
 
 fn backoff(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Backoff> {
-    let words = [
-        ("none", Backoff::None),
-        ("fixed", Backoff::Fixed),
-        ("linear", Backoff::Linear),
-        ("exponential", Backoff::Exponential),
-    ];
-    walk.one_of("backoff", value, &words, &[("constant", "fixed", "others say")])
+    walk.one_of("backoff", value, &words::BACKOFF, &words::BACKOFF_ELSEWHERE)
 }
 
 /// A number from 0 to 1.

@@ -9,7 +9,8 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::duration::duration;
-use super::words::{Words, nearest};
+use super::keys::Table;
+use super::words::{Borrowed, Word, nearest};
 
 pub(super) type Key<'i> = Spanned<DeString<'i>>;
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -195,14 +196,14 @@ impl<'a> Walk<'a> {
         &mut self,
         what: &str,
         value: &Value<'_>,
-        words: &[(&'static str, T)],
-        foreign: &[(&str, &str, &str)],
+        words: &[Word<T>],
+        foreign: &[Borrowed],
     ) -> Option<T> {
         let text = self.text(what, value)?;
-        if let Some((_, found)) = words.iter().find(|(word, _)| *word == text) {
+        if let Some((_, found, _)) = words.iter().find(|(word, _, _)| *word == text) {
             return Some(*found);
         }
-        let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let names: Vec<_> = words.iter().map(|(word, _, _)| *word).collect();
         let borrowed = foreign.iter().find(|(word, _, _)| text.eq_ignore_ascii_case(word));
         let meant = borrowed.map(|(_, meant, _)| *meant).or_else(|| nearest(&text, names.iter().copied()));
         let place = self.inside(value, 0..text.len());
@@ -227,23 +228,23 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes a key that does not belong here; returns the one that was probably meant.
-    pub(super) fn unknown_key(&mut self, key: &Key<'_>, words: &Words, whose: &str) -> Option<&'static str> {
+    pub(super) fn unknown_key(&mut self, key: &Key<'_>, words: &Table, whose: &str) -> Option<&'static str> {
         let name = key.get_ref().as_ref();
-        if words.later.contains(&name) {
+        if words.is_later(name) {
             self.error("E0004", key.span(), format!("`{name}` is not supported by this version"), "not yet");
             return None;
         }
         let message = format!("unknown key `{name}` in {whose}");
         if let Some((_, hint)) = words.foreign.iter().find(|(word, _)| *word == name) {
             self.error("E0019", key.span(), message, "the word of another tool, or of another version").help(*hint);
-            return words.known.iter().copied().find(|word| hint.contains(&format!("`{word}")));
+            return words.names().find(|word| hint.contains(&format!("`{word}")));
         }
-        let meant = nearest(name, words.known.iter().copied());
+        let meant = nearest(name, words.names());
         let error = self.error("E0012", key.span(), message, "not a setting known here");
         match meant {
             Some(meant) => error.suggest(format!("did you mean `{meant}`?"), key.span(), meant),
             None => {
-                error.help(format!("known here: {}", words.known.join(", ")));
+                error.help(format!("known here: {}", words.names().collect::<Vec<_>>().join(", ")));
             }
         }
         meant

@@ -14,7 +14,10 @@ fn place() -> Place {
 #[test]
 fn init_writes_a_file_that_works_and_never_overwrites() {
     let place = Place::empty();
-    place.ask(&["init"]).expect(0, &["schedules/hello.toml", "cronclave serve"]);
+    place.ask(&["init"]).expect(0, &["schedules/hello.toml", "cronclave-1.schema.json", "cronclave serve"]);
+    let schema = place.ask(&["schema"]).expect(0, &["draft-07"]).out;
+    assert_eq!(std::fs::read_to_string(place.path("schedules/cronclave-1.schema.json")).unwrap(), schema);
+    place.ask(&["schema", "--docs"]).expect(0, &["# Schedule files", "`overlap`"]);
     place.ask(&["validate"]).expect(0, &["schedules/hello.toml", "1 job", "ok"]);
     place.ask(&["run", "hello"]).expect(0, &["hello from hello"]);
     place.write("schedules/hello.toml", "mine");
