@@ -319,33 +319,7 @@ mod wrong {
         }
     }
 
-    const DOZEN: &str = r#"version = 1
-
-[jobs.nightly-report]
-schedule = "0 24 * * *"
-timezone = "Europe/Berln"
-comand   = ["bin/report", "--all"]
-timeout  = 30
-overlap  = "skpi"
-
-[jobs.Sync_CRM]
-schedule = "*/5 * * *"
-http     = { url = "https://crm.example/sync" }
-handler  = "crm::sync"
-
-[jobs.billing.invoices]
-schedule = "@daily"
-command  = "true"
-
-[jobs.cleanup]
-command = "true"
-
-[[job]]
-name = "x"
-
-[defaults]
-retry = { attempts = 0 }
-"#;
+    const DOZEN: &str = include_str!("data/mistakes.toml");
 
     #[test]
     fn twelve_mistakes_are_twelve_reports_in_the_order_of_the_file() {
@@ -369,8 +343,9 @@ retry = { attempts = 0 }
         assert!(report(&wrong, false).ends_with("12 errors, 0 warnings\n"));
         assert!(wrong[0].render(true).contains('\u{1b}'));
         let json = serde_json::to_value(&wrong[0]).unwrap();
-        let want = serde_json::json!({"file": "a.toml", "line": 4, "column": 15, "code": "E0102", "severity": "error",
-            "message": "24 is not a valid hour", "help": "midnight is hour 0"});
+        let want = serde_json::json!({"file": "a.toml", "line": 4, "column": 15, "end_line": 4, "end_column": 17,
+            "code": "E0102", "severity": "error", "message": "24 is not a valid hour", "label": "hour must be 0-23",
+            "help": "midnight is hour 0"});
         assert_eq!(json, want);
     }
 

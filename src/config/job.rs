@@ -10,6 +10,7 @@ use super::keys::JOB;
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::walk::{Key, Value, Walk};
+use super::warnings;
 use super::when::{self, Known};
 use crate::clock::Timestamp;
 use crate::job::{Action, Job, JobName, Source, Task};
@@ -63,7 +64,8 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
     let schedule = schedule(walk, shelf, key, &own, &settings);
     let action = one_action(walk, shelf, key, &own, &settings);
     let (line, _) = walk.file.place(key.span().start);
-    Some(Job {
+    let limited = settings.timeout.is_some();
+    let job = Job {
         name: checked?,
         description: own.description,
         owner: own.owner,
@@ -84,7 +86,9 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         log_limit: settings.log_limit.unwrap_or(1 << 20),
         keep: settings.keep.unwrap_or_default(),
         source: Source { file: walk.file.name.clone(), line },
-    })
+    };
+    warnings::job(walk, key, table, &job, limited, shelf.now);
+    Some(job)
 }
 
 fn job_name(walk: &mut Walk<'_>, key: &Key<'_>) -> Option<JobName> {
@@ -221,7 +225,8 @@ fn one_action(
         // A misspelt or a later action is told already; "does nothing" would only be its echo.
         if !own.later && !own.meant.iter().any(|word| ACTIONS.contains(word)) {
             let message = format!("job `{}` does nothing", name.get_ref());
-            walk.error("E0014", name.span(), message, "needs exactly one of command, http, handler");
+            walk.error("E0014", name.span(), message, "needs exactly one of command, http, handler")
+                .help("add e.g. `command = \"echo hello\"`");
         }
         return None;
     };
@@ -252,7 +257,8 @@ fn one_action(
 fn misplaced(walk: &mut Walk<'_>, found: Option<(&Key<'_>, &Value<'_>)>, needs: &str, chosen: &str) {
     if let Some((key, _)) = found.filter(|_| needs != chosen) {
         let message = format!("`{}` goes with `{needs}`", key.get_ref());
-        walk.error("E0029", key.span(), message, format!("this job has `{chosen}`"));
+        walk.error("E0029", key.span(), message, format!("this job has `{chosen}`"))
+            .help(format!("leave it out, or use `{needs}`"));
     }
 }
 

@@ -8,6 +8,7 @@ mod diagnostic;
 mod digest;
 mod duration;
 mod find;
+mod grammar;
 mod job;
 mod keys;
 mod policy;
@@ -17,6 +18,7 @@ mod schema;
 mod secrets;
 mod settings;
 mod walk;
+mod warnings;
 mod when;
 mod words;
 
@@ -33,7 +35,7 @@ use settings::Settings;
 use walk::{File, Key, Value, Walk};
 use when::Known;
 
-pub use diagnostic::{Diagnostic, Place, Severity, Suggestion, report};
+pub use diagnostic::{Diagnostic, Place, Region, Severity, Suggestion, report};
 pub use duration::duration;
 pub use find::find;
 pub use process::{Flags, Listen, LogFormat, Process, WrongSetting, environment};
@@ -97,6 +99,8 @@ pub fn load(sources: &[SourceText], env: Env<'_>, now: Timestamp) -> Result<Conf
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(found);
     }
+    let placed: Vec<(&Job, &Place)> = seen.values().filter_map(|one| Some((one.job.as_ref()?, &one.place))).collect();
+    found.extend(warnings::crowd(&placed, now));
     let jobs: Vec<Arc<Job>> = seen.into_values().filter_map(|seen| seen.job.map(Arc::new)).collect();
     let digest = digest::digest(jobs.iter().map(AsRef::as_ref));
     Ok(Config { jobs, digest, files: infos, warnings: found })
@@ -113,14 +117,8 @@ type SeenJobs = BTreeMap<JobName, Seen>;
 fn document(walk: &mut Walk<'_>, known: &mut Known, seen: &mut SeenJobs, env: Env<'_>, now: Timestamp) {
     let file = walk.file;
     let (root, errors) = DeTable::parse_recoverable(&file.text);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        let (code, message) = match error.message().starts_with("duplicate key") {
-            true => ("E0006", "this key is already there"),
-            false => ("E0001", "this is not valid TOML"),
-        };
-        walk.error(code, span, message, error.message());
-    }
+    // What is not TOML at all may be wrong on every line.
+    errors.iter().take(100).for_each(|error| grammar::note(walk, error));
     let broken: Vec<usize> = walk.found.iter().filter(|one| one.code == "E0001").map(|one| one.line).collect();
     sections(walk, root.get_ref(), known, seen, (env, now));
     if broken.is_empty() {
@@ -186,7 +184,7 @@ fn version(walk: &mut Walk<'_>, root: &DeTable<'_>) {
             walk.error("E0003", value.span(), message, "this program reads version 1");
         }
         _ => {
-            walk.wrong_type("version", value, "a whole number").help("write `version = 1`");
+            walk.wrong_type("version", value, "a whole number").suggest("write it like this", value.span(), "1");
         }
     }
 }

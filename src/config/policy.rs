@@ -130,25 +130,30 @@ pub(super) fn keep(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Keep> {
     Some(keep)
 }
 
+/// Units of size, each with its number of bytes.
+const SIZES: [(&str, usize); 7] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1_000), ("KB", 1_000), ("MB", 1_000_000)];
+
 /// A size such as `"1MiB"`, from 1 KiB to 1 GiB.
 pub(super) fn size(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<usize> {
     let text = walk.text("log_limit", value)?;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let scale = match unit.trim() {
-        "B" => Some(1),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        "kB" | "KB" => Some(1_000),
-        "MB" => Some(1_000_000),
-        _ => None,
-    };
-    let size = number.parse::<usize>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale));
+    let scale = SIZES.iter().find(|(name, _)| *name == unit.trim());
+    let size = number.parse::<usize>().ok().zip(scale).and_then(|(number, (_, scale))| number.checked_mul(*scale));
     match size {
         Some(size) if (1 << 10..=1 << 30).contains(&size) => return Some(size),
-        Some(_) => walk.error("E0023", value.span(), "`log_limit` is out of range", "must be 1KiB to 1GiB"),
-        None => walk.error("E0026", value.span(), format!("{text:?} is not a size"), "as in \"64KiB\" or \"1MiB\""),
-    };
+        Some(_) => _ = walk.error("E0023", value.span(), "`log_limit` is out of range", "must be 1KiB to 1GiB"),
+        None => {
+            let label = "a number and a unit: B, KiB, MiB, GiB, kB or MB";
+            let error = walk.error("E0026", value.span(), format!("{text:?} is not a size"), label);
+            error.help("as in \"64KiB\" or \"1MiB\"");
+            let likely =
+                |name: &str| name.eq_ignore_ascii_case(unit.trim()) || name.strip_suffix("iB") == Some(unit.trim());
+            if let Some((name, _)) = SIZES.iter().find(|(name, _)| likely(name) && !number.is_empty()) {
+                error.suggest("write the unit like this", value.span(), format!("\"{number}{name}\""));
+            }
+        }
+    }
     None
 }

@@ -87,7 +87,8 @@ fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: Env<'_>) -> Op
     }
     let [(key, source)] = known[..] else {
         let message = format!("{whose} needs exactly one of env, file, credential");
-        walk.error("E0027", value.span(), message, "as in `{ env = \"NAME\" }`");
+        walk.error("E0027", value.span(), message, "one place, no more and no less")
+            .help(format!("as in `{name} = {{ env = \"NAME\" }}`"));
         return None;
     };
     let text = walk.text(key.get_ref(), source)?;

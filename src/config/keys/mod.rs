@@ -126,6 +126,12 @@ impl Table {
     }
 }
 
+/// How a key of a job is written, for whoever wrote it wrong.
+pub(super) fn example(name: &str) -> Option<String> {
+    let key = JOB.keys().find(|key| key.name == name)?;
+    Some(format!("as in `{name} = {}`", key.example))
+}
+
 /// MERGE: keys of the table above whose readers are not here yet. Until they are, they are told as keys of a
 /// later version; then this list and its use go.
 pub(super) const AWAITED: [&str; 5] = ["start", "end", "skip_on", "only_on", "calendars"];
