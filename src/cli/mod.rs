@@ -14,6 +14,7 @@ mod pause;
 mod refusal;
 mod resume;
 mod run;
+mod sarif;
 mod schema;
 mod serve;
 mod shape;
