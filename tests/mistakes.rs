@@ -125,6 +125,11 @@ const FILES: &[(&str, &str)] = &[
         "file-job-twice",
         "version = 1\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"x\"\n",
     ),
+    ("file-job-for-jobs", "version = 1\n[job.a]\nschedule = \"@daily\"\ncommand = \"true\"\n"),
+    (
+        "file-secret-for-secrets",
+        "version = 1\n[secret]\nx = { env = \"CRM_TOKEN\" }\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\nenv = { X = { secret = \"x\" } }\n",
+    ),
     ("file-job-not-a-table", "version = 1\n[jobs]\nbackup = \"30 2 * * *\"\n"),
     ("file-name-in-capitals", "version = 1\n[jobs.Sync_CRM]\nschedule = \"@daily\"\ncommand = \"true\"\n"),
     ("file-name-too-strange", "version = 1\n[jobs.\"größe\"]\nschedule = \"@daily\"\ncommand = \"true\"\n"),
@@ -165,6 +170,25 @@ fn each_mistake_is_told_once_and_nothing_follows_from_it() {
         assert_eq!(found.len(), 1, "{name}: {}", report(&found, false));
         assert_eq!(found[0].code.starts_with('W'), name.starts_with("warning"), "{name}");
     }
+}
+
+#[test]
+fn mistakes_in_many_jobs_are_told_once_each_in_the_order_of_the_file() {
+    let jobs: Vec<_> = SETTINGS.iter().filter(|(_, lines)| !lines.contains("[secrets]")).collect();
+    let text = jobs.iter().enumerate().fold("version = 1\n".to_owned(), |text, (n, (_, lines))| {
+        let job = with(lines).replace("version = 1\n", "").replace("[jobs.backup]", &format!("[jobs.job-{n}]"));
+        text + &job
+    });
+    let found = found(&[source("jobs.toml", &text)]);
+    let alone = jobs.iter().map(|(_, lines)| self::found(&[source("jobs.toml", &with(lines))])[0].message.clone());
+    let plain = |text: &str| text.replace("`backup`", "`J`");
+    let numbered = |one: &Diagnostic| {
+        let (head, tail) = one.message.split_once("`job-").unwrap_or((&one.message, ""));
+        let tail = tail.split_once('`').map(|(_, tail)| format!("`J`{tail}")).unwrap_or_default();
+        format!("{head}{tail}")
+    };
+    assert_eq!(found.iter().map(numbered).collect::<Vec<_>>(), alone.map(|one| plain(&one)).collect::<Vec<_>>());
+    assert!(found.is_sorted_by_key(|one| (one.line, one.column)));
 }
 
 #[test]

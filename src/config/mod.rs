@@ -126,6 +126,11 @@ fn document(walk: &mut Walk<'_>, known: &mut Known, seen: &mut SeenJobs, env: En
     if broken.is_empty() {
         root.get_ref().iter().for_each(|(key, value)| top_level(walk, key, value));
     }
+    // Secrets below a misspelt `[secrets]` are not unknown.
+    let nearly = |one: &Diagnostic| one.suggestion.as_ref().is_some_and(|fix| fix.with == "secrets");
+    if walk.found.iter().any(nearly) {
+        walk.found.retain(|one| one.code != "E0025");
+    }
     // A mistake in the grammar makes whatever stands on its line look wrong, and other things look missing.
     let echo =
         |one: &Diagnostic| broken.contains(&one.line) || ["E0003", "E0013", "E0014", "E0027"].contains(&&*one.code);
@@ -162,6 +167,14 @@ fn top_level(walk: &mut Walk<'_>, key: &Key<'_>, value: &Value<'_>) {
         "jobs" if value.get_ref().is_array() => {
             walk.wrong_type("jobs", value, "a table")
                 .help("jobs are written as tables, `[jobs.nightly-report]`, not as an array `[[jobs]]`");
+        }
+        // One letter short, but otherwise right.
+        "job" if value.get_ref().is_table() => {
+            walk.error("E0012", key.span(), "unknown key `job` in the file", "not a section known here").suggest(
+                "did you mean `jobs`?",
+                key.span(),
+                "jobs",
+            );
         }
         "defaults" | "secrets" | "jobs" => {
             walk.table(key.get_ref(), value);

@@ -12,8 +12,6 @@ pub(in crate::config) static TOP: Table =
             ("tasks", "jobs are written as tables, `[jobs.nightly-report]`"),
             ("schedules", "jobs are written as tables, `[jobs.nightly-report]`, each with its `schedule`"),
             ("default", "settings for all jobs are written as `[defaults]`"),
-            ("secret", "secrets are written as `[secrets]`"),
-            ("calendar", "calendars are written as `[calendars.NAME]`"),
         ]);
 
 static KEYS: [Key; 5] = [
