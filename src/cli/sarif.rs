@@ -47,7 +47,7 @@ fn result(one: &Diagnostic, codes: &[&str]) -> Value {
         "ruleId": one.code,
         "ruleIndex": codes.iter().position(|code| *code == one.code),
         "level": if one.severity == Severity::Error { "error" } else { "warning" },
-        "message": { "text": sentence(one) },
+        "message": { "text": one.sentence() },
         "locations": [location(&one.file, (one.line > 0).then_some(region), None)],
     });
     if let Some(other) = &one.other {
@@ -66,16 +66,6 @@ fn result(one: &Diagnostic, codes: &[&str]) -> Value {
         }]);
     }
     result
-}
-
-/// All that is said about it, without the lines of the file.
-fn sentence(one: &Diagnostic) -> String {
-    let mut text = one.message.clone();
-    for more in [Some(&one.label).filter(|label| !label.is_empty()), one.help.as_ref()].into_iter().flatten() {
-        text += "; ";
-        text += more;
-    }
-    text
 }
 
 fn location(file: &str, region: Option<Region>, message: Option<&str>) -> Value {

@@ -140,8 +140,7 @@ fn text(found: &Found, context: &Context, good: bool) -> Result<(), Failure> {
 /// As GitHub Actions reads it.
 fn annotation(one: &Diagnostic) -> String {
     let level = if one.severity == Severity::Error { "error" } else { "warning" };
-    let help = one.help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default();
-    let text = format!("{}{help}", one.message).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let text = one.sentence().replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let file = one.file.replace('%', "%25").replace(',', "%2C").replace(':', "%3A");
     let place = if one.line == 0 { String::new() } else { format!(",line={},col={}", one.line, one.column) };
     format!("::{level} file={file}{place},title={}::{text}\n", one.code)

@@ -198,6 +198,18 @@ impl Diagnostic {
         self.suggestion = Some(Suggestion { title: title.into(), span, with: with.into() });
     }
 
+    /// All that there is to say about it, in one line and without the lines of the file.
+    pub fn sentence(&self) -> String {
+        let mut parts = vec![self.message.clone(), self.label.clone()];
+        parts.extend(self.help.clone());
+        if let Some(Suggestion { title, with, .. }) = &self.suggestion {
+            let with = with.trim();
+            parts.push(if title.contains(with) { title.clone() } else { format!("{title}: {with}") });
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join("; ")
+    }
+
     /// As rustc would show it: the lines, a caret, the reason and the fix.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };

@@ -164,6 +164,7 @@ fn sections(
 fn top_level(walk: &mut Walk<'_>, key: &Key<'_>, value: &Value<'_>) {
     match key.get_ref().as_ref() {
         "version" => {}
+        "$schema" => _ = walk.text("$schema", value),
         "jobs" if value.get_ref().is_array() => {
             walk.wrong_type("jobs", value, "a table")
                 .help("jobs are written as tables, `[jobs.nightly-report]`, not as an array `[[jobs]]`");

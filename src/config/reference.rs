@@ -53,9 +53,8 @@ fn row(page: &mut String, key: &Key) {
     for (word, what) in words(&key.kind).iter().filter(|(_, what)| !what.is_empty()) {
         let _ = write!(about, "<br>`\"{word}\"`: {what}");
     }
-    let (name, example) = (key.name, key.example);
-    let _ =
-        writeln!(page, "| `{name}`{mark} | {}, as in<br>`{name} = {example}` | {default} | {about} |", noun(&key.kind));
+    let (name, line) = (key.name, key.line(key.example));
+    let _ = writeln!(page, "| `{name}`{mark} | {}, as in<br>`{line}` | {default} | {about} |", noun(&key.kind));
 }
 
 /// What a value is, in words.

@@ -18,10 +18,16 @@ fn init_writes_a_file_that_works_and_never_overwrites() {
     let schema = place.ask(&["schema"]).expect(0, &["draft-07"]).out;
     assert_eq!(std::fs::read_to_string(place.path("schedules/cronclave-1.schema.json")).unwrap(), schema);
     place.ask(&["schema", "--docs"]).expect(0, &["# Schedule files", "`overlap`"]);
-    place.ask(&["validate"]).expect(0, &["schedules/hello.toml", "1 job", "ok"]);
+    // The schema beside it is no schedule file.
+    place.ask(&["validate"]).expect(0, &["schedules/hello.toml", "1 job", "ok", "1 job in 1 file"]);
     place.ask(&["run", "hello"]).expect(0, &["hello from hello"]);
     place.write("schedules/hello.toml", "mine");
     place.ask(&["init"]).expect(1, &["already there"]);
+    std::fs::rename(place.path("schedules/hello.toml"), place.path("schedules/mine.toml")).unwrap();
+    place.write("schedules/cronclave-1.schema.json", "mine too");
+    place.ask(&["init"]).expect(0, &["schedules/hello.toml"]);
+    assert_eq!(std::fs::read(place.path("schedules/cronclave-1.schema.json")).unwrap(), b"mine too");
+    std::fs::rename(place.path("schedules/mine.toml"), place.path("schedules/hello.toml")).unwrap();
     assert_eq!(std::fs::read(place.path("schedules/hello.toml")).unwrap(), b"mine");
 }
 
@@ -51,7 +57,10 @@ fn validate_tells_the_same_in_every_format() {
     );
     ask(
         "github",
-        &["::error file=schedules/a b.toml,line=5,col=11,title=E0021::", "file=schedules/c.toml,line=2,col=7"],
+        &[
+            "::error file=schedules/a b.toml,line=5,col=11,title=E0021::a duration needs a unit; number without a unit; write it as text with ms, s, m, h or d: \"30s\"",
+            "file=schedules/c.toml,line=2,col=7",
+        ],
     );
 
     let json = ask("json", &[]).json();

@@ -61,6 +61,13 @@ impl Key {
         Key { name, kind, default: "", about, example, shared: false, required: false }
     }
 
+    /// The key and its value as a line of TOML.
+    pub(super) fn line(&self, value: &str) -> String {
+        let is_bare = self.name.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c));
+        let quote = if is_bare { "" } else { "\"" };
+        format!("{quote}{}{quote} = {value}", self.name)
+    }
+
     const fn or(mut self, default: &'static str) -> Key {
         self.default = default;
         self
@@ -129,7 +136,7 @@ impl Table {
 /// How a key of a job is written, for whoever wrote it wrong.
 pub(super) fn example(name: &str) -> Option<String> {
     let key = JOB.keys().find(|key| key.name == name)?;
-    Some(format!("as in `{name} = {}`", key.example))
+    Some(format!("as in `{}`", key.line(key.example)))
 }
 
 /// MERGE: keys of the table above whose readers are not here yet. Until they are, they are told as keys of a

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 
 /// A file that is fine but for the given key of the given table.
 fn file(table: &str, key: &str, value: &str) -> String {
-    let line = format!("{key} = {value}");
+    let line = if key == "$schema" { format!("\"{key}\" = {value}") } else { format!("{key} = {value}") };
     let job = |when: &str, what: &str, more: &str| format!("version = 1\n[jobs.a]\n{when}\n{what}\n{more}\n");
     let (daily, echo) = ("schedule = \"@daily\"", "command = \"true\"");
     let url = "url = \"https://x.example\"";

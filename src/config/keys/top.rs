@@ -14,7 +14,7 @@ pub(in crate::config) static TOP: Table =
             ("default", "settings for all jobs are written as `[defaults]`"),
         ]);
 
-static KEYS: [Key; 5] = [
+static KEYS: [Key; 6] = [
     Key::new("version", Kind::Whole(1, 1), "1", "The format of the file.").required(),
     Key::new(
         "defaults",
@@ -39,6 +39,12 @@ static KEYS: [Key; 5] = [
         Kind::Named("NAME", &Kind::Table(&JOB)),
         "{ hello = { schedule = \"@daily\", command = \"echo hello\" } }",
         "What runs, and when. Names are made of a-z, 0-9, `-` and `_`, 63 characters at most.",
+    ),
+    Key::new(
+        "$schema",
+        Kind::Text,
+        "\"./cronclave-1.schema.json\"",
+        "For editors that look for their schema here; a first line `#:schema ./cronclave-1.schema.json` does the same.",
     ),
 ];
 
