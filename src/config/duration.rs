@@ -41,6 +41,35 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
+/// What was probably meant by a text that is no duration: one number, alone or with a unit's name in full.
+pub(super) fn meant(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (number, word) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let unit = match word.trim().to_ascii_lowercase().trim_end_matches('s') {
+        "" | "s" | "sec" | "second" => "s",
+        "millisecond" => "ms",
+        "m" | "min" | "minute" => "m",
+        "h" | "hr" | "hour" => "h",
+        "d" | "day" => "d",
+        _ => return None,
+    };
+    let text = format!("{number}{unit}");
+    duration(&text).is_ok().then_some(text)
+}
+
+/// The same the other way round, as in `1h30m`.
+pub(super) fn written(span: Duration) -> String {
+    let mut rest_ms = span.as_millis();
+    let mut text = String::new();
+    for (unit, size_ms) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if rest_ms >= size_ms {
+            text += &format!("{}{unit}", rest_ms / size_ms);
+            rest_ms %= size_ms;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,7 +80,17 @@ mod tests {
             [("90s", 90_000), ("1h30m", 5_400_000), ("2d", 172_800_000), ("250ms", 250), ("1h 5 m", 3_900_000)]
         {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+            assert_eq!(duration(&written(Duration::from_millis(ms))), Ok(Duration::from_millis(ms)), "{text}");
         }
+    }
+
+    #[test]
+    fn units_in_full_are_understood_but_not_accepted() {
+        for (text, said) in [("30", "30s"), ("5 minutes", "5m"), ("1 Hour", "1h"), ("2 days", "2d"), ("9 secs", "9s")] {
+            assert!(duration(text).is_err());
+            assert_eq!(meant(text).as_deref(), Some(said));
+        }
+        assert_eq!([meant("soon"), meant("3 weeks"), meant("99999 days"), meant("")], [const { None }; 4]);
     }
 
     #[test]

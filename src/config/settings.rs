@@ -9,6 +9,7 @@ use super::calendars::Calendars;
 use super::policy;
 use super::secrets::Secrets;
 use super::walk::{Key, Value, Walk};
+use super::warnings;
 use crate::job::{Delivery, Keep, Misfire, Overlap, Retry, Text};
 use crate::schedule::{Calendar, GapRule, OverlapRule, UnknownZone, Zone, tzdb_version};
 
@@ -106,9 +107,13 @@ impl Settings {
 fn zone(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Zone> {
     let name = walk.text("timezone", value)?;
     let UnknownZone { nearest, .. } = match Zone::parse(&name) {
-        Ok(zone) => return Some(zone),
+        Ok(zone) => {
+            warnings::zone(walk, &name, value);
+            return Some(zone);
+        }
         Err(unknown) => unknown,
     };
+    let nearest = warnings::city(&name).map(str::to_owned).or(nearest);
     let label = format!("not in the IANA database ({})", tzdb_version());
     let error = walk.error("E0030", value.span(), format!("unknown time zone {name:?}"), label);
     match nearest {
@@ -134,7 +139,12 @@ fn environment(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> BTr
     for (key, value) in walk.table("env", value).into_iter().flatten() {
         let name = key.get_ref().as_ref();
         if name.is_empty() || name.contains(['=', '\0']) {
-            walk.error("E0024", key.span(), format!("{name:?} cannot name a variable"), "empty, or with `=` in it");
+            walk.error(
+                "E0024",
+                key.span(),
+                format!("{name:?} cannot name a variable"),
+                "must not be empty or hold `=`",
+            );
         } else if let Some(text) = secrets.text(walk, name, value) {
             env.insert(name.to_owned(), text);
         }
