@@ -117,6 +117,50 @@ const SETTINGS: &[(&str, &str)] = &[
 
 /// One mistake in a whole file.
 const FILES: &[(&str, &str)] = &[
+    (
+        "calendar-unknown",
+        "version = 1\n[calendars.holidays]\nweekdays = [\"SUN\"]\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\nskip_on = [\"holydays\"]\n",
+    ),
+    (
+        "calendar-not-a-list",
+        "version = 1\n[calendars.holidays]\nweekdays = [\"SUN\"]\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\nskip_on = \"holidays\"\n",
+    ),
+    (
+        "calendar-without-days",
+        "version = 1\n[calendars.holidays]\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\n",
+    ),
+    (
+        "calendar-quoted-date",
+        "version = 1\n[calendars.holidays]\ndates = [2026-12-24, \"2026-12-25\"]\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\n",
+    ),
+    (
+        "calendar-weekday",
+        "version = 1\n[calendars.holidays]\nweekdays = [\"SAT\", \"SUM\"]\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\n",
+    ),
+    (
+        "calendar-backwards",
+        "version = 1\n[calendars.holidays]\nbetween = [{ from = 2026-12-28, to = 2026-12-24 }]\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\n",
+    ),
+    (
+        "window-backwards",
+        "version = 1\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\nstart = 2026-12-02\nend = 2026-12-01\n",
+    ),
+    ("window-quoted", "version = 1\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\nstart = \"2026-12-02\"\n"),
+    (
+        "zone-twice",
+        "version = 1\n[jobs.a]\nschedule = \"CRON_TZ=Asia/Tokyo 0 8 * * *\"\ntimezone = \"Europe/Berlin\"\ncommand = \"true\"\n",
+    ),
+    ("zone-in-the-text", "version = 1\n[jobs.a]\nschedule = \"CRON_TZ=Asia/Tokio 0 8 * * *\"\ncommand = \"true\"\n"),
+    ("schedule-last-weekday", "version = 1\n[jobs.a]\nschedule = \"0 8 * * L\"\ncommand = \"true\"\n"),
+    ("schedule-sixth-monday", "version = 1\n[jobs.a]\nschedule = \"0 8 * * MON#6\"\ncommand = \"true\"\n"),
+    ("warning-never", "version = 1\n[jobs.a]\nschedule = \"0 0 30 2 *\"\ncommand = \"true\"\n"),
+    ("warning-never-again", "version = 1\n[jobs.a]\nschedule = \"0 0 2 1 4 * 2025\"\ncommand = \"true\"\n"),
+    ("warning-window-over", "version = 1\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\nend = 2026-11-01\n"),
+    ("warning-uneven-step", "version = 1\n[jobs.a]\nschedule = \"*/35 * * * *\"\ncommand = \"true\"\n"),
+    (
+        "warning-calendar-over",
+        "version = 1\n[calendars.holidays]\ndates = [2025-12-25]\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\n",
+    ),
     ("file-empty", ""),
     ("file-array-of-jobs", "version = 1\n[[job]]\nname = \"x\"\n[[job]]\nname = \"y\"\n"),
     ("file-array-of-tables", "version = 1\n[[jobs]]\nname = \"x\"\n"),
