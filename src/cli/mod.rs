@@ -2,6 +2,7 @@
 
 mod cancel;
 mod diff;
+mod explain;
 mod failure;
 mod find;
 mod history;
@@ -20,6 +21,7 @@ mod serve;
 mod shape;
 mod show;
 mod status;
+mod times;
 mod trigger;
 mod validate;
 
@@ -106,8 +108,10 @@ enum Command {
     /// Check schedule files
     #[command(visible_alias = "check")]
     Validate(validate::Validate),
-    /// Show when jobs will run, and why (changes of clocks, jitter)
+    /// Show when jobs will run, and why (changes of clocks, calendars, jitter)
     Next(next::Next),
+    /// Say what a cron expression means; or an error code
+    Explain(explain::Explain),
     /// Show what a change of schedule files would change
     Diff(diff::Diff),
     /// List jobs
@@ -140,6 +144,7 @@ impl Command {
             Command::Import(command) => command.run(context),
             Command::Validate(command) => command.run(context),
             Command::Next(command) => command.run(context),
+            Command::Explain(command) => command.run(context),
             Command::Diff(command) => command.run(context),
             Command::Jobs(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{NaiveDateTime, TimeDelta};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::pattern::{END, Pattern};
 use super::zone::{Span, Zone};
@@ -24,7 +24,7 @@ impl Rules {
 }
 
 /// What happens to a time that does not exist because clocks go forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapRule {
     /// It runs at the first instant after the gap, once for all times within it.
@@ -35,7 +35,7 @@ pub enum GapRule {
 }
 
 /// What happens to a time that exists twice because clocks go back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OverlapRule {
     /// It runs in the first pass.

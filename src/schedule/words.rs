@@ -133,6 +133,9 @@ fn time(fields: &Fields) -> (String, bool) {
         (_, false) => String::new(),
         (Some(1), _) => "every second".to_owned(),
         (Some(step), _) => format!("every {step} seconds"),
+        (None, _) if minutes.len() == 60 => {
+            format!("at {} {} of every minute", plural("second", seconds.len()), numbers(&seconds))
+        }
         (None, _) => format!("at {} {}", plural("second", seconds.len()), numbers(&seconds)),
     };
     let every_minute = minutes.len() == 60;
