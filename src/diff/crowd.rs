@@ -13,10 +13,10 @@ use crate::job::Job;
 const CROWDED: u32 = 20;
 /// How many are named.
 const SHOWN: usize = 10;
-/// How many minutes of schedules are looked at in all, and of one schedule at least.
-const BUDGET: usize = 10_000_000;
-const LEAST: usize = 1000;
-const MINUTE: Duration = Duration::from_secs(60);
+/// Once so many starts were counted, those of later hours are not.
+const BUDGET: usize = 3_000_000;
+const MINUTE: i64 = 60;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// The most crowded minutes.
 #[derive(Debug, Default)]
@@ -44,33 +44,35 @@ pub struct Minute {
     pub new: u32,
 }
 
-/// Jobs of one schedule start in the same minutes: one of them, and how many there are. Jitter makes each its own.
-type Groups<'a> = HashMap<(Days, Option<&'a str>), (&'a Arc<Job>, u32)>;
+/// Jobs of one schedule start in the same minutes: one of them, and how many there are.
+struct Group<'a> {
+    job: &'a Arc<Job>,
+    jobs: u32,
+    side: usize,
+    next: Option<Timestamp>,
+}
 
 pub(super) fn compare(sides: [&[Arc<Job>]; 2], from: Timestamp, until: Timestamp) -> Crowd {
-    let groups = sides.map(groups);
-    let number = groups.iter().map(HashMap::len).sum::<usize>().max(1);
-    let most = (BUDGET / number).max(LEAST);
-    let first = from.as_secs().div_euclid(60);
-    let minute = |at: Timestamp| usize::try_from(at.as_secs().div_euclid(60) - first).ok();
+    // One that is due at `from` counts.
+    let before = from.minus(Duration::from_micros(1));
+    let mut groups: Vec<Group<'_>> =
+        sides.into_iter().enumerate().flat_map(|(side, jobs)| groups(jobs, side, before)).collect();
+    let first = from.as_secs().div_euclid(MINUTE);
+    let minute = |at: Timestamp| usize::try_from(at.as_secs().div_euclid(MINUTE) - first).ok();
     let mut counts = vec![[0u32; 2]; minute(until).map_or(0, |last| last + 1)];
-    let mut end = until;
-    for (side, groups) in groups.iter().enumerate() {
-        for (job, jobs) in groups.values() {
-            let mut edge = from.minus(Duration::from_micros(1));
-            for step in 0.. {
-                let Some(at) = job.next_open(edge).filter(|at| *at < end) else { break };
-                if step == most {
-                    end = at;
-                    break;
-                }
-                if let Some(count) = minute(job.due(at)).and_then(|minute| counts.get_mut(minute)) {
-                    count[side] += jobs;
+    let (mut end, mut steps) = (from, 0);
+    // Hour by hour for all, so that a few that start often do not hide what the others do.
+    while end < until && steps < BUDGET {
+        end = end.plus(HOUR).min(until);
+        for group in &mut groups {
+            while let Some(at) = group.next.filter(|at| *at < end) {
+                if let Some(count) = minute(group.job.due(at)).and_then(|minute| counts.get_mut(minute)) {
+                    count[group.side] += group.jobs;
                 }
                 // A job counts once in a minute, however often it starts.
-                edge = Timestamp::from_secs((at.as_secs().div_euclid(60)) * 60)
-                    .plus(MINUTE)
-                    .minus(Duration::from_micros(1));
+                let next_minute = Timestamp::from_secs((at.as_secs().div_euclid(MINUTE) + 1) * MINUTE);
+                group.next = group.job.next_open(next_minute.minus(Duration::from_micros(1)));
+                steps += 1;
             }
         }
     }
@@ -78,13 +80,15 @@ pub(super) fn compare(sides: [&[Arc<Job>]; 2], from: Timestamp, until: Timestamp
     crowd(&counts, first, (end < until).then_some(end))
 }
 
-fn groups(jobs: &[Arc<Job>]) -> Groups<'_> {
-    let mut groups = HashMap::new();
+fn groups(jobs: &[Arc<Job>], side: usize, before: Timestamp) -> impl Iterator<Item = Group<'_>> {
+    let mut groups: HashMap<(Days, Option<&str>), Group<'_>> = HashMap::new();
     for job in jobs.iter().filter(|job| job.enabled) {
+        // Jitter makes each its own.
         let own = (!job.jitter.is_zero()).then(|| job.name.as_str());
-        groups.entry((starts::days(job), own)).or_insert((job, 0)).1 += 1;
+        let new = || Group { job, jobs: 0, side, next: job.next_open(before) };
+        groups.entry((starts::days(job), own)).or_insert_with(new).jobs += 1;
     }
-    groups
+    groups.into_values()
 }
 
 fn crowd(counts: &[[u32; 2]], first: i64, until: Option<Timestamp>) -> Crowd {

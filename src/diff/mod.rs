@@ -74,7 +74,7 @@ pub fn compare(old: &[Arc<Job>], new: &[Arc<Job>], from: Timestamp, until: Times
             (kind != Kind::Changed || !settings.is_empty()).then_some((name, pair, kind, settings))
         })
         .collect();
-    let mut lists = Lists::new(from, until, differing.len());
+    let mut lists = Lists::new(from, until);
     let jobs = differing
         .into_iter()
         .map(|(name, [old, new], kind, settings)| Change {

@@ -8,10 +8,10 @@ use crate::clock::Timestamp;
 use crate::job::Job;
 use crate::schedule::{Calendar, Schedule};
 
-/// How many occurrences are looked at in all, and of one job at least and at most.
-const BUDGET: usize = 4_000_000;
-const LEAST: usize = 500;
+/// Of one job at most so many occurrences are looked at, and fewer once so many were in all.
 const MOST: usize = 20_000;
+const BUDGET: usize = 1_000_000;
+const FEW: usize = 200;
 /// How many are named.
 const SHOWN: usize = 3;
 
@@ -79,20 +79,20 @@ pub(super) fn days(job: &Job) -> Days {
 pub(super) struct Lists {
     from: Timestamp,
     until: Timestamp,
-    most: usize,
+    spent: usize,
     known: HashMap<Days, Arc<List>>,
 }
 
 impl Lists {
-    /// For this many jobs.
-    pub(super) fn new(from: Timestamp, until: Timestamp, jobs: usize) -> Lists {
-        Lists { from, until, most: (BUDGET / jobs.max(1)).clamp(LEAST, MOST), known: HashMap::new() }
+    pub(super) fn new(from: Timestamp, until: Timestamp) -> Lists {
+        Lists { from, until, spent: 0, known: HashMap::new() }
     }
 
     /// What the schedule starts of `job`: nothing when there is none, or when it is disabled.
     pub(super) fn of(&mut self, job: Option<&Arc<Job>>) -> Arc<List> {
         let Some(job) = job.filter(|job| job.enabled) else { return Arc::default() };
-        let (from, until, most) = (self.from, self.until, self.most);
+        let (from, until) = (self.from, self.until);
+        let most = if self.spent < BUDGET { MOST } else { FEW };
         let list = self.known.entry(days(job)).or_insert_with(|| {
             // One that is due at `from` counts.
             let before = from.minus(Duration::from_micros(1));
@@ -100,6 +100,7 @@ impl Lists {
             let mut times: Vec<_> = all.take_while(|at| *at < until).take(most + 1).collect();
             let cut = times.len() > most;
             times.truncate(most);
+            self.spent += times.len();
             Arc::new(List { times, cut })
         });
         Arc::clone(list)
