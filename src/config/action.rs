@@ -51,7 +51,7 @@ pub(super) fn wrapped(words: Vec<String>, shell: bool, stdin: Option<String>, se
 
 /// Reads `http = { url = ... }`.
 pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> Option<Http> {
-    let table = walk.table("http", value)?;
+    let table = walk.table_with("http", "url", value)?;
     let (mut method, mut url, mut body) = (None, None, None);
     let mut headers = BTreeMap::new();
     let (mut timeout, mut expect) = (None, (Vec::new(), None));

@@ -30,6 +30,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             "m" => 60_000,
             "h" => 3_600_000,
             "d" => 86_400_000,
+            "" if tail.starts_with('.') => return Err("expected whole numbers, as in \"1h30m\"".into()),
             "" => return Err("number without a unit".into()),
             other => return Err(format!("unknown unit `{other}`: write ms, s, m, h or d")),
         };
@@ -41,10 +42,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
-/// What was probably meant by a text that is no duration: one number, alone or with a unit's name in full.
+/// What was probably meant by a text that is no duration: one number, with a fraction, alone, or with a unit in full.
 pub(super) fn meant(text: &str) -> Option<String> {
     let text = text.trim();
-    let (number, word) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let (number, word) = text.split_at(text.bytes().take_while(|c| c.is_ascii_digit() || *c == b'.').count());
     let unit = match word.trim().to_ascii_lowercase().trim_end_matches('s') {
         "" | "s" | "sec" | "second" => "s",
         "millisecond" => "ms",
@@ -53,8 +54,14 @@ pub(super) fn meant(text: &str) -> Option<String> {
         "d" | "day" => "d",
         _ => return None,
     };
-    let text = format!("{number}{unit}");
-    duration(&text).is_ok().then_some(text)
+    let Some((whole, part)) = number.split_once('.') else {
+        let text = format!("{number}{unit}");
+        return duration(&text).is_ok().then_some(text);
+    };
+    // A fraction is some of the next smaller units.
+    let tenths: u32 = part.parse().ok().filter(|_| part.len() == 1)?;
+    let whole = duration(&format!("{whole}{unit}")).ok()?;
+    Some(written(whole + duration(&format!("1{unit}")).ok()? * tenths / 10))
 }
 
 /// The same the other way round, as in `1h30m`.
@@ -86,7 +93,14 @@ mod tests {
 
     #[test]
     fn units_in_full_are_understood_but_not_accepted() {
-        for (text, said) in [("30", "30s"), ("5 minutes", "5m"), ("1 Hour", "1h"), ("2 days", "2d"), ("9 secs", "9s")] {
+        for (text, said) in [
+            ("30", "30s"),
+            ("5 minutes", "5m"),
+            ("1 Hour", "1h"),
+            ("2 days", "2d"),
+            ("9 secs", "9s"),
+            ("1.5h", "1h30m"),
+        ] {
             assert!(duration(text).is_err());
             assert_eq!(meant(text).as_deref(), Some(said));
         }

@@ -103,7 +103,7 @@ fn exit_codes(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<i32>> {
 /// How long a claim lasts: `lock = { ttl = "30s" }`.
 pub(super) fn lock(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Duration> {
     let mut ttl = None;
-    for (key, value) in walk.table("lock", value)? {
+    for (key, value) in walk.table_with("lock", "ttl", value)? {
         if key.get_ref() != "ttl" {
             walk.unknown_key(key, &LOCK, "`lock`");
             continue;
@@ -136,6 +136,18 @@ const SIZES: [(&str, usize); 7] =
 
 /// A size such as `"1MiB"`, from 1 KiB to 1 GiB.
 pub(super) fn size(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<usize> {
+    if let DeValue::Integer(number) = value.get_ref() {
+        let bytes: Option<usize> = number.as_str().parse().ok().filter(|bytes| *bytes > 0);
+        let error = walk.error("E0026", value.span(), "a size needs a unit", "number without a unit");
+        // In the largest unit that leaves nothing over.
+        let units = [&SIZES[3], &SIZES[2], &SIZES[1], &SIZES[0]];
+        if let Some((bytes, (unit, size))) =
+            bytes.and_then(|bytes| Some((bytes, *units.into_iter().find(|(_, size)| bytes % size == 0)?)))
+        {
+            error.suggest("write it as text", value.span(), format!("\"{}{unit}\"", bytes / size));
+        }
+        return None;
+    }
     let text = walk.text("log_limit", value)?;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

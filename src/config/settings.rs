@@ -113,11 +113,16 @@ fn zone(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Zone> {
         }
         Err(unknown) => unknown,
     };
-    let nearest = warnings::city(&name).map(str::to_owned).or(nearest);
+    // The nearest name of an offset has the other sign: `Etc/GMT+2` is two hours behind.
+    let is_offset = name.contains(['+', '-']) && name.contains(|c: char| c.is_ascii_digit());
+    let nearest = warnings::city(&name).map(str::to_owned).or(nearest.filter(|_| !is_offset));
     let label = format!("not in the IANA database ({})", tzdb_version());
     let error = walk.error("E0030", value.span(), format!("unknown time zone {name:?}"), label);
     match nearest {
         Some(nearest) => error.suggest(format!("did you mean {nearest:?}?"), value.span(), format!("{nearest:?}")),
+        None if is_offset => {
+            error.help("an offset is not a time zone: name a city that has it, such as \"Europe/Berlin\", or \"UTC\"");
+        }
         None => {
             error.help("write an IANA name such as \"UTC\" or \"Europe/Berlin\"");
         }

@@ -180,7 +180,10 @@ impl<'a> Walk<'a> {
 
     pub(super) fn integer(&mut self, what: &str, value: &Value<'_>, range: Range<i64>) -> Option<i64> {
         let DeValue::Integer(number) = value.get_ref() else {
-            self.wrong_type(what, value, "a whole number");
+            let wrong = self.wrong_type(what, value, "a whole number");
+            if let Some(text) = value.get_ref().as_str().filter(|text| text.parse::<i64>().is_ok()) {
+                wrong.suggest("write it without quotes", value.span(), text);
+            }
             return None;
         };
         let number = i64::from_str_radix(number.as_str(), number.radix()).ok().filter(|n| range.contains(n));
@@ -242,11 +245,16 @@ impl<'a> Walk<'a> {
         words: &[Word<T>],
         foreign: &[Borrowed],
     ) -> Option<T> {
+        let names: Vec<_> = words.iter().map(|(word, _, _)| *word).collect();
+        if !value.get_ref().is_str() {
+            let label = format!("expected one of: {}", names.join(", "));
+            self.wrong_type(what, value, "a word").label = label;
+            return None;
+        }
         let text = self.text(what, value)?;
         if let Some((_, found, _)) = words.iter().find(|(word, _, _)| *word == text) {
             return Some(*found);
         }
-        let names: Vec<_> = words.iter().map(|(word, _, _)| *word).collect();
         let borrowed = foreign.iter().find(|(word, _, _)| text.eq_ignore_ascii_case(word));
         let meant = borrowed.map(|(_, meant, _)| *meant).or_else(|| nearest(&text, names.iter().copied()));
         let place = self.inside(value, 0..text.len());
@@ -268,6 +276,24 @@ impl<'a> Walk<'a> {
         let found = value.get_ref().as_table();
         if found.is_none() {
             self.wrong_type(what, value, "a table");
+        }
+        found
+    }
+
+    /// A table, of which people like to write the one key `inner` alone.
+    pub(super) fn table_with<'v, 'i>(
+        &mut self,
+        what: &str,
+        inner: &str,
+        value: &'v Value<'i>,
+    ) -> Option<&'v DeTable<'i>> {
+        let found = value.get_ref().as_table();
+        if found.is_none() {
+            let written = self.file.text.get(value.span()).unwrap_or("").to_owned();
+            let wrong = self.wrong_type(what, value, "a table");
+            if value.get_ref().is_str() {
+                wrong.suggest(format!("write it as `{inner}`"), value.span(), format!("{{ {inner} = {written} }}"));
+            }
         }
         found
     }

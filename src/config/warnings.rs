@@ -79,6 +79,13 @@ pub(super) fn city(name: &str) -> Option<&'static str> {
 
 /// Notes a zone's name that is an abbreviation.
 pub(super) fn zone(walk: &mut Walk<'_>, name: &str, value: &Value<'_>) {
+    if let Some(offset @ ("+" | "-")) = name.to_ascii_uppercase().strip_prefix("ETC/GMT").and_then(|rest| rest.get(..1))
+    {
+        let way = if offset == "+" { "behind" } else { "ahead of" };
+        let label = format!("this is {way} Greenwich: the sign is the other way round");
+        walk.error("W0207", value.span(), format!("{name:?} is an offset, not a place"), label)
+            .help("name a city that keeps the time you mean, such as \"Europe/Berlin\"");
+    }
     let Some(city) = city(name) else { return };
     let fixed = matches!(name.to_ascii_uppercase().as_str(), "EST" | "MST" | "HST");
     let label =

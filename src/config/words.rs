@@ -97,7 +97,13 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let room = 1 + word.chars().count() / 4;
     let lower = word.to_lowercase();
     let distance = |one: &str| strsim::damerau_levenshtein(&lower, &one.to_lowercase());
-    let (distance, best) = known.into_iter().map(|one| (distance(one), one)).min()?;
+    let known: Vec<&str> = known.into_iter().collect();
+    let (distance, best) = known.iter().map(|one| (distance(one), *one)).min()?;
     // A word of one or two letters is near to everything.
-    (distance <= room && distance < lower.chars().count()).then_some(best)
+    if distance <= room && distance < lower.chars().count() {
+        return Some(best);
+    }
+    // Nor is the beginning of a long word near to it, but if it is the only one it is meant.
+    let mut begun = known.into_iter().filter(|one| lower.len() >= 3 && one.to_lowercase().starts_with(&lower));
+    begun.next().filter(|_| begun.next().is_none())
 }
