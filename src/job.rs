@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
-use crate::schedule::Schedule;
+use crate::schedule::{Calendar, Schedule};
 
 /// A job's name, its identity: `^[a-z0-9][a-z0-9_-]{0,62}$`.
 ///
@@ -82,6 +82,10 @@ pub struct Job {
     pub enabled: bool,
     /// When.
     pub schedule: Arc<Schedule>,
+    /// Not on the days of these.
+    pub skip_on: Vec<Arc<Calendar>>,
+    /// On no other days than those of these, unless there are none.
+    pub only_on: Vec<Arc<Calendar>>,
     /// Each occurrence starts up to this much later, by an amount fixed for (job, occurrence). Default 0.
     pub jitter: Duration,
     /// What.
@@ -114,7 +118,36 @@ impl Job {
     /// A hash of everything that makes its occurrences.
     pub fn spec(&self) -> u64 {
         let (text, zone) = (self.schedule.text(), self.schedule.zone().name().to_owned());
-        stable_hash(&[text.as_bytes(), zone.as_bytes(), &self.jitter.as_millis().to_be_bytes()])
+        let jitter = self.jitter.as_millis().to_be_bytes();
+        match self.schedule.window() {
+            (None, None) => stable_hash(&[text.as_bytes(), zone.as_bytes(), &jitter]),
+            window => stable_hash(&[text.as_bytes(), zone.as_bytes(), &jitter, format!("{window:?}").as_bytes()]),
+        }
+    }
+
+    /// The calendar that keeps the occurrence scheduled for `at` from running: one of `skip_on` that has
+    /// its day in the job's zone, or the first of `only_on` when none of them does.
+    pub fn closed(&self, at: Timestamp) -> Option<&str> {
+        if self.skip_on.is_empty() && self.only_on.is_empty() {
+            return None;
+        }
+        let day = self.schedule.zone().wall(at).date();
+        let skipped = self.skip_on.iter().find(|calendar| calendar.contains(day));
+        let kept = self.only_on.iter().any(|calendar| calendar.contains(day));
+        skipped.or(self.only_on.first().filter(|_| !kept)).map(|calendar| calendar.name.as_str())
+    }
+
+    /// The first occurrence after `t` on a day that is open; `None` when there is none within ten years.
+    pub fn next_open(&self, t: Timestamp) -> Option<Timestamp> {
+        let mut at = self.schedule.after(t)?;
+        let until = at.plus(Duration::from_secs(3650 * 86_400));
+        while self.closed(at).is_some() {
+            // The whole day is closed.
+            let tomorrow = self.schedule.zone().wall(at).date().succ_opt()?.and_time(chrono::NaiveTime::MIN);
+            let edge = self.schedule.zone().first(tomorrow)?.minus(Duration::from_micros(1));
+            at = self.schedule.after(edge.max(at)).filter(|at| *at < until)?;
+        }
+        Some(at)
     }
 
     /// When the occurrence scheduled for `at` is to start: `at` plus its share of the jitter.

@@ -180,6 +180,8 @@ pub enum Fate {
     SkippedPaused,
     /// The job's file says `enabled = false`.
     SkippedDisabled,
+    /// A calendar of the job has its day, or none of those it keeps to does.
+    SkippedCalendar,
     /// A newer occurrence stands for it.
     Coalesced,
     /// Nobody could start it in time.
@@ -206,13 +208,14 @@ pub enum State {
     SkippedOverlap,
     SkippedPaused,
     SkippedDisabled,
+    SkippedCalendar,
     Coalesced,
     Missed,
 }
 
 impl State {
     /// All of them, in the order of a run's life.
-    pub const ALL: [State; 17] = [
+    pub const ALL: [State; 18] = [
         State::Queued,
         State::Claimed,
         State::Published,
@@ -228,6 +231,7 @@ impl State {
         State::SkippedOverlap,
         State::SkippedPaused,
         State::SkippedDisabled,
+        State::SkippedCalendar,
         State::Coalesced,
         State::Missed,
     ];
@@ -250,6 +254,7 @@ impl State {
             State::SkippedOverlap => "skipped_overlap",
             State::SkippedPaused => "skipped_paused",
             State::SkippedDisabled => "skipped_disabled",
+            State::SkippedCalendar => "skipped_calendar",
             State::Coalesced => "coalesced",
             State::Missed => "missed",
         }
@@ -282,6 +287,7 @@ impl From<Fate> for State {
             Fate::SkippedOverlap => State::SkippedOverlap,
             Fate::SkippedPaused => State::SkippedPaused,
             Fate::SkippedDisabled => State::SkippedDisabled,
+            Fate::SkippedCalendar => State::SkippedCalendar,
             Fate::Coalesced => State::Coalesced,
             Fate::Missed => State::Missed,
         }

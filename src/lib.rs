@@ -5,6 +5,8 @@ pub mod attempt;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crontab;
+pub mod diff;
 pub mod event;
 pub mod http;
 pub mod job;

@@ -74,7 +74,8 @@ pub fn next(job: &Job, view: &View) -> Step {
     let mut backlog = Backlog::of(job, cursor, since, now);
     backlog.blocked = view.mutex.held.as_ref().is_some_and(|held| held.until > now);
     if backlog.due.is_empty() {
-        return wait(job, view, backlog.next);
+        let closed = !backlog.closed.is_empty();
+        return if closed { backlog.decide(std::iter::empty()) } else { wait(job, view, backlog.next) };
     }
     if !job.enabled {
         return backlog.decide(std::iter::repeat(Fate::SkippedDisabled));
@@ -147,6 +148,8 @@ struct Backlog {
     cursor: Timestamp,
     /// Those that are due, oldest first: (scheduled, due). At most [`GLANCE`].
     due: Vec<(Timestamp, Timestamp)>,
+    /// The same of those that a calendar keeps from running. They are decided along with the others.
+    closed: Vec<(Timestamp, Timestamp)>,
     /// There are more.
     more: bool,
     /// When the first that is not due will be.
@@ -157,7 +160,8 @@ struct Backlog {
 
 impl Backlog {
     fn of(job: &Job, cursor: Timestamp, since: Timestamp, now: Timestamp) -> Backlog {
-        let mut backlog = Backlog { cursor, due: Vec::new(), more: false, next: None, blocked: false };
+        let mut backlog =
+            Backlog { cursor, due: Vec::new(), closed: Vec::new(), more: false, next: None, blocked: false };
         let mut edge = cursor.max(since);
         while let Some(at) = job.schedule.after(edge) {
             let due = job.due(at);
@@ -165,11 +169,12 @@ impl Backlog {
                 backlog.next = Some(due);
                 break;
             }
-            if backlog.due.len() == GLANCE {
+            if backlog.due.len() + backlog.closed.len() == GLANCE {
                 backlog.more = true;
                 break;
             }
-            backlog.due.push((at, due));
+            let list = if job.closed(at).is_some() { &mut backlog.closed } else { &mut backlog.due };
+            list.push((at, due));
             edge = at;
         }
         backlog
@@ -177,8 +182,9 @@ impl Backlog {
 
     /// Forgets for now all but the first `count`.
     fn keep(&mut self, count: usize) {
-        if count < self.due.len() {
+        if let Some((first, _)) = self.due.get(count).copied() {
             self.due.truncate(count);
+            self.closed.retain(|(at, _)| *at < first);
             self.more = false;
         }
     }
@@ -187,9 +193,16 @@ impl Backlog {
     fn decide(&self, fates: impl IntoIterator<Item = Fate>) -> Step {
         let mut passes = Passes::default();
         let mut due = self.cursor;
-        for ((at, its_due), fate) in self.due.iter().zip(fates) {
+        let mut closed = self.closed.iter().peekable();
+        let mut rest = self.due.iter();
+        for (fate, (at, its_due)) in fates.into_iter().zip(rest.by_ref()) {
+            passes.close(std::iter::from_fn(|| closed.next_if(|(closed, _)| closed < at)));
             passes.add(*at, fate);
             due = *its_due;
+        }
+        if rest.len() == 0 {
+            due = closed.clone().last().map_or(due, |(_, last)| due.max(*last));
+            passes.close(closed);
         }
         Step::Decide { expect: self.cursor, passes: passes.0, due }
     }
@@ -200,10 +213,13 @@ impl Backlog {
             return self.decide(fates.into_iter().take(index).chain([Fate::Queued]));
         }
         let mut passes = Passes::default();
+        let mut closed = self.closed.iter().peekable();
         for ((at, _), fate) in self.due[..index].iter().zip(fates) {
+            passes.close(std::iter::from_fn(|| closed.next_if(|(closed, _)| closed < at)));
             passes.add(*at, fate);
         }
         let (at, due) = self.due[index];
+        passes.close(closed.take_while(|(closed, _)| *closed < at));
         Step::Claim(Target::Next { expect: self.cursor, passes: passes.0, at, due })
     }
 }
@@ -213,6 +229,11 @@ impl Backlog {
 struct Passes(Vec<Pass>);
 
 impl Passes {
+    /// Adds occurrences that a calendar keeps from running.
+    fn close<'a>(&mut self, closed: impl Iterator<Item = &'a (Timestamp, Timestamp)>) {
+        closed.for_each(|(at, _)| self.add(*at, Fate::SkippedCalendar));
+    }
+
     fn add(&mut self, at: Timestamp, fate: Fate) {
         match self.0.last_mut() {
             Some(last) if last.fate == fate && fate != Fate::Queued => {

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 22] = [
-    "clock", "schedule", "job", "lease", "ledger", "record", "plan", "runner", "store", "event", "stop", "parts",
-    "race", "attempt", "replica", "config", "http", "report", "service", "cli", "lib", "main",
+const ORDER: [&str; 24] = [
+    "clock", "schedule", "job", "diff", "lease", "ledger", "record", "plan", "runner", "store", "event", "stop",
+    "parts", "race", "attempt", "replica", "config", "crontab", "http", "report", "service", "cli", "lib", "main",
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

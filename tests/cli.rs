@@ -7,6 +7,8 @@ mod bench;
 mod commands;
 #[path = "cli/database.rs"]
 mod database;
+#[path = "cli/explain.rs"]
+mod explain;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "common/odd.rs"]

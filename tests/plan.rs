@@ -5,6 +5,7 @@
 mod jobs;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cronclave::clock::Timestamp;
@@ -13,6 +14,7 @@ use cronclave::lease::{Ended, Fence, Outcome, RunId, Token, Trigger, Work};
 use cronclave::ledger::{Entry, State as Stands};
 use cronclave::plan::{self, Step, View};
 use cronclave::record::{self, Bid, Held, Key, Mutex, Op, Open, Phase, Record, Reply, State};
+use cronclave::schedule::Calendar;
 use proptest::prelude::*;
 
 use jobs::{every, secs, start_of_time};
@@ -511,6 +513,52 @@ fn after_an_outage_run_once_runs_the_newest_for_all_in_the_window() {
     // 30 s, 90 s, ... 570 s ago: ten are young enough, and the newest of those runs.
     let expected = [(Stands::Missed, 990), (Stands::Coalesced, 9), (Stands::Succeeded, 1)];
     assert_eq!(bench.tally(), HashMap::from(expected));
+}
+
+/// Hourly, but not on Sundays; the bench begins on one, at 06:00.
+fn closed_on_sundays(policy: MisfirePolicy) -> Bench {
+    let sunday = Calendar { name: "sundays".into(), weekdays: 1, ..Calendar::default() };
+    let misfire = misfire(policy, 86_400, 100);
+    Bench::new(Job { skip_on: vec![Arc::new(sunday)], misfire, ..every("backup", 3600) })
+}
+
+const HOUR: u64 = 3600;
+
+#[test]
+fn what_a_calendar_closes_is_recorded_when_it_comes_due_and_does_not_run() {
+    let mut bench = closed_on_sundays(MisfirePolicy::RunOnce);
+    assert_eq!(bench.waits(), at(HOUR));
+    for hour in 1..18 {
+        assert_eq!(bench.go_to(hour * HOUR).run_all(), NONE, "{hour}");
+        assert_eq!(bench.tally(), HashMap::from([(Stands::SkippedCalendar, hour)]));
+    }
+    assert_eq!(bench.go_to(18 * HOUR).run_all(), [18 * HOUR]);
+}
+
+#[test]
+fn after_an_outage_what_a_calendar_closed_is_told_from_what_was_missed() {
+    let mut bench = closed_on_sundays(MisfirePolicy::RunOnce);
+    assert_eq!(bench.go_to(20 * HOUR + 60).run_all(), [20 * HOUR]);
+    let expected = [(Stands::SkippedCalendar, 17), (Stands::Coalesced, 2), (Stands::Succeeded, 1)];
+    assert_eq!(bench.tally(), HashMap::from(expected));
+    // Six days later, over the next Sunday: each in its place.
+    let mut bench = closed_on_sundays(MisfirePolicy::RunAll);
+    bench.go_to(18 * HOUR).run_all();
+    let days = 24 * HOUR;
+    assert_eq!(bench.go_to(7 * days + 19 * HOUR + 60).run_all(), [7 * days + 18 * HOUR, 7 * days + 19 * HOUR]);
+    let expected = [(Stands::SkippedCalendar, 17 + 24), (Stands::Missed, 6 * 24 - 1), (Stands::Succeeded, 3)];
+    assert_eq!(bench.tally(), HashMap::from(expected));
+}
+
+#[test]
+fn what_came_due_before_a_closed_day_is_not_decided_with_it_in_a_pause() {
+    let mut bench = closed_on_sundays(MisfirePolicy::RunAll);
+    bench.go_to(HOUR / 2);
+    bench.ask(&Op::Pause { by: None, reason: None, until: None });
+    bench.go_to(19 * HOUR + 60);
+    bench.ask(&Op::Resume { by: None, catch_up: false });
+    assert_eq!(bench.run_all(), NONE);
+    assert_eq!(bench.tally(), HashMap::from([(Stands::SkippedCalendar, 17), (Stands::SkippedPaused, 2)]));
 }
 
 #[test]

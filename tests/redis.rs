@@ -212,8 +212,10 @@ impl Chance {
                 0 => Op::Register { spec: self.of(&[1, 2, u64::MAX, 0x0102_0304_0506_0708]) },
                 1 | 2 => {
                     let expect = self.expect(record);
-                    let (passes, edge) =
-                        self.passes(expect, &[Fate::Queued, Fate::SkippedPaused, Fate::SkippedDisabled]);
+                    let (passes, edge) = self.passes(
+                        expect,
+                        &[Fate::Queued, Fate::SkippedPaused, Fate::SkippedDisabled, Fate::SkippedCalendar],
+                    );
                     Op::Decide { expect, passes, due: edge }
                 }
                 3 | 4 => {

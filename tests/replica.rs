@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cronclave::clock::{Clock, Timestamp};
-use cronclave::event::Bus;
+use cronclave::event::{Bus, Told};
 use cronclave::job::{Job, Overlap};
 use cronclave::lease::{Ended, RunId, Trigger, Work};
 use cronclave::ledger::State;
@@ -23,7 +23,7 @@ use cronclave::replica::{Identity, Jobs, Pulse, Setup};
 use cronclave::runner::{Control, Halt, Runner};
 use cronclave::schedule::{Rules, Schedule, Zone};
 use cronclave::stop::Stop;
-use cronclave::store::{Memory, Query, Store};
+use cronclave::store::{Memory, Query, Replica, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -237,5 +237,42 @@ async fn what_outlasts_the_grace_is_interrupted_and_recorded() {
     alone.parts.stop.softly();
     sleep(secs(20)).await;
     assert_eq!(alone.states().await, [State::Interrupted]);
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_time_zone_database_among_the_replicas_is_told_once() {
+    let alone = Alone::on(|store| store, vec![by_hand("asked")], secs(1), 10);
+    let mut told = alone.parts.bus.listen();
+    let other = |tzdb: &str| Replica {
+        boot_id: "b2".into(),
+        name: "web.2".into(),
+        version: "0.1.0".into(),
+        pid: 1,
+        started_at: start_of_time(),
+        last_seen_at: start_of_time(),
+        clock_skew_seconds: 0.0,
+        config_digest: "d".into(),
+        tzdb: tzdb.into(),
+        jobs: 1,
+        running: 0,
+    };
+    let store = alone.store.clone();
+    let beats = tokio::spawn(async move {
+        for n in 0..60 {
+            // For a while it is a stranger, then it was brought up to date.
+            store.beat(&other(if n < 30 { "2025b" } else { "" })).await.unwrap();
+            sleep(secs(5)).await;
+        }
+    });
+    beats.await.unwrap();
+    let mut warnings = Vec::new();
+    while let Ok(one) = told.try_recv() {
+        if let Told::Warning(text) = &*one {
+            warnings.push(text.clone());
+        }
+    }
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("web.2 has 2025b"), "{warnings:?}");
     alone.end().await;
 }

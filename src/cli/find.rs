@@ -96,7 +96,14 @@ impl Known {
 
 /// The states of runs, as opposed to those of occurrences that were passed over.
 fn run_states() -> Vec<State> {
-    let passed = [State::SkippedOverlap, State::SkippedPaused, State::SkippedDisabled, State::Coalesced, State::Missed];
+    let passed = [
+        State::SkippedOverlap,
+        State::SkippedPaused,
+        State::SkippedDisabled,
+        State::SkippedCalendar,
+        State::Coalesced,
+        State::Missed,
+    ];
     State::ALL.into_iter().filter(|state| !passed.contains(state)).collect()
 }
 

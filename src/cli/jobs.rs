@@ -113,7 +113,7 @@ async fn seen(context: &Context, process: &Process) -> Result<(Snapshot, BTreeMa
 impl Line {
     fn new(snapshot: &Snapshot, last: Option<Entry>, job: Arc<Job>) -> Line {
         let record = snapshot.records.get(&job.name).cloned().unwrap_or_default();
-        let next = job.schedule.after(snapshot.now).map(|at| job.due(at)).filter(|_| job.enabled);
+        let next = job.next_open(snapshot.now).map(|at| job.due(at)).filter(|_| job.enabled);
         let health = health(&job, &record, last.as_ref(), snapshot.now);
         Line { job, record, last, health, next }
     }

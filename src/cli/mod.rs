@@ -1,9 +1,12 @@
 //! The command line: one file a command.
 
 mod cancel;
+mod diff;
+mod explain;
 mod failure;
 mod find;
 mod history;
+mod import;
 mod init;
 mod jobs;
 mod locks;
@@ -20,6 +23,7 @@ mod serve;
 mod shape;
 mod show;
 mod status;
+mod times;
 mod trigger;
 mod validate;
 
@@ -101,13 +105,19 @@ enum Command {
     Run(run::Run),
     /// Write a first schedule file, and the schema for editors
     Init(init::Init),
+    /// Turn a crontab into a schedule file
+    Import(import::Import),
     /// Check schedule files
     #[command(visible_alias = "check")]
     Validate(validate::Validate),
-    /// Show when jobs will run, and why (changes of clocks, jitter)
+    /// Show when jobs will run, and why (changes of clocks, calendars, jitter)
     Next(next::Next),
     /// Print the schema of schedule files for editors, or the reference page
     Schema(schema::Schema),
+    /// Say what a cron expression means; or an error code
+    Explain(explain::Explain),
+    /// Show what a change of schedule files would change
+    Diff(diff::Diff),
     /// List jobs
     #[command(visible_alias = "ls")]
     Jobs(jobs::Jobs),
@@ -135,9 +145,12 @@ impl Command {
             Command::Serve(command) => command.run(context).await,
             Command::Run(command) => command.run(context).await,
             Command::Init(command) => command.run(),
+            Command::Import(command) => command.run(context),
             Command::Validate(command) => command.run(context),
             Command::Next(command) => command.run(context),
             Command::Schema(command) => command.run(),
+            Command::Explain(command) => command.run(context),
+            Command::Diff(command) => command.run(context),
             Command::Jobs(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::History(command) => command.run(context).await,

@@ -91,7 +91,7 @@ fn told(job: &Job, now: Timestamp, until: Option<Timestamp>, context: &Context) 
         ),
     };
     let skipped = until.filter(|_| job.enabled).map(|until| {
-        let starts = std::iter::successors(job.schedule.after(now), |at| job.schedule.after(*at));
+        let starts = std::iter::successors(job.next_open(now), |at| job.next_open(*at));
         let count = starts.take_while(|at| *at < until).take(COUNTED).count();
         let more = if count == COUNTED { " or more" } else { "" };
         format!(" {count}{more} {} skipped.", if count == 1 { "occurrence is" } else { "occurrences are" })

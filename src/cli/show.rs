@@ -38,9 +38,12 @@ impl From<State> for Mark {
             State::Claimed | State::Published | State::Running => Mark::Running,
             State::SkippedPaused => Mark::Paused,
             State::Retrying | State::Interrupted | State::Expired | State::Missed => Mark::Late,
-            State::Queued | State::Cancelled | State::SkippedOverlap | State::SkippedDisabled | State::Coalesced => {
-                Mark::Idle
-            }
+            State::Queued
+            | State::Cancelled
+            | State::SkippedOverlap
+            | State::SkippedDisabled
+            | State::SkippedCalendar
+            | State::Coalesced => Mark::Idle,
         }
     }
 }
@@ -152,6 +155,7 @@ pub(super) fn result(entry: &Entry) -> String {
         State::SkippedOverlap => "skipped: a run was still going",
         State::SkippedPaused => "skipped: the job was paused",
         State::SkippedDisabled => "skipped: the job was disabled",
+        State::SkippedCalendar => "skipped: closed by a calendar",
         State::Coalesced => "left to a newer occurrence",
         State::Missed => "missed: nobody could start it in time",
         other => other.word(),

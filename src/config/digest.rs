@@ -25,6 +25,7 @@ pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
 /// Everything but the source. A new field must be placed here, or the compiler complains.
 fn describe(out: &mut String, job: &Job) {
     let Job { name, description, owner, runbook, tags, enabled, schedule, jitter, task, misfire, .. } = job;
+    let Job { skip_on, only_on, .. } = job;
     let Job { overlap, delivery, retry, timeout, kill_after, lease, mutex, log_limit, keep, source: _, .. } = job;
     let _ = write!(
         out,
@@ -32,6 +33,7 @@ fn describe(out: &mut String, job: &Job) {
          {delivery:?} {retry:?} {timeout:?} {kill_after:?} {lease:?} {mutex:?} {log_limit} {keep:?} ",
     );
     let _ = write!(out, "{:?} {:?} {:?} ", schedule.text(), schedule.zone(), schedule.rules());
+    let _ = write!(out, "{:?} {skip_on:?} {only_on:?} ", schedule.window());
     let Task::Run(action) = task;
     // Secrets show as their names only.
     let _ = write!(out, "{action:?}");

@@ -7,8 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::action;
 use super::keys::JOB;
-use super::secrets::Secrets;
-use super::settings::Settings;
+use super::settings::{Names, Settings};
 use super::walk::{Key, Value, Walk};
 use super::warnings;
 use super::when::{self, Known};
@@ -24,7 +23,7 @@ const ACTIONS: [&str; 3] = ["command", "http", "handler"];
 /// What jobs of one file share.
 pub(super) struct Shelf<'a> {
     pub(super) defaults: &'a Settings,
-    pub(super) secrets: &'a Secrets,
+    pub(super) names: Names<'a>,
     pub(super) known: &'a mut Known,
     pub(super) now: Timestamp,
 }
@@ -34,6 +33,9 @@ pub(super) struct Shelf<'a> {
 struct Own<'v, 'i> {
     when: Vec<(&'v Key<'i>, &'v Value<'i>)>,
     action: Vec<(&'v Key<'i>, &'v Value<'i>)>,
+    timezone: Option<&'v Key<'i>>,
+    start: Option<&'v Value<'i>>,
+    end: Option<&'v Value<'i>>,
     args: Option<(&'v Key<'i>, &'v Value<'i>)>,
     stdin: Option<(&'v Key<'i>, &'v Value<'i>)>,
     mutex: Option<String>,
@@ -73,6 +75,8 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         tags: settings.tags,
         enabled: own.enabled.unwrap_or(true),
         schedule: schedule?,
+        skip_on: settings.skip_on.unwrap_or_default(),
+        only_on: settings.only_on.unwrap_or_default(),
         jitter: settings.jitter.unwrap_or_default(),
         task: Task::Run(action?),
         misfire: settings.misfire.unwrap_or_default(),
@@ -145,6 +149,8 @@ fn own_keys<'v, 'i>(
         match word {
             _ if WHEN.contains(&word) => own.when.push((key, value)),
             _ if ACTIONS.contains(&word) => own.action.push((key, value)),
+            "start" => own.start = Some(value),
+            "end" => own.end = Some(value),
             "args" => own.args = Some((key, value)),
             "stdin" => own.stdin = Some((key, value)),
             "mutex" => own.mutex = walk.text(word, value),
@@ -152,7 +158,11 @@ fn own_keys<'v, 'i>(
             "owner" => own.owner = walk.text(word, value),
             "runbook" => own.runbook = walk.text(word, value),
             "enabled" => own.enabled = walk.boolean(word, value),
-            _ if settings.take(walk, shelf.secrets, key, value) => {}
+            _ if settings.take(walk, &shelf.names, key, value) => {
+                if word == "timezone" {
+                    own.timezone = Some(key);
+                }
+            }
             // Told by `dotted` already.
             _ if walk.found.iter().any(|one| one.code == "E0011" && one.span.end == key.span().end) => {}
             _ => {
@@ -177,6 +187,7 @@ fn schedule(
     let place = when::Context {
         job: name.get_ref(),
         zone: settings.timezone.clone().unwrap_or_else(Zone::utc),
+        zone_key: own.timezone.map(Key::span),
         rules: Rules { gap: settings.gap.unwrap_or_default(), overlap: settings.repeated.unwrap_or_default() },
         stated: settings.gap.is_some() || settings.repeated.is_some(),
         now: shelf.now,
@@ -193,11 +204,12 @@ fn schedule(
     for (second, _) in rest {
         two(walk, "E0016", name, ("schedule", key), second);
     }
-    match key.get_ref().as_ref() {
+    let schedule = match key.get_ref().as_ref() {
         "every" => when::every(walk, &place.zone, value),
         "at" => when::at(walk, &place, value),
         _ => when::texts(walk, shelf.known, &place, value),
-    }
+    };
+    when::within(walk, &place, schedule?, own.start, own.end)
 }
 
 /// Notes that a job has two of what it may have one of.
@@ -243,7 +255,7 @@ fn one_action(
             let words = action::command(walk, value)?;
             Some(Action::Command(action::wrapped(words, shell, stdin, settings)))
         }
-        "http" => action::http(walk, shelf.secrets, value).map(Action::Http),
+        "http" => action::http(walk, shelf.names.secrets, value).map(Action::Http),
         _ => {
             let args = match own.args {
                 Some((_, args)) => args_of(walk, args)?,

@@ -4,6 +4,7 @@
 //! to learn what to run.
 
 mod action;
+mod calendars;
 mod diagnostic;
 mod digest;
 mod duration;
@@ -31,8 +32,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
+use calendars::Calendars;
 use secrets::Secrets;
-use settings::Settings;
+use settings::{Names, Settings};
 use walk::{File, Key, Value, Walk};
 use when::Known;
 
@@ -86,18 +88,24 @@ pub struct FileInfo {
 /// Every mistake in every file, in order of file and position.
 pub fn load(sources: &[SourceText], env: Env<'_>, now: Timestamp) -> Result<Config, Vec<Diagnostic>> {
     let files: Vec<File> = sources.iter().map(|source| File::new(&source.name, &source.text)).collect();
-    let mut known = Known::default();
-    let mut seen = BTreeMap::new();
+    let mut documents: Vec<Document> = files.iter().map(Document::parse).collect();
+    // Any file may name the calendars of any other.
+    let mut calendars = Calendars::default();
+    for Document { walk, root } in &mut documents {
+        if let Some(table) = root.get("calendars").and_then(|value| value.get_ref().as_table()) {
+            calendars.read(walk, table, now);
+        }
+    }
+    let mut shared = Shared { calendars, known: Known::default(), seen: BTreeMap::new(), env, now };
     let mut found = Vec::new();
     let mut infos = Vec::new();
-    for file in &files {
-        let mut walk = Walk::new(file);
-        let before = seen.len();
-        document(&mut walk, &mut known, &mut seen, env, now);
-        infos.push(FileInfo { path: file.name.clone(), jobs: seen.len() - before });
-        walk.found.sort_by_key(|one| (one.span.start, one.span.end));
-        found.extend(walk.found);
+    for document in documents {
+        let before = shared.seen.len();
+        let name = document.walk.file.name.clone();
+        found.extend(document.read(&mut shared));
+        infos.push(FileInfo { path: name, jobs: shared.seen.len() - before });
     }
+    let seen = shared.seen;
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(found);
     }
@@ -116,47 +124,68 @@ struct Seen {
 
 type SeenJobs = BTreeMap<JobName, Seen>;
 
-fn document(walk: &mut Walk<'_>, known: &mut Known, seen: &mut SeenJobs, env: Env<'_>, now: Timestamp) {
-    let file = walk.file;
-    let (root, errors) = DeTable::parse_recoverable(&file.text);
-    // What is not TOML at all may be wrong on every line.
-    errors.iter().take(100).for_each(|error| grammar::note(walk, error));
-    let broken: Vec<usize> = walk.found.iter().filter(|one| one.code == "E0001").map(|one| one.line).collect();
-    sections(walk, root.get_ref(), known, seen, (env, now));
-    if broken.is_empty() {
-        root.get_ref().iter().for_each(|(key, value)| top_level(walk, key, value));
-    }
-    // Secrets below a misspelt `[secrets]` are not unknown.
-    let nearly = |one: &Diagnostic| one.suggestion.as_ref().is_some_and(|fix| fix.with == "secrets");
-    if walk.found.iter().any(nearly) {
-        walk.found.retain(|one| one.code != "E0025");
-    }
-    // A mistake in the grammar makes whatever stands on its line look wrong, and other things look missing.
-    let echo =
-        |one: &Diagnostic| broken.contains(&one.line) || ["E0003", "E0013", "E0014", "E0027"].contains(&&*one.code);
-    walk.found.retain(|one| broken.is_empty() || one.code == "E0001" || !echo(one));
+/// What the files have in common while they are read.
+struct Shared<'a> {
+    calendars: Calendars,
+    known: Known,
+    seen: SeenJobs,
+    env: Env<'a>,
+    now: Timestamp,
 }
 
-fn sections(
-    walk: &mut Walk<'_>,
-    root: &DeTable<'_>,
-    known: &mut Known,
-    seen: &mut SeenJobs,
-    (env, now): (Env<'_>, Timestamp),
-) {
+/// One file, parsed as TOML.
+struct Document<'a> {
+    walk: Walk<'a>,
+    root: DeTable<'a>,
+}
+
+impl<'a> Document<'a> {
+    fn parse(file: &'a File) -> Document<'a> {
+        let mut walk = Walk::new(file);
+        let (root, errors) = DeTable::parse_recoverable(&file.text);
+        // What is not TOML at all may be wrong on every line.
+        errors.iter().take(100).for_each(|error| grammar::note(&mut walk, error));
+        Document { walk, root: root.into_inner() }
+    }
+
+    /// Understands it, and returns what is to be said about it, in order of position.
+    fn read(self, shared: &mut Shared<'_>) -> Vec<Diagnostic> {
+        let Document { mut walk, root } = self;
+        let broken: Vec<usize> = walk.found.iter().filter(|one| one.code == "E0001").map(|one| one.line).collect();
+        sections(&mut walk, &root, shared);
+        if broken.is_empty() {
+            root.iter().for_each(|(key, value)| top_level(&mut walk, key, value));
+        }
+        // What stands below a misspelt section is not unknown.
+        let misspelt =
+            |name: &str| walk.found.iter().any(|one| one.suggestion.as_ref().is_some_and(|fix| fix.with == name));
+        let (secrets, calendars) = (misspelt("secrets"), misspelt("calendars"));
+        walk.found.retain(|one| !(secrets && one.code == "E0025" || calendars && one.code == "E0034"));
+        // A mistake in the grammar makes whatever stands on its line look wrong, and other things look missing.
+        let echo =
+            |one: &Diagnostic| broken.contains(&one.line) || ["E0003", "E0013", "E0014", "E0027"].contains(&&*one.code);
+        walk.found.retain(|one| broken.is_empty() || one.code == "E0001" || !echo(one));
+        walk.found.sort_by_key(|one| (one.span.start, one.span.end));
+        walk.found
+    }
+}
+
+fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
     let table = |name: &str| root.get(name).and_then(|value| value.get_ref().as_table());
     version(walk, root);
-    let secrets = table("secrets").map(|table| Secrets::read(walk, table, env)).unwrap_or_default();
+    let secrets = table("secrets").map(|table| Secrets::read(walk, table, shared.env)).unwrap_or_default();
     let mut defaults = Settings::default();
     for (key, value) in table("defaults").into_iter().flatten() {
-        if !defaults.take(walk, &secrets, key, value) {
+        let names = Names { secrets: &secrets, calendars: &shared.calendars };
+        if !defaults.take(walk, &names, key, value) {
             walk.unknown_key(key, &keys::DEFAULTS, "`[defaults]`");
         }
     }
-    let mut shelf = job::Shelf { defaults: &defaults, secrets: &secrets, known, now };
     for (key, value) in table("jobs").into_iter().flatten() {
+        let names = Names { secrets: &secrets, calendars: &shared.calendars };
+        let mut shelf = job::Shelf { defaults: &defaults, names, known: &mut shared.known, now: shared.now };
         let job = job::job(walk, &mut shelf, key, value);
-        remember(walk, seen, key, job);
+        remember(walk, &mut shared.seen, key, job);
     }
 }
 
@@ -177,7 +206,7 @@ fn top_level(walk: &mut Walk<'_>, key: &Key<'_>, value: &Value<'_>) {
                 "jobs",
             );
         }
-        "defaults" | "secrets" | "jobs" => {
+        "defaults" | "secrets" | "calendars" | "jobs" => {
             walk.table(key.get_ref(), value);
         }
         _ => {

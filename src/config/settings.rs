@@ -2,14 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::calendars::Calendars;
 use super::policy;
 use super::secrets::Secrets;
 use super::walk::{Key, Value, Walk};
 use super::warnings;
 use crate::job::{Delivery, Keep, Misfire, Overlap, Retry, Text};
-use crate::schedule::{GapRule, OverlapRule, UnknownZone, Zone, tzdb_version};
+use crate::schedule::{Calendar, GapRule, OverlapRule, UnknownZone, Zone, tzdb_version};
+
+/// What names in a file may stand for.
+pub(super) struct Names<'a> {
+    pub(super) secrets: &'a Secrets,
+    pub(super) calendars: &'a Calendars,
+}
 
 /// What was said; what was not stays `None`.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +25,8 @@ pub(super) struct Settings {
     pub(super) timezone: Option<Zone>,
     pub(super) gap: Option<GapRule>,
     pub(super) repeated: Option<OverlapRule>,
+    pub(super) skip_on: Option<Vec<Arc<Calendar>>>,
+    pub(super) only_on: Option<Vec<Arc<Calendar>>>,
     pub(super) jitter: Option<Duration>,
     pub(super) shell: Option<Vec<String>>,
     pub(super) cwd: Option<PathBuf>,
@@ -36,15 +46,17 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Takes one key; `false` when it is not one of these.
-    pub(super) fn take(&mut self, walk: &mut Walk<'_>, secrets: &Secrets, key: &Key<'_>, value: &Value<'_>) -> bool {
+    pub(super) fn take(&mut self, walk: &mut Walk<'_>, names: &Names<'_>, key: &Key<'_>, value: &Value<'_>) -> bool {
         match key.get_ref().as_ref() {
             "timezone" => self.timezone = zone(walk, value),
             "dst_gap" => self.gap = policy::gap(walk, value),
             "dst_overlap" => self.repeated = policy::repeated(walk, value),
+            "skip_on" => self.skip_on = names.calendars.named(walk, "skip_on", value),
+            "only_on" => self.only_on = names.calendars.named(walk, "only_on", value),
             "jitter" => self.jitter = walk.duration("jitter", value),
             "shell" => self.shell = shell(walk, value),
             "cwd" => self.cwd = walk.text("cwd", value).map(PathBuf::from),
-            "env" => self.env = environment(walk, secrets, value),
+            "env" => self.env = environment(walk, names.secrets, value),
             "env_file" => self.env_file = walk.text("env_file", value).map(PathBuf::from),
             "timeout" => self.timeout = walk.span_of_time("timeout", value),
             "kill_after" => self.kill_after = walk.duration("kill_after", value),
@@ -71,6 +83,8 @@ impl Settings {
             timezone: self.timezone.or_else(|| defaults.timezone.clone()),
             gap: self.gap.or(defaults.gap),
             repeated: self.repeated.or(defaults.repeated),
+            skip_on: self.skip_on.or_else(|| defaults.skip_on.clone()),
+            only_on: self.only_on.or_else(|| defaults.only_on.clone()),
             jitter: self.jitter.or(defaults.jitter),
             shell: self.shell.or_else(|| defaults.shell.clone()),
             cwd: self.cwd.or_else(|| defaults.cwd.clone()),

@@ -5,22 +5,30 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use toml::de::DeValue;
 
 use super::walk::{Value, Walk};
 use crate::clock::Timestamp;
 use crate::schedule::{self, Change, Rules, Schedule, ScheduleError, Zone};
 
-/// Schedules that are already parsed: thousands of jobs use a few hundred.
+/// Schedules that are already parsed, and what is to be said about them: thousands of jobs use a few hundred.
 #[derive(Default)]
-pub(super) struct Known(HashMap<(String, String, Rules, String), Arc<Schedule>>);
+pub(super) struct Known(HashMap<(String, String, Rules, String), Arc<Checked>>);
+
+/// A schedule and what is worth a second look about its text, each with its code.
+struct Checked {
+    schedule: Arc<Schedule>,
+    lints: Vec<(String, ScheduleError)>,
+}
 
 /// What the meaning of a schedule text depends on.
 pub(super) struct Context<'a> {
     /// The job's name, for `H`.
     pub(super) job: &'a str,
     pub(super) zone: Zone,
+    /// Where the job itself names its zone.
+    pub(super) zone_key: Option<Range<usize>>,
     pub(super) rules: Rules,
     /// Whether the rules were written down; then changes of clocks need no warning.
     pub(super) stated: bool,
@@ -59,36 +67,72 @@ fn one(walk: &mut Walk<'_>, known: &mut Known, place: &Context<'_>, value: &Valu
     let text = walk.text("schedule", value)?;
     let seed = if schedule::uses_seed(&text) { place.job } else { "" };
     let key = (text.clone(), place.zone.name().to_owned(), place.rules, seed.to_owned());
-    let schedule = match known.0.get(&key) {
-        Some(schedule) => Arc::clone(schedule),
+    let checked = match known.0.get(&key) {
+        Some(checked) => Arc::clone(checked),
         None => match Schedule::parse(&text, &place.zone, place.rules, place.job) {
-            Ok(schedule) => Arc::clone(known.0.entry(key).or_insert(Arc::new(schedule))),
+            Ok(schedule) => {
+                let lints = lints(&text, &schedule, place);
+                Arc::clone(known.0.entry(key).or_insert(Arc::new(Checked { schedule: Arc::new(schedule), lints })))
+            }
             Err(error) => {
-                refuse(walk, value, error);
+                tell(walk, value, &format!("E{:04}", error.code), error);
                 return None;
             }
         },
     };
-    warn(walk, place, value, &text, &schedule);
-    Some(schedule)
-}
-
-fn refuse(walk: &mut Walk<'_>, value: &Value<'_>, error: ScheduleError) {
-    let ScheduleError { message, label, span, help, code } = error;
-    let span = walk.inside(value, span);
-    walk.error(&format!("E{code:04}"), span, message, label).help = help;
-}
-
-fn warn(walk: &mut Walk<'_>, place: &Context<'_>, value: &Value<'_>, text: &str, schedule: &Schedule) {
-    let whole: Range<usize> = walk.inside(value, 0..text.len());
-    if schedule::either_day(text) {
-        let message = "day-of-month and day-of-week are both set: it runs when either matches";
-        walk.error("W0208", whole.clone(), message, "as in classic cron")
-            .help("write two schedules in a list if that is meant, or leave one of them `*`");
+    zone_once(walk, place, value, &text);
+    for (code, lint) in &checked.lints {
+        // Whoever states what a change of clocks does knows of it.
+        if !(code == "W0204" && place.stated) {
+            tell(walk, value, code, lint.clone());
+        }
     }
-    let until = place.now.plus(TWO_YEARS);
-    let touched = if place.stated { Vec::new() } else { schedule.touched(place.now, until) };
-    let sentences: Vec<String> = touched
+    Some(Arc::clone(&checked.schedule))
+}
+
+/// Notes a mistake in, or a word about, a schedule's text.
+fn tell(walk: &mut Walk<'_>, value: &Value<'_>, code: &str, error: ScheduleError) {
+    let ScheduleError { message, label, span, help, .. } = error;
+    let span = walk.inside(value, span);
+    walk.error(code, span, message, label).help = help;
+}
+
+/// Notes a zone that is said twice.
+fn zone_once(walk: &mut Walk<'_>, place: &Context<'_>, value: &Value<'_>, text: &str) {
+    let (Some((name, span)), Some(key)) = (schedule::zone_prefix(text), &place.zone_key) else { return };
+    let (span, file) = (walk.inside(value, span), walk.file);
+    let error = walk.error("E0032", span, "the time zone is said twice", format!("`CRON_TZ={name}` here"));
+    error.other = Some(super::diagnostic::Place {
+        file: file.name.clone(),
+        source: Arc::clone(&file.text),
+        span: key.clone(),
+        label: "and here".to_owned(),
+    });
+    error.help("keep one of the two; `timezone` holds for the whole job");
+}
+
+fn lints(text: &str, schedule: &Schedule, place: &Context<'_>) -> Vec<(String, ScheduleError)> {
+    let whole = 0..text.len();
+    let lints = schedule::lints(text);
+    let is_never = lints.iter().any(|lint| lint.code == 202);
+    let mut all: Vec<_> = lints.into_iter().map(|lint| (format!("W{:04}", lint.code), lint)).collect();
+    let lint = |code, message: String, label, help: &str| {
+        let help = Some(help.to_owned());
+        (format!("W{code:04}"), ScheduleError { code, message, label, span: whole.clone(), help })
+    };
+    if !is_never && !schedule.is_manual() && schedule.after(place.now).is_none() {
+        let last =
+            schedule.before(place.now).map(|at| schedule.zone().wall(at).format("%Y-%m-%d %H:%M:%S").to_string());
+        let label = last.map_or_else(|| "nothing to come".to_owned(), |last| format!("the last time was {last}"));
+        all.push(lint(
+            202,
+            "this schedule never fires again".to_owned(),
+            label,
+            "remove the job, or give it a new year",
+        ));
+    }
+    let sentences: Vec<String> = schedule
+        .touched(place.now, place.now.plus(TWO_YEARS))
         .iter()
         .filter_map(|slot| {
             let what = match slot.shift.as_ref()?.kind {
@@ -99,10 +143,11 @@ fn warn(walk: &mut Walk<'_>, place: &Context<'_>, value: &Value<'_>, text: &str,
         })
         .collect();
     if !sentences.is_empty() {
-        let message = format!("a change of clocks in {} touches this schedule", place.zone.name());
-        walk.error("W0204", whole, message, sentences.join(", "))
-            .help("move it away from there, or state dst_gap and dst_overlap to silence this");
+        let message = format!("a change of clocks in {} touches this schedule", schedule.zone().name());
+        let help = "move it away from there, or state dst_gap and dst_overlap to silence this";
+        all.push(lint(204, message, sentences.join(", "), help));
     }
+    all
 }
 
 /// Reads the value of `every`.
@@ -112,6 +157,65 @@ pub(super) fn every(walk: &mut Walk<'_>, zone: &Zone, value: &Value<'_>) -> Opti
         Ok(schedule) => Some(Arc::new(schedule)),
         Err(error) => {
             walk.error(&format!("E{:04}", error.code), value.span(), error.message, error.label);
+            None
+        }
+    }
+}
+
+/// The schedule within the job's `start` and `end`, each a local date or a date and a time, both included.
+pub(super) fn within(
+    walk: &mut Walk<'_>,
+    place: &Context<'_>,
+    schedule: Arc<Schedule>,
+    start: Option<&Value<'_>>,
+    end: Option<&Value<'_>>,
+) -> Option<Arc<Schedule>> {
+    if start.is_none() && end.is_none() {
+        return Some(schedule);
+    }
+    let read = |walk: &mut Walk<'_>, what: &str, value: Option<&Value<'_>>, day_time| {
+        value.map(|value| limit(walk, what, value, day_time)).map_or(Ok(None), |found| found.map(Some).ok_or(()))
+    };
+    let first = read(walk, "start", start, NaiveTime::MIN);
+    // A day that is included is included to its last second; schedules know no smaller unit.
+    let last = read(walk, "end", end, NaiveTime::from_hms_opt(23, 59, 59).unwrap_or(NaiveTime::MIN));
+    let (first, last) = (first.ok()?, last.ok()?);
+    if let (Some(first), Some(last), Some(end)) = (first, last, end)
+        && first > last
+    {
+        walk.error("E0033", end.span(), "`end` is before `start`", format!("{first} is when it starts"))
+            .help("both are included: the same date twice is a window of one day");
+        return None;
+    }
+    let windowed = (*schedule).clone().within(first, last);
+    if let Some(end) = end.filter(|_| schedule.after(place.now).is_some() && windowed.after(place.now).is_none()) {
+        walk.error("W0202", end.span(), "this schedule never fires again", "nothing to come before this")
+            .help("remove the job, or move `end`");
+    }
+    Some(Arc::new(windowed))
+}
+
+/// A local date or date-time; a date alone stands for `day_time` on it.
+fn limit(walk: &mut Walk<'_>, what: &str, value: &Value<'_>, day_time: NaiveTime) -> Option<NaiveDateTime> {
+    let example = format!("as in `{what} = 2027-01-01`, or with a time: `{what} = 2027-01-01T06:00:00`");
+    match value.get_ref() {
+        DeValue::Datetime(at) if at.offset.is_none() && at.date.is_some() => {
+            let text = at.to_string().replace(' ', "T");
+            let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(day_time));
+            text.parse::<NaiveDateTime>().ok().or_else(day)
+        }
+        DeValue::Datetime(_) => {
+            let message = format!("`{what}` is a local date, in the job's time zone");
+            walk.error("E0031", value.span(), message, "has an offset, or no date").help(example);
+            None
+        }
+        DeValue::String(text) if text.parse::<toml::value::Datetime>().is_ok() => {
+            let with = text.to_string();
+            walk.wrong_type(what, value, "a date").suggest("write it without quotes", value.span(), with);
+            None
+        }
+        _ => {
+            walk.wrong_type(what, value, "a date").help(example);
             None
         }
     }

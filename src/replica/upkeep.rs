@@ -37,6 +37,9 @@ const DOUBT: Duration = Duration::from_secs(86_400);
 /// the longest pause between two tries.
 const GRUDGE: Duration = Duration::from_secs(16);
 
+/// A replica that was not heard of for so long is not compared with.
+const SILENT: Duration = Duration::from_secs(60);
+
 /// Who a replica is, as shown to people.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
@@ -151,10 +154,35 @@ impl Health {
 
     /// Beats for ever.
     pub(super) async fn keep_up(self) {
-        loop {
+        let mut told = None;
+        for beat in 0u64.. {
             self.beat().await;
+            // The first beats of replicas that start together shall be seen.
+            if beat % 10 == 1 {
+                self.compare(&mut told).await;
+            }
             sleep(BEAT).await;
         }
+    }
+
+    /// Warns, once, of replicas whose time zone database is another: their occurrences may be others.
+    async fn compare(&self, told: &mut Option<String>) {
+        let Ok(Ok(replicas)) = timeout(PATIENCE, self.parts.store.replicas()).await else { return };
+        let now = self.anchor.borrow().now();
+        let own = &self.identity.tzdb;
+        let is_other = |other: &&Replica| other.tzdb != *own && now.since(other.last_seen_at) < SILENT;
+        let others: Vec<String> =
+            replicas.iter().filter(is_other).map(|other| format!("{} has {}", other.name, other.tzdb)).collect();
+        let differing = (!others.is_empty()).then(|| others.join(", "));
+        if differing != *told
+            && let Some(others) = &differing
+        {
+            self.parts.bus.tell(Told::Warning(format!(
+                "replicas differ in their time zone database: {others}, this one {own}. Where a zone's law changed they \
+                 start jobs at different times: run the same version of cronclave everywhere"
+            )));
+        }
+        *told = differing;
     }
 
     /// Tidies for ever, beside the beat: there may be much to tidy.

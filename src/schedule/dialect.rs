@@ -2,12 +2,21 @@
 
 use std::ops::Range;
 
+use super::day::Days;
 use super::error::ScheduleError;
 use super::field::{DAY, Field, HOUR, MINUTE, MONTH, SECOND, Unit, WEEKDAY, YEAR};
 
 /// What a schedule text says.
 #[derive(Debug)]
-pub(super) enum Said {
+pub(super) struct Said<'a> {
+    /// The zone that its `CRON_TZ=` names, and where.
+    pub(super) zone: Option<(&'a str, Range<usize>)>,
+    pub(super) when: Wanted,
+}
+
+/// When a schedule text wants it.
+#[derive(Debug)]
+pub(super) enum Wanted {
     /// `@manual`: only by hand.
     Manual,
     /// At these wall-clock times.
@@ -20,9 +29,8 @@ pub(super) struct Fields {
     pub(super) second: Field,
     pub(super) minute: Field,
     pub(super) hour: Field,
-    pub(super) day: Field,
+    pub(super) days: Days,
     pub(super) month: Field,
-    pub(super) weekday: Field,
     pub(super) year: Field,
 }
 
@@ -31,97 +39,107 @@ impl Fields {
     pub(super) fn wildcard(&self) -> bool {
         self.minute.star || self.hour.star
     }
-
-    /// Whether a day needs to match only one of day-of-month and day-of-week, as in classic cron.
-    pub(super) fn either_day(&self) -> bool {
-        !self.day.star && !self.weekday.star
-    }
 }
+
+/// A text is not longer than this: what is longer was not written by hand, and would take long to refuse.
+const LONGEST: usize = 1000;
 
 /// Whether the meaning of `text` depends on the seed, that is on the job's name.
 pub fn uses_seed(text: &str) -> bool {
     let spread =
         |item: &str| item.strip_prefix(['H', 'h']).is_some_and(|rest| rest.is_empty() || rest.starts_with(['(', '/']));
-    text.split([' ', '\t', '\r', '\n', ',']).any(spread)
+    text.split([' ', '\t', '\r', '\n', ',', '+']).any(spread)
 }
 
-/// Whether `text` restricts both day fields, so that a day needs to match only one of them.
-pub fn either_day(text: &str) -> bool {
-    matches!(read(text, ""), Ok(Said::Times(fields)) if fields.either_day())
+/// The zone that a `CRON_TZ=` at the beginning of `text` names, and where it does.
+pub fn zone_prefix(text: &str) -> Option<(&str, Range<usize>)> {
+    let (word, at) = *words(text).first()?;
+    let name = word.strip_prefix("CRON_TZ=")?;
+    Some((name, at..at + word.len()))
+}
+
+/// The words of a text: its fields, each with the byte it begins at, without a `CRON_TZ=`.
+pub(super) fn field_words(text: &str) -> Vec<(&str, usize)> {
+    let skip = usize::from(zone_prefix(text).is_some());
+    words(text).split_off(skip)
 }
 
 /// Reads a cron text, a macro or `@manual`.
-pub(super) fn read(text: &str, seed: &str) -> Result<Said, ScheduleError> {
-    let words = words(text);
+pub(super) fn read<'a>(text: &'a str, seed: &str) -> Result<Said<'a>, ScheduleError> {
+    if text.len() > LONGEST {
+        let message = format!("the schedule is longer than {LONGEST} characters");
+        let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= LONGEST).last().unwrap_or(0);
+        return Err(ScheduleError::new(101, 0..end, message, "this is not a schedule that people can read")
+            .help("write several schedules in a list: `schedule = [\"...\", \"...\"]`"));
+    }
+    let zone = zone_prefix(text);
+    let words = field_words(text);
     let Some((first, at)) = words.first() else {
-        return Err(ScheduleError::new(101, 0..text.len(), "the schedule is empty", "nothing to read")
+        let label = if zone.is_some() { "only a zone" } else { "nothing to read" };
+        return Err(ScheduleError::new(101, 0..text.len(), "the schedule is empty", label)
             .help("for \"every day at 02:00\" write \"0 2 * * *\""));
     };
     if let Some(word) = first.strip_prefix('@') {
         let whole = *at..text.trim_ascii_end().len();
-        return named(word, whole, words.len() == 1);
+        return Ok(Said { zone, when: named(word, whole, words.len() == 1)? });
     }
-    if first.starts_with("TZ=") || first.starts_with("CRON_TZ=") {
-        let message = "a time zone does not belong in the schedule";
+    if first.starts_with("TZ=") {
+        let message = "a schedule's own zone is written `CRON_TZ=`";
         return Err(ScheduleError::new(116, *at..at + first.len(), message, "not a field")
-            .help("set `timezone = \"Europe/Berlin\"` beside `schedule`"));
+            .help("set `timezone = \"Europe/Berlin\"` beside `schedule`, or write `CRON_TZ=Europe/Berlin` here"));
     }
-    fields(&words, text, seed).map(|fields| Said::Times(Box::new(fields)))
+    let fields = fields(&words, text, seed)?;
+    Ok(Said { zone, when: Wanted::Times(Box::new(fields)) })
 }
 
 fn fields(words: &[(&str, usize)], text: &str, seed: &str) -> Result<Fields, ScheduleError> {
-    let (second, rest) = match words.len() {
-        5 => (None, words),
-        6 | 7 => (words.first(), &words[1..]),
-        found => return Err(wrong_count(found, text)),
+    let (second, rest) = match words {
+        [_, _, _, _, _] => (None, words),
+        [second, rest @ ..] if rest.len() == 5 || rest.len() == 6 => (Some(second), rest),
+        _ => return Err(wrong_count(words, text)),
     };
-    let read = |unit: &Unit, word: Option<&(&str, usize)>| match word {
-        Some((word, at)) => Field::parse(unit, word, *at, seed),
-        None => Ok(Field::all(unit)),
-    };
+    let word = |index: usize| rest.get(index).copied().unwrap_or(("*", text.len()));
+    let read = |unit: &Unit, (word, at): (&str, usize)| Field::parse(unit, word, at, seed);
     Ok(Fields {
-        second: if second.is_none() { Field::only(0) } else { read(&SECOND, second)? },
-        minute: read(&MINUTE, rest.first())?,
-        hour: read(&HOUR, rest.get(1))?,
-        day: read(&DAY, rest.get(2))?,
-        month: read(&MONTH, rest.get(3))?,
-        weekday: read(&WEEKDAY, rest.get(4))?,
-        year: read(&YEAR, rest.get(5))?,
+        second: second.map_or_else(|| Ok(Field::only(&SECOND, 0)), |second| read(&SECOND, *second))?,
+        minute: read(&MINUTE, word(0))?,
+        hour: read(&HOUR, word(1))?,
+        days: Days::parse(word(2), word(4), seed)?,
+        month: read(&MONTH, word(3))?,
+        year: read(&YEAR, word(5))?,
     })
 }
 
-fn wrong_count(found: usize, text: &str) -> ScheduleError {
-    let start = text.len() - text.trim_ascii_start().len();
+fn wrong_count(words: &[(&str, usize)], text: &str) -> ScheduleError {
+    let start = words.first().map_or(0, |(_, at)| *at);
     let span = start..text.trim_ascii_end().len();
-    let message = format!("a cron schedule needs 5 fields (or 6 with seconds first), found {found}");
+    let message = format!("a cron schedule needs 5 fields (or 6 with seconds first), found {}", words.len());
     ScheduleError::new(101, span, message, "minute hour day-of-month month day-of-week")
         .help("for \"every day at 02:00\" write \"0 2 * * *\"")
 }
 
 /// `@daily` and the like.
-fn named(word: &str, span: Range<usize>, alone: bool) -> Result<Said, ScheduleError> {
-    let (minute, hour, day, month, weekday) = (Some(0), Some(0), None, None, None);
+fn named(word: &str, span: Range<usize>, alone: bool) -> Result<Wanted, ScheduleError> {
     let (hour, day, month, weekday) = match word.to_ascii_lowercase().as_str() {
         _ if !alone => {
-            let message = format!("nothing may follow `@{}`", word);
+            let message = format!("nothing may follow `@{word}`");
             return Err(ScheduleError::new(108, span, message, "a macro stands alone"));
         }
-        "manual" => return Ok(Said::Manual),
-        "hourly" => (None, day, month, weekday),
-        "daily" | "midnight" => (hour, day, month, weekday),
-        "weekly" => (hour, day, month, Some(0)),
-        "monthly" => (hour, Some(1), month, weekday),
-        "yearly" | "annually" => (hour, Some(1), Some(1), weekday),
+        "manual" => return Ok(Wanted::Manual),
+        "hourly" => (None, None, None, None),
+        "daily" | "midnight" => (Some(0), None, None, None),
+        "weekly" => (Some(0), None, None, Some(0)),
+        "monthly" => (Some(0), Some(1), None, None),
+        "yearly" | "annually" => (Some(0), Some(1), Some(1), None),
         other => return Err(unknown_macro(other, span)),
     };
-    let field = |unit, value: Option<u32>| value.map_or_else(|| Field::all(unit), Field::only);
-    Ok(Said::Times(Box::new(Fields {
-        second: Field::only(0),
-        minute: field(&MINUTE, minute),
+    let field = |unit, value: Option<u32>| value.map_or_else(|| Field::all(unit), |value| Field::only(unit, value));
+    Ok(Wanted::Times(Box::new(Fields {
+        second: Field::only(&SECOND, 0),
+        minute: Field::only(&MINUTE, 0),
         hour: field(&HOUR, hour),
-        day: field(&DAY, day),
+        days: Days::plain(&field(&DAY, day), &field(&WEEKDAY, weekday)),
         month: field(&MONTH, month),
-        weekday: field(&WEEKDAY, weekday),
         year: Field::all(&YEAR),
     })))
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::{NaiveDateTime, TimeDelta};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::calendar::{Calendar, END};
+use super::pattern::{END, Pattern};
 use super::zone::{Span, Zone};
 use crate::clock::Timestamp;
 
@@ -24,7 +24,7 @@ impl Rules {
 }
 
 /// What happens to a time that does not exist because clocks go forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapRule {
     /// It runs at the first instant after the gap, once for all times within it.
@@ -35,7 +35,7 @@ pub enum GapRule {
 }
 
 /// What happens to a time that exists twice because clocks go back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OverlapRule {
     /// It runs in the first pass.
@@ -82,11 +82,11 @@ pub enum Change {
 /// Two days: no change of clocks is larger, so what is farther away than this cannot be repeated.
 const MARGIN: Duration = Duration::from_secs(2 * 86_400);
 
-/// The first instant after `t` that `calendar` asks for in `zone`, and the wall-clock time it stands for.
+/// The first instant after `t` that `pattern` asks for in `zone`, and the wall-clock time it stands for.
 ///
 /// Walks the spans of equal offset one after the other. Within a span wall and real time run
 /// alike, so the results increase strictly whatever happens at its ends.
-pub(super) fn find(calendar: &Calendar, zone: &Zone, rules: Rules, t: Timestamp) -> Option<(Timestamp, NaiveDateTime)> {
+pub(super) fn find(pattern: &Pattern, zone: &Zone, rules: Rules, t: Timestamp) -> Option<(Timestamp, NaiveDateTime)> {
     let mut span = zone.span(t);
     let mut from = t;
     // The wall-clock time that has been dealt with.
@@ -95,7 +95,7 @@ pub(super) fn find(calendar: &Calendar, zone: &Zone, rules: Rules, t: Timestamp)
         if rules.overlap == OverlapRule::First {
             done = done.max(just_before(span.wall_before_start()));
         }
-        let found = calendar.next_naive(done).unwrap_or(END);
+        let found = pattern.next_naive(done).unwrap_or(END);
         if found < END && found < limit(&span, rules) {
             return Some((span.instant(found), found));
         }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::zone::{UnknownZone, tzdb_version};
+
 /// Why a text is not a schedule, with the place to point at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -14,7 +16,8 @@ pub struct ScheduleError {
     pub span: Range<usize>,
     /// What to do about it.
     pub help: Option<String>,
-    /// Stable number of the kind of mistake, 101 to 199.
+    /// Stable number of the kind of mistake, 101 to 199; 30 for an unknown zone; 201 to 299 for what
+    /// only deserves a warning.
     pub code: u16,
 }
 
@@ -26,5 +29,15 @@ impl ScheduleError {
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+}
+
+/// No such zone in a `CRON_TZ=`.
+pub(super) fn zone(unknown: UnknownZone, span: Range<usize>) -> ScheduleError {
+    let label = format!("not in the IANA database ({})", tzdb_version());
+    let error = ScheduleError::new(30, span, unknown.to_string(), label);
+    match unknown.nearest {
+        Some(nearest) => error.help(format!("did you mean `CRON_TZ={nearest}`?")),
+        None => error.help("write an IANA name, as in `CRON_TZ=Europe/Berlin`"),
     }
 }

@@ -4,10 +4,14 @@
 //! real time. Equal texts mean equal instants on every replica.
 
 mod calendar;
+mod day;
 mod dialect;
 mod dst;
 mod error;
 mod field;
+mod lint;
+mod pattern;
+mod words;
 mod zone;
 
 use std::sync::Arc;
@@ -16,12 +20,15 @@ use std::time::Duration;
 use chrono::NaiveDateTime;
 
 use crate::clock::Timestamp;
-use calendar::Calendar;
-use dialect::Said;
+use dialect::Wanted;
+use pattern::Pattern;
 
-pub use dialect::{either_day, uses_seed};
+pub use calendar::Calendar;
+pub use dialect::{uses_seed, zone_prefix};
 pub use dst::{Change, DstNote, GapRule, OverlapRule, Rules, Slot};
 pub use error::ScheduleError;
+pub use lint::lints;
+pub use words::{Part, describe, parts};
 pub use zone::{UnknownZone, Zone, tzdb_version};
 
 /// When a job runs. Cheap to clone.
@@ -40,22 +47,37 @@ enum When {
     Manual,
     /// Every so many microseconds, counted from the Unix epoch.
     Every(i64),
-    Wall(Calendar, Rules),
+    Wall(Pattern, Rules),
     Any(Vec<Schedule>),
+    /// Those of another, from an instant to an instant, both included.
+    Within(Schedule, Option<Timestamp>, Option<Timestamp>),
+}
+
+/// What a search found.
+struct Hit<'a> {
+    at: Timestamp,
+    /// The wall-clock time it stands for, unless that is simply its own.
+    nominal: Option<NaiveDateTime>,
+    zone: &'a Zone,
 }
 
 impl Schedule {
     /// Reads a cron text of 5 fields (6 with seconds first, 7 with the year last), a macro such as
-    /// `@daily`, or `@manual`. `seed`, the job's name, decides what `H` stands for.
+    /// `@daily`, or `@manual`. `seed`, the job's name, decides what `H` stands for. A `CRON_TZ=` in
+    /// front of the text overrules `zone`.
+    ///
+    /// The dialect is that of the Open Cron Pattern Specification, 1.0 to 1.4.
     pub fn parse(text: &str, zone: &Zone, rules: Rules, seed: &str) -> Result<Schedule, ScheduleError> {
-        let when = match dialect::read(text, seed)? {
-            Said::Manual => When::Manual,
-            Said::Times(fields) => {
-                let calendar = Calendar::new(&fields).ok_or_else(|| never(text))?;
-                When::Wall(calendar, if fields.wildcard() { Rules::REAL_TIME } else { rules })
+        let said = dialect::read(text, seed)?;
+        let own = said.zone.map(|(name, span)| Zone::parse(name).map_err(|unknown| error::zone(unknown, span)));
+        let zone = own.transpose()?.unwrap_or_else(|| zone.clone());
+        let when = match said.when {
+            Wanted::Manual => When::Manual,
+            Wanted::Times(fields) => {
+                When::Wall(Pattern::new(&fields), if fields.wildcard() { Rules::REAL_TIME } else { rules })
             }
         };
-        Ok(Schedule::new(text.trim_ascii().to_owned(), zone, when))
+        Ok(Schedule::new(text.trim_ascii().to_owned(), &zone, when))
     }
 
     /// Whenever any of `list` does; by hand only when the list is empty.
@@ -88,23 +110,67 @@ impl Schedule {
         Schedule::new(
             format!("at {}", local.format("%Y-%m-%dT%H:%M:%S")),
             zone,
-            When::Wall(Calendar::Once(local), rules),
+            When::Wall(Pattern::Once(local), rules),
         )
+    }
+
+    /// This, but nothing before `start` nor after `end`, wall-clock times of its zone that are both included.
+    ///
+    /// One that a change of clocks leaves out stands for the first instant after it; of one that it
+    /// repeats, `start` is the first pass and `end` the last.
+    pub fn within(self, start: Option<NaiveDateTime>, end: Option<NaiveDateTime>) -> Schedule {
+        let instant = |wall: NaiveDateTime, overlap| {
+            let rules = Rules { gap: GapRule::Shift, overlap };
+            dst::find(&Pattern::Once(wall), self.zone(), rules, Timestamp::default()).map(|(at, _)| at)
+        };
+        // What cannot be found is before 1970 or after the end of all schedules, and limits nothing.
+        let start = start.and_then(|wall| instant(wall, OverlapRule::First));
+        let end = end.and_then(|wall| instant(wall, OverlapRule::Last));
+        match (start, end) {
+            (None, None) => self,
+            _ => Schedule::new(self.text(), &self.zone().clone(), When::Within(self, start, end)),
+        }
     }
 
     fn new(text: String, zone: &Zone, when: When) -> Schedule {
         Schedule(Arc::new(Inner { text, zone: zone.clone(), when }))
     }
 
-    /// The first occurrence strictly after `t`; `None` when there is none up to the end of 2100.
+    /// The first occurrence strictly after `t`; `None` when there is none up to the end of 2399.
     pub fn after(&self, t: Timestamp) -> Option<Timestamp> {
-        self.find(t).map(|(at, _)| at)
+        self.find(t).map(|hit| hit.at)
+    }
+
+    /// The last occurrence strictly before `t`, from 1970 on.
+    ///
+    /// Searched for with [`Schedule::after`], so that both always agree: first near `t`, then farther
+    /// and farther back, then in between.
+    pub fn before(&self, t: Timestamp) -> Option<Timestamp> {
+        let earlier = |from: Timestamp| self.after(from).filter(|at| *at < t);
+        let (mut limit, mut step) = (t, Duration::from_secs(1));
+        let mut found = loop {
+            let from = t.minus(step);
+            if let Some(at) = earlier(from) {
+                break at;
+            }
+            if from < Timestamp::default() {
+                return None;
+            }
+            (limit, step) = (from, step * 2);
+        };
+        while let Some(next) = earlier(found) {
+            let middle = next.plus(limit.since(next) / 2);
+            match earlier(middle) {
+                Some(at) => found = at,
+                None => (found, limit) = (next, middle),
+            }
+        }
+        Some(found)
     }
 
     /// Like [`Schedule::after`], with what the schedule literally said and what a change of clocks did to it.
     pub fn next(&self, t: Timestamp) -> Option<Slot> {
-        let (at, nominal) = self.find(t)?;
-        let zone = self.zone();
+        let Hit { at, nominal, zone } = self.find(t)?;
         let nominal = nominal.unwrap_or_else(|| zone.wall(at));
         Some(Slot { at, nominal, shift: dst::note(zone, at, nominal) })
     }
@@ -119,6 +185,11 @@ impl Schedule {
                 slots.filter(|slot| slot.shift.is_some()).collect()
             }
             When::Any(list) => list.iter().flat_map(|one| one.touched(from, until)).collect(),
+            When::Within(inner, start, end) => {
+                let inside =
+                    |slot: &Slot| start.is_none_or(|start| slot.at >= start) && end.is_none_or(|end| slot.at <= end);
+                inner.touched(from, until).into_iter().filter(inside).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -128,19 +199,41 @@ impl Schedule {
         match &self.0.when {
             When::Wall(_, rules) => *rules,
             When::Any(list) => list.first().map(Schedule::rules).unwrap_or_default(),
+            When::Within(inner, ..) => inner.rules(),
             _ => Rules::default(),
         }
     }
 
-    /// The next instant, and the wall-clock time it stands for unless that is simply its own.
-    fn find(&self, t: Timestamp) -> Option<(Timestamp, Option<NaiveDateTime>)> {
+    /// The first instant and the last of those it is limited to.
+    pub fn window(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        match &self.0.when {
+            When::Within(_, start, end) => (*start, *end),
+            _ => (None, None),
+        }
+    }
+
+    fn find(&self, t: Timestamp) -> Option<Hit<'_>> {
+        let zone = &self.0.zone;
         match &self.0.when {
             When::Manual => None,
-            When::Every(micros) => every(*micros, t).map(|at| (at, None)),
-            When::Wall(calendar, rules) => {
-                dst::find(calendar, self.zone(), *rules, t).map(|(at, wall)| (at, Some(wall)))
+            When::Every(micros) => every(*micros, t).map(|at| Hit { at, nominal: None, zone }),
+            When::Wall(pattern, rules) => {
+                dst::find(pattern, zone, *rules, t).map(|(at, wall)| Hit { at, nominal: Some(wall), zone })
             }
-            When::Any(list) => list.iter().filter_map(|one| one.find(t)).min_by_key(|(at, _)| *at),
+            When::Any(list) => list.iter().filter_map(|one| one.find(t)).min_by_key(|hit| hit.at),
+            When::Within(inner, start, end) => {
+                let from = start.map_or(t, |start| t.max(start.minus(Duration::from_micros(1))));
+                inner.find(from).filter(|hit| end.is_none_or(|end| hit.at <= end))
+            }
+        }
+    }
+
+    /// The schedules it is the union of; itself when it is none.
+    pub fn members(&self) -> Vec<&Schedule> {
+        match &self.0.when {
+            When::Any(list) => list.iter().collect(),
+            When::Within(inner, ..) => inner.members(),
+            _ => vec![self],
         }
     }
 
@@ -149,6 +242,7 @@ impl Schedule {
         match &self.0.when {
             When::Manual => true,
             When::Any(list) => list.iter().all(Schedule::is_manual),
+            When::Within(inner, ..) => inner.is_manual(),
             _ => false,
         }
     }
@@ -167,7 +261,7 @@ impl Schedule {
 /// The first multiple of `micros` after `t`.
 fn every(micros: i64, t: Timestamp) -> Option<Timestamp> {
     let next = t.as_micros().div_euclid(micros).checked_add(1)?.checked_mul(micros)?;
-    Some(Timestamp::from_micros(next)).filter(|at| at.as_micros() == next && at.datetime().naive_utc() < calendar::END)
+    Some(Timestamp::from_micros(next)).filter(|at| at.as_micros() == next && at.datetime().naive_utc() < pattern::END)
 }
 
 /// A number of seconds as `1d2h3m4s`.
@@ -180,11 +274,4 @@ fn brief(mut seconds: u64) -> String {
         }
     }
     text
-}
-
-fn never(text: &str) -> ScheduleError {
-    let start = text.len() - text.trim_ascii_start().len();
-    let span = start..text.trim_ascii_end().len();
-    ScheduleError::new(112, span, "this schedule never fires", "no date from 1970 to 2100 matches")
-        .help("for a job that is only started by hand write \"@manual\"")
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -10,6 +11,9 @@ use crate::clock::Timestamp;
 
 /// The database built into the program: a machine's own may be years old, and replicas must agree.
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// Three days: no change of clocks touches what is farther away.
+const NEAR: Duration = Duration::from_secs(3 * 86_400);
 
 /// The release of the built-in time zone database, such as `2026f`.
 pub fn tzdb_version() -> &'static str {
@@ -42,6 +46,13 @@ impl Zone {
         Ok(Zone { name: rules.iana_name().unwrap_or(name).into(), rules })
     }
 
+    /// Every zone of the database, by name.
+    pub fn all() -> Vec<Zone> {
+        let mut names: Vec<String> = DATABASE.available().map(|name| name.to_string()).collect();
+        names.sort();
+        names.iter().filter_map(|name| Zone::parse(name).ok()).collect()
+    }
+
     /// Coordinated universal time, the default everywhere.
     pub fn utc() -> Zone {
         Zone { name: "UTC".into(), rules: TimeZone::UTC }
@@ -57,6 +68,11 @@ impl Zone {
         shifted(t, self.rules.to_offset(instant(t)).seconds())
     }
 
+    /// The first instant at which the wall shows `wall` or, when a change of clocks leaves that out, more.
+    pub fn first(&self, wall: NaiveDateTime) -> Option<Timestamp> {
+        super::Schedule::at(wall, self, super::Rules::default()).after(Timestamp::default())
+    }
+
     /// Seconds east of UTC at `t`, and the abbreviation in use (`CET`).
     pub fn offset(&self, t: Timestamp) -> (i32, String) {
         let info = self.rules.to_offset_info(instant(t));
@@ -67,13 +83,20 @@ impl Zone {
     pub(super) fn span(&self, t: Timestamp) -> Span {
         let at = instant(t);
         let offset = self.rules.to_offset(at).seconds();
+        // Only forward: for the months after the last change that a zone's table lists, `preceding` of jiff
+        // 0.2.46 answers with changes of the rule that holds from then on (America/Ciudad_Juarez, 2022-11).
+        let (mut last, mut next) = (None, None);
+        for change in self.rules.following(instant(t.minus(NEAR))) {
+            if change.timestamp() > at {
+                next = Some(change);
+                break;
+            }
+            last = Some(change);
+        }
         let second = jiff::SignedDuration::from_secs(1);
-        let start =
-            at.checked_add(second).ok().and_then(|later| self.rules.preceding(later).find(|c| c.timestamp() <= at));
-        let before = start.as_ref().and_then(|change| change.timestamp().checked_sub(second).ok());
-        let next = self.rules.following(at).next();
+        let before = last.as_ref().and_then(|change| change.timestamp().checked_sub(second).ok());
         Span {
-            start: start.map_or(Timestamp::from_micros(i64::MIN), |change| moment(change.timestamp())),
+            start: last.map_or(t.minus(NEAR), |change| moment(change.timestamp())),
             end: next.as_ref().map(|change| moment(change.timestamp())),
             before: before.map_or(offset, |earlier| self.rules.to_offset(earlier).seconds()),
             offset,
@@ -97,7 +120,7 @@ impl fmt::Display for Zone {
 /// A stretch of real time with one offset from UTC, from one change of clocks to the next.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
-    /// Its first instant.
+    /// Its first instant, or one so long ago that a change of clocks then touches nothing any more.
     pub(super) start: Timestamp,
     /// The first instant after it; `None` when the zone never changes again.
     pub(super) end: Option<Timestamp>,

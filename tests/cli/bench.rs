@@ -109,6 +109,14 @@ impl Place {
         self.finish(self.command(args))
     }
 
+    /// The same with `input` to read.
+    pub(crate) fn ask_with(&self, args: &[&str], input: &str) -> Said {
+        self.write(".input", input);
+        let mut command = self.command(args);
+        command.stdin(File::open(self.path(".input")).unwrap());
+        self.finish(command)
+    }
+
     /// Runs to the end; fails when it hangs.
     pub(crate) fn finish(&self, command: Command) -> Said {
         self.start(command).end()

@@ -283,3 +283,74 @@ fn help_is_there_for_each_command() {
         place.ask(&[name, "--help"]).expect(0, &["Examples:", "Usage: cronclave"]);
     }
 }
+
+const CRONTAB: &str = "MAILTO=ops\n# Tidy up.\n0~30 4 * * * /usr/bin/tidy\n@reboot /usr/bin/agent\n*/5 * * * * poll";
+
+#[test]
+fn a_crontab_becomes_a_file_that_works() {
+    let place = Place::empty();
+    place.write("tab", CRONTAB);
+    let mut command = place.command(&["import", "crontab", "tab"]);
+    command.env("TZ", "Asia/Tokyo");
+    let said = place.finish(command).expect(0, &["5 lines: 2 jobs, 1 left out", "Asia/Tokyo", "($TZ)"]);
+    assert!(said.err.contains("tab:1: note: MAILTO=ops was dropped"), "{}", said.err);
+    assert!(
+        said.err.contains("tab:4: left out: @reboot") && said.err.contains("@reboot /usr/bin/agent"),
+        "{}",
+        said.err
+    );
+    for line in ["version = 1\n", "[jobs.tidy]\n", "description = \"Tidy up.\"\n", "timezone = \"Asia/Tokyo\""] {
+        assert!(said.out.contains(line), "no {line:?} in {}", said.out);
+    }
+    let write = ["import", "crontab", "tab", "--timezone", "Europe/Berlin", "-o", "new.toml"];
+    place.ask(&write).expect(0, &["wrote new.toml: 2 jobs", "cronclave --config new.toml next"]);
+    place.ask(&["validate", "new.toml"]).expect(0, &["2 jobs", "ok"]);
+    place.ask(&["-c", "new.toml", "next", "poll", "-n", "1"]).expect(0, &["poll", "CE"]);
+    place.ask(&write).expect(1, &["new.toml", "already there", "move it away"]);
+    let json = place.ask(&["import", "crontab", "tab", "--timezone", "UTC", "--json"]).json();
+    assert_eq!((&json["lines"], &json["jobs"], &json["left_out"][0]["line"]), (&5.into(), &2.into(), &4.into()));
+}
+
+#[test]
+fn a_system_crontab_starts_nothing_of_another_user() {
+    let place = Place::empty();
+    place.write("etc", "0 4 * * * root a\n0 4 * * * ana b\n0 4 * * * www-data c\n");
+    let ask =
+        |more: &[&str]| place.ask(&[&["import", "crontab", "etc", "--system", "--timezone", "UTC"], more].concat());
+    let said = ask(&["--user", "www-data"]).expect(0, &["job a ran as root", "--user root"]);
+    assert_eq!(said.out.matches("enabled     = false").count(), 2, "{}", said.out);
+    assert!(said.out.contains("# ran as www-data\n[jobs.c]"), "{}", said.out);
+    // Without --user it is who types: root here or the user `ana` of the tests, never both.
+    assert_eq!(ask(&[]).expect(0, &[]).out.matches("enabled     = false").count(), 2);
+}
+
+#[test]
+fn a_difference_of_files_is_told_and_the_exit_status_says_whether_there_is_one() {
+    let place = Place::new();
+    let from = ["--from", "2026-11-23T00:00:00Z"];
+    let ask = |args: &[&str]| place.ask(&[&["diff"], args, &from].concat());
+    ask(&["schedules", "schedules"]).expect(0, &["both want the same"]);
+    let text = super::bench::JOBS.replace("30 2 * * *", "0 3 * * *").replace("[jobs.hook]", "[jobs.hooked]");
+    place.write("new.toml", text);
+    let said = ask(&["schedules", "new.toml"]).expect(1, &["1 added, 1 removed, 1 changed"]);
+    for part in [
+        "+ hooked  @manual UTC  GET http://127.0.0.1:9/nobody\n",
+        "- hook  @manual",
+        "~ fails  schedule 30 2 * * * -> 0 3 * * *\n",
+        "7 moved: 2026-11-23 02:30:00 CET -> 2026-11-23 03:00:00 CET, ",
+        ", and 4 more\n",
+        "most starts in one minute, in 7 days: 1 job (2026-11-23 01:30:00 UTC) -> 1 job (2026-11-23 02:00:00 UTC)",
+    ] {
+        assert!(said.out.contains(part), "no {part:?} in {}", said.out);
+    }
+    let json = ask(&["schedules", "new.toml", "--json", "--days", "2"]).expect(1, &[]).json();
+    assert_eq!((&json["items"][0]["job"], &json["items"][0]["moved"]["count"]), (&"fails".into(), &2.into()));
+    assert_eq!(json["items"][0]["moved"]["first"][0]["to"], "2026-11-23T02:00:00Z");
+    assert_eq!((&json["items"][1]["change"], &json["until"]), (&"removed".into(), &"2026-11-25T00:00:00Z".into()));
+    place.write("bad.toml", "version = 1\n[jobs.x");
+    ask(&["schedules", "bad.toml"]).expect(78, &["bad.toml:2:"]);
+    ask(&["none", "schedules"]).expect(78, &["none", "no such file"]);
+    ask(&["-", "-"]).expect(2, &["only one"]);
+    place.ask(&["diff", "schedules", "new.toml", "--from", "soon"]).expect(2, &["--from", "2026-11-22"]);
+    assert!(!place.path("cronclave.db").exists());
+}

@@ -127,6 +127,27 @@ const CASES: &[Case] = &[
     with_file(&["validate"], &[("schedules/more.toml", BAD_TIME)], &["more.toml:3:13", "0-59"]),
     with_file(&["run", "x"], &[("schedules/more.toml", BAD_KEY)], &["more.toml:3:1", "schedule"]),
     Case { files: &[("schedules/hello.toml", b"mine")], ..typed(&["init"], 1, &["schedules/hello.toml", "move it"]) },
+    // ---- crontabs ----
+    typed(&["import"], 2, &["Usage", "crontab"]),
+    typed(&["import", "crontab", "none"], 66, &["none", "no such file", "crontab -l"]),
+    typed(&["import", "crontab", "schedules"], 66, &["schedules", "is a directory"]),
+    typed(&["import", "crontab", "x", "--user", "root"], 2, &["--system"]),
+    with_file(&["import", "crontab", "tab"], &[("tab", b"")], &["0 lines: 0 jobs", "no entry", "nothing was written"]),
+    with_file(&["import", "crontab", "tab"], &[("tab", b"\x7fELF\0\0")], &["tab", "NUL bytes"]),
+    with_file(&["import", "crontab", "tab"], &[("tab", b"#\n# caf\xe9\n")], &["tab", "line 2", "iconv"]),
+    with_file(
+        &["import", "crontab", "tab", "-o", "none/x.toml"],
+        &[("tab", b"@reboot x\n")],
+        &["tab:1: left out: @reboot", "1 left out", "nothing was written"],
+    ),
+    Case {
+        files: &[("tab", b"@daily x\n")],
+        ..typed(&["import", "crontab", "tab", "-o", "none/x.toml"], 1, &["none/x.toml", "directory does not exist"])
+    },
+    Case {
+        files: &[("tab", b"@daily x\n")],
+        ..typed(&["import", "crontab", "tab", "--timezone", "Berlin"], 2, &["--timezone", "Europe/Berlin"])
+    },
     // ---- where the database is ----
     typed(&["--db", "none.db", "history"], 69, &["none.db", "cronclave serve", "--db"]),
     typed(&["--db", "no/such/x.db", "run", "hello"], 69, &["no/such/x.db", "directory"]),

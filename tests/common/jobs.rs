@@ -29,6 +29,8 @@ pub(crate) fn every(name: &str, period: u64) -> Job {
         tags: Vec::new(),
         enabled: true,
         schedule: Arc::new(Schedule::every(secs(period), &Zone::utc()).unwrap()),
+        skip_on: Vec::new(),
+        only_on: Vec::new(),
         jitter: Duration::ZERO,
         task: Task::Run(Action::Command(Command::default())),
         misfire: Misfire { policy: MisfirePolicy::RunOnce, ..Misfire::default() },

@@ -9,7 +9,7 @@ mod top;
 
 pub(super) use job::{DEFAULTS, JOB};
 pub(super) use parts::{EXPECT, HTTP, KEEP, LOCK, MISFIRE, RETRY, SECRET, SECRET_USE};
-pub(super) use top::TOP;
+pub(super) use top::{BETWEEN, CALENDAR, TOP};
 
 /// A word that a setting accepts, and what it does.
 pub(super) type Said = (&'static str, &'static str);
@@ -129,7 +129,7 @@ impl Table {
 
     /// Whether it is a key of a later version.
     pub(super) fn is_later(&self, name: &str) -> bool {
-        self.later.contains(&name) || AWAITED.contains(&name)
+        self.later.contains(&name)
     }
 }
 
@@ -138,10 +138,6 @@ pub(super) fn example(name: &str) -> Option<String> {
     let key = JOB.keys().find(|key| key.name == name)?;
     Some(format!("as in `{}`", key.line(key.example)))
 }
-
-/// MERGE: keys of the table above whose readers are not here yet. Until they are, they are told as keys of a
-/// later version; then this list and its use go.
-pub(super) const AWAITED: [&str; 5] = ["start", "end", "skip_on", "only_on", "calendars"];
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! The top level, and the calendars below it.
 
+use super::super::words;
 use super::parts::SECRET;
 use super::{DEFAULTS, JOB, Key, Kind, Said, Table};
 
@@ -48,7 +49,7 @@ static KEYS: [Key; 6] = [
     ),
 ];
 
-static CALENDAR: Table = Table::new(
+pub(in crate::config) static CALENDAR: Table = Table::new(
     "[calendars.NAME]",
     "A set of days, in the time zone of the job that uses it: those that any of the keys names.",
     &CALENDAR_KEYS,
@@ -66,11 +67,11 @@ static CALENDAR_KEYS: [Key; 4] = [
     ),
 ];
 
-static BETWEEN: Table = Table::new("between = [{ ... }]", "A span of days.", &BETWEEN_KEYS);
+pub(in crate::config) static BETWEEN: Table = Table::new("between = [{ ... }]", "A span of days.", &BETWEEN_KEYS);
 
 static BETWEEN_KEYS: [Key; 2] = [
     Key::new("from", Kind::Date, "2026-12-24", "The first day.").required(),
     Key::new("to", Kind::Date, "2027-01-06", "The last day, itself included.").required(),
 ];
 
-const WEEKDAYS: [Said; 7] = [("SUN", ""), ("MON", ""), ("TUE", ""), ("WED", ""), ("THU", ""), ("FRI", ""), ("SAT", "")];
+const WEEKDAYS: [Said; 7] = words::said(&words::WEEKDAYS);

@@ -213,8 +213,15 @@ fn args(from: &mut Reader<'_>) -> Result<BTreeMap<String, String>, Garbled> {
 
 const PHASES: [Phase; 4] = [Phase::Waiting, Phase::Claimed, Phase::Published, Phase::Running];
 const OVERLAPS: [Overlap; 5] = [Overlap::Skip, Overlap::QueueOne, Overlap::QueueAll, Overlap::Replace, Overlap::Allow];
-const FATES: [Fate; 6] =
-    [Fate::Queued, Fate::SkippedOverlap, Fate::SkippedPaused, Fate::SkippedDisabled, Fate::Coalesced, Fate::Missed];
+const FATES: [Fate; 7] = [
+    Fate::Queued,
+    Fate::SkippedOverlap,
+    Fate::SkippedPaused,
+    Fate::SkippedDisabled,
+    Fate::Coalesced,
+    Fate::Missed,
+    Fate::SkippedCalendar,
+];
 const OUTCOMES: [Outcome; 7] = [
     Outcome::Succeeded,
     Outcome::Failed,

@@ -1,0 +1,120 @@
+//! Occurrences, as `next` and `explain` show them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::show::{self, Style};
+use crate::clock::Timestamp;
+use crate::schedule::{Change, DstNote, GapRule, OverlapRule, Rules, Slot, Zone};
+
+/// One occurrence.
+pub(super) struct Start {
+    pub(super) slot: Slot,
+    /// The instant of the schedule and its share of the jitter.
+    pub(super) due: Timestamp,
+    /// The calendar that keeps it from running.
+    pub(super) closed: Option<String>,
+}
+
+/// What occurrences are shown with.
+pub(super) struct Times<'a> {
+    pub(super) zone: &'a Zone,
+    pub(super) rules: Rules,
+    pub(super) now: Timestamp,
+    pub(super) style: &'a Style,
+}
+
+impl Times<'_> {
+    /// One occurrence as JSON.
+    pub(super) fn json(&self, start: &Start) -> Value {
+        let dst = start.slot.shift.as_ref().map(|note| {
+            let policy = match note.kind {
+                Change::Gap => json!(self.rules.gap),
+                Change::Overlap => json!(self.rules.overlap),
+            };
+            json!({"kind": note.kind, "policy": policy, "from": note.from, "to": note.to})
+        });
+        let mut value = json!({
+            "at": start.due,
+            "scheduled_at": start.slot.at,
+            "local": Style::local(start.due, self.zone),
+            "nominal": start.slot.nominal,
+            "jitter_seconds": start.due.since(start.slot.at).as_secs_f64(),
+            "dst": dst,
+        });
+        if let (Some(calendar), Some(members)) = (&start.closed, value.as_object_mut()) {
+            members.insert("skipped".to_owned(), json!({"reason": "calendar", "calendar": calendar}));
+        }
+        value
+    }
+
+    /// A line for each, and below them a note for each change of clocks that touches one.
+    pub(super) fn text(&self, starts: &[Start]) -> String {
+        let mut notes: Vec<&DstNote> = Vec::new();
+        let (mut text, mut footnotes) = (String::new(), String::new());
+        for start in starts {
+            text += &self.line(start);
+            if let Some(note) = &start.slot.shift {
+                let number = notes.iter().position(|known| *known == note).unwrap_or_else(|| {
+                    notes.push(note);
+                    footnotes += &self.footnote(notes.len(), &start.slot, note);
+                    notes.len() - 1
+                });
+                text += &format!("   [{}]", number + 1);
+            }
+            text.push('\n');
+        }
+        if footnotes.is_empty() { text } else { format!("{text}\n{footnotes}") }
+    }
+
+    fn line(&self, start: &Start) -> String {
+        let Times { zone, now, style, .. } = self;
+        let full = style.full(start.due, zone);
+        if let Some(calendar) = &start.closed {
+            return format!("  {full}   skipped: calendar {calendar}");
+        }
+        let shown = style.zone.as_ref().unwrap_or(zone);
+        let utc = match shown.offset(start.due).1 == "UTC" {
+            true => String::new(),
+            false => format!("   {}", start.due.datetime().format("%Y-%m-%d %H:%M:%S UTC")),
+        };
+        let away = if start.due >= *now {
+            format!("in {}", show::about(start.due.since(*now)))
+        } else {
+            format!("{} ago", show::about(now.since(start.due)))
+        };
+        let jitter = match start.due.since(start.slot.at) {
+            Duration::ZERO => String::new(),
+            share => format!(
+                "   {} + {} jitter (the same on every replica)",
+                start.slot.nominal.format("%H:%M:%S"),
+                show::span(share)
+            ),
+        };
+        format!("  {full}{utc}   {away}{jitter}")
+    }
+
+    /// What a change of clocks does to an occurrence, and what would be the other choice.
+    fn footnote(&self, number: usize, slot: &Slot, note: &DstNote) -> String {
+        let (time, rules) = (slot.nominal.format("%H:%M"), self.rules);
+        let what = match note.kind {
+            Change::Gap => "does not exist",
+            Change::Overlap => "comes twice",
+        };
+        let rule = match (note.kind, rules.gap, rules.overlap) {
+            (Change::Gap, GapRule::Shift, _) => {
+                "dst_gap = \"shift\": it runs at the first moment that exists; \"skip\" would leave it out."
+            }
+            (Change::Gap, GapRule::Skip, _) => "dst_gap = \"skip\": it is left out.",
+            (_, _, OverlapRule::First) => {
+                "dst_overlap = \"first\": it runs the first time; \"last\" and \"both\" are the other choices."
+            }
+            (_, _, OverlapRule::Last) => {
+                "dst_overlap = \"last\": it runs the second time; \"first\" and \"both\" are the other choices."
+            }
+            (_, _, OverlapRule::Both) => "It runs both times.",
+        };
+        format!("  [{number}] {time} {what} on this day: clocks go from {} to {}.\n      {rule}\n", note.from, note.to)
+    }
+}

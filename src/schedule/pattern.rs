@@ -1,0 +1,165 @@
+//! Which wall-clock times match, with no thought of time zones.
+
+use std::fmt::Write;
+use std::str::FromStr;
+
+use chrono::{Datelike, Days as Span, NaiveDate, NaiveDateTime, NaiveTime};
+
+use super::day::Days;
+use super::dialect::Fields;
+use super::field::{Field, HOUR, MINUTE, SECOND, Unit, Values, YEAR};
+
+/// No wall-clock time from here on is ever looked at. With 1970 it makes a whole turn of 400 years of
+/// the Gregorian calendar: a day that has not come by then never comes.
+pub(super) const END: NaiveDateTime = midnight(2400, 1, 1);
+
+/// Earlier than every time that can match.
+pub(super) const START: NaiveDateTime = midnight(1969, 12, 31);
+
+const fn midnight(year: i32, month: u32, day: u32) -> NaiveDateTime {
+    match NaiveDate::from_ymd_opt(year, month, day) {
+        Some(day) => day.and_time(NaiveTime::MIN),
+        None => NaiveDateTime::MIN,
+    }
+}
+
+/// A set of wall-clock times.
+#[derive(Debug)]
+pub(super) enum Pattern {
+    /// Every time of day of the one on every date of the other.
+    Cron(Box<(Times, Dates)>),
+    /// A single one.
+    Once(NaiveDateTime),
+    /// None at all.
+    Never,
+}
+
+impl Pattern {
+    /// The times that match `fields`.
+    pub(super) fn new(fields: &Fields) -> Pattern {
+        let Some(times) = Times::new(fields) else { return Pattern::Never };
+        let dates = Dates {
+            months: fields.month.values.mask() as u16,
+            years: (!fields.year.any).then(|| Box::new(fields.year.values)),
+            days: fields.days.clone(),
+        };
+        match dates.from(START.date()) {
+            Some(_) => Pattern::Cron(Box::new((times, dates))),
+            None => Pattern::Never,
+        }
+    }
+
+    /// The first match later than `after`, before [`END`].
+    pub(super) fn next_naive(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
+        let after = after.max(START);
+        match self {
+            _ if after >= END => None,
+            Pattern::Never => None,
+            Pattern::Once(at) => Some(*at).filter(|at| *at > after && *at < END),
+            Pattern::Cron(both) => {
+                let (times, dates) = &**both;
+                let today = after.date();
+                if dates.contains(today)
+                    && let Some(time) = times.after(after.time())
+                {
+                    return Some(today.and_time(time));
+                }
+                let date = dates.from(today.checked_add_days(Span::new(1))?)?;
+                Some(date.and_time(times.first))
+            }
+        }
+    }
+}
+
+/// A set of times of day.
+#[derive(Debug)]
+pub(super) struct Times {
+    /// Walks the hours, minutes and seconds; its dates are all.
+    walker: cron::Schedule,
+    first: NaiveTime,
+}
+
+/// The day on which the walker is asked for times; any would do.
+const DAY: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
+    Some(day) => day,
+    None => NaiveDate::MIN,
+};
+
+impl Times {
+    /// `None` when there are none, or the walker does not understand; it is only given numbers.
+    fn new(fields: &Fields) -> Option<Times> {
+        let mut text = String::new();
+        list(&mut text, &SECOND, &fields.second);
+        list(&mut text, &MINUTE, &fields.minute);
+        list(&mut text, &HOUR, &fields.hour);
+        let walker = cron::Schedule::from_str(&(text + "* * *")).ok()?;
+        let mut times = Times { walker, first: NaiveTime::MIN };
+        times.first = times.walk(DAY.pred_opt()?.and_hms_opt(23, 59, 59)?)?;
+        Some(times)
+    }
+
+    /// The first later on the same day.
+    fn after(&self, time: NaiveTime) -> Option<NaiveTime> {
+        self.walk(DAY.and_time(time))
+    }
+
+    /// The only place that walks, and it does so in UTC: the walker must not see a zone.
+    fn walk(&self, after: NaiveDateTime) -> Option<NaiveTime> {
+        let found = self.walker.after(&after.and_utc()).next()?.naive_utc();
+        (found.date() == DAY).then(|| found.time())
+    }
+}
+
+/// Writes a field as plain numbers, so that nothing of the walker's own grammar matters.
+fn list(text: &mut String, unit: &Unit, field: &Field) {
+    if (unit.least..=unit.most).all(|value| field.values.contains(value)) {
+        text.push_str("* ");
+        return;
+    }
+    for value in field.values.iter() {
+        let _ = write!(text, "{value},");
+    }
+    text.pop();
+    text.push(' ');
+}
+
+/// A set of dates.
+#[derive(Debug)]
+pub(super) struct Dates {
+    /// Bit n for month n.
+    months: u16,
+    /// All, if not said.
+    years: Option<Box<Values>>,
+    days: Days,
+}
+
+impl Dates {
+    fn contains(&self, date: NaiveDate) -> bool {
+        self.in_month(date.year(), date.month()) >> date.day() & 1 == 1
+    }
+
+    /// The days of a month, bit n for day n.
+    fn in_month(&self, year: i32, month: u32) -> u32 {
+        if self.months >> month & 1 == 1 && self.has_year(year) { self.days.of(year, month) } else { 0 }
+    }
+
+    fn has_year(&self, year: i32) -> bool {
+        self.years.as_ref().is_none_or(|years| u32::try_from(year).is_ok_and(|year| years.contains(year)))
+    }
+
+    /// The first at or after `date`, before [`END`].
+    fn from(&self, date: NaiveDate) -> Option<NaiveDate> {
+        let late = |day: u32| u32::MAX << day;
+        let (year, month) = (date.year(), date.month());
+        let here = self.in_month(year, month) & late(date.day());
+        if here != 0 {
+            return NaiveDate::from_ymd_opt(year, month, here.trailing_zeros());
+        }
+        let rest = (month + 1..=12).map(|month| (year, month));
+        let years = (year + 1..=YEAR.most as i32).filter(|year| self.has_year(*year));
+        let later = years.flat_map(|year| (1..=12).map(move |month| (year, month)));
+        let mut found = rest.chain(later).map(|(year, month)| (year, month, self.in_month(year, month)));
+        let (year, month, days) = found.find(|(_, _, days)| *days != 0)?;
+        NaiveDate::from_ymd_opt(year, month, days.trailing_zeros()).filter(|_| year < END.year())
+    }
+}
