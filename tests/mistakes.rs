@@ -30,7 +30,7 @@ fn settings() -> insta::Settings {
 fn with(lines: &str) -> String {
     let says = |key: &str| lines.lines().any(|line| line.starts_with(key));
     let mut text = "version = 1\n\n[jobs.backup]\n".to_owned();
-    if !["schedul", "every", "at ", "cron"].into_iter().any(says) {
+    if !["schedul", "every ", "at ", "cron"].into_iter().any(says) {
         text += "schedule = \"@daily\"\n";
     }
     if !["comm", "coma", "http", "handler"].into_iter().any(says) {
@@ -184,6 +184,11 @@ const FILES: &[(&str, &str)] = &[
         "file-secret-for-secrets",
         "version = 1\n[secret]\nx = { env = \"CRM_TOKEN\" }\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\nenv = { X = { secret = \"x\" } }\n",
     ),
+    (
+        "file-calendar-for-calendars",
+        "version = 1\n[calendar.x]\nweekdays = [\"SUN\"]\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\nskip_on = [\"x\"]\n",
+    ),
+    ("file-calendar-weekday", "version = 1\n[calendars.x]\nweekdays = [\"Sunday\"]\n"),
     ("file-job-not-a-table", "version = 1\n[jobs]\nbackup = \"30 2 * * *\"\n"),
     ("file-name-in-capitals", "version = 1\n[jobs.Sync_CRM]\nschedule = \"@daily\"\ncommand = \"true\"\n"),
     ("file-name-too-strange", "version = 1\n[jobs.\"größe\"]\nschedule = \"@daily\"\ncommand = \"true\"\n"),
@@ -291,5 +296,8 @@ fn many_jobs_in_one_minute_are_told_of_once() {
     settings().bind(|| insta::assert_snapshot!("warning-crowd", report(&found(&two), false)));
     assert!(found(&[source("a.toml", &jobs(0, 20, ""))]).is_empty());
     assert!(found(&[source("a.toml", &jobs(0, 30, "jitter = \"10m\"\n"))]).is_empty());
+    let closed =
+        jobs(0, 30, "skip_on = [\"all\"]\n") + "[calendars.all]\nbetween = [{ from = 2026-01-01, to = 2099-01-01 }]\n";
+    assert!(found(&[source("a.toml", &closed)]).is_empty(), "a calendar closes these days");
     assert!(found(&[source("a.toml", &jobs(0, 30, "").replace("0 * * * *", "H * * * *"))]).is_empty());
 }

@@ -15,6 +15,10 @@ use crate::schedule::Zone;
 
 /// Turn a crontab into a schedule file
 #[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  crontab -l | cronclave import crontab -                            look at it first
+  crontab -l | cronclave import crontab - -o schedules/mine.toml     write it
+  cronclave import crontab --help                                    all of it")]
 pub(super) struct Import {
     #[command(subcommand)]
     from: From,

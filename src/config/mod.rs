@@ -156,11 +156,11 @@ impl<'a> Document<'a> {
         if broken.is_empty() {
             root.iter().for_each(|(key, value)| top_level(&mut walk, key, value));
         }
-        // Secrets below a misspelt `[secrets]` are not unknown.
-        let nearly = |one: &Diagnostic| one.suggestion.as_ref().is_some_and(|fix| fix.with == "secrets");
-        if walk.found.iter().any(nearly) {
-            walk.found.retain(|one| one.code != "E0025");
-        }
+        // What stands below a misspelt section is not unknown.
+        let misspelt =
+            |name: &str| walk.found.iter().any(|one| one.suggestion.as_ref().is_some_and(|fix| fix.with == name));
+        let (secrets, calendars) = (misspelt("secrets"), misspelt("calendars"));
+        walk.found.retain(|one| !(secrets && one.code == "E0025" || calendars && one.code == "E0034"));
         // A mistake in the grammar makes whatever stands on its line look wrong, and other things look missing.
         let echo =
             |one: &Diagnostic| broken.contains(&one.line) || ["E0003", "E0013", "E0014", "E0027"].contains(&&*one.code);

@@ -113,9 +113,8 @@ fn zone(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Zone> {
         }
         Err(unknown) => unknown,
     };
-    // The nearest name of an offset has the other sign: `Etc/GMT+2` is two hours behind.
     let is_offset = name.contains(['+', '-']) && name.contains(|c: char| c.is_ascii_digit());
-    let nearest = warnings::city(&name).map(str::to_owned).or(nearest.filter(|_| !is_offset));
+    let nearest = warnings::city(&name).map(str::to_owned).or(nearest);
     let label = format!("not in the IANA database ({})", tzdb_version());
     let error = walk.error("E0030", value.span(), format!("unknown time zone {name:?}"), label);
     match nearest {

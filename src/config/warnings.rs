@@ -109,11 +109,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The minute of the coming day in which most jobs start, when they are too many. Jobs with jitter do not count.
 pub(super) fn crowd(jobs: &[(&Job, &Place)], now: Timestamp) -> Option<Diagnostic> {
     // Jobs that share a schedule share its occurrences: a few hundred schedules stand for thousands of jobs.
-    let mut groups: HashMap<u64, Vec<usize>> = HashMap::new();
+    let mut groups: HashMap<_, Vec<usize>> = HashMap::new();
     for (n, (job, _)) in jobs.iter().enumerate().filter(|(_, (job, _))| job.enabled && job.jitter.is_zero()) {
         // `H` makes equal texts differ by job: those are spread already.
         if !schedule::uses_seed(&job.schedule.text()) {
-            groups.entry(job.spec()).or_default().push(n);
+            let [skip_on, only_on] =
+                [&job.skip_on, &job.only_on].map(|list| list.iter().map(|one| &one.name).collect::<Vec<_>>());
+            groups.entry((job.spec(), skip_on, only_on)).or_default().push(n);
         }
     }
     let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
@@ -122,8 +124,9 @@ pub(super) fn crowd(jobs: &[(&Job, &Place)], now: Timestamp) -> Option<Diagnosti
     let each = (QUESTIONS / groups.len().max(1)).clamp(1, 1440);
     let mut minutes: HashMap<i64, Vec<usize>> = HashMap::new();
     for (n, group) in groups.iter().enumerate() {
-        let schedule = &jobs.get(*group.first()?)?.0.schedule;
-        for minute in minutes_of(schedule, now).take(each) {
+        let job = jobs.get(*group.first()?)?.0;
+        let open = |minute: &i64| job.closed(Timestamp::from_secs(minute * 60)).is_none();
+        for minute in minutes_of(&job.schedule, now).take(each).filter(open) {
             minutes.entry(minute).or_default().push(n);
         }
     }

@@ -103,7 +103,9 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     if distance <= room && distance < lower.chars().count() {
         return Some(best);
     }
-    // Nor is the beginning of a long word near to it, but if it is the only one it is meant.
-    let mut begun = known.into_iter().filter(|one| lower.len() >= 3 && one.to_lowercase().starts_with(&lower));
+    // Nor is the beginning of a long word near to it, or a word with more after it; but the only one of those is meant.
+    let long = |word: &str| word.len() >= 3;
+    let begins = |one: &str| long(&lower) && one.starts_with(&lower) || long(one) && lower.starts_with(one);
+    let mut begun = known.into_iter().filter(|one| begins(&one.to_lowercase()));
     begun.next().filter(|_| begun.next().is_none())
 }

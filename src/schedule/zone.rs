@@ -168,6 +168,10 @@ fn moment(at: jiff::Timestamp) -> Timestamp {
 /// The zone whose name, or last part of the name, is the most similar.
 fn nearest(name: &str) -> Option<String> {
     let wanted = name.to_lowercase();
+    // The nearest name of an offset would have the other sign: `Etc/GMT+2` is two hours behind.
+    if wanted.contains(['+', '-']) && wanted.contains(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
     let distance = |known: &str| {
         let known = known.to_lowercase();
         let city = known.rsplit('/').next().unwrap_or(&known);

@@ -68,8 +68,8 @@ static KEYS: [Key; 35] = [
         "schedule",
         Kind::Either(&[Kind::Text, TEXTS]),
         "\"30 2 * * MON-FRI\"",
-        "A crontab expression: 5 fields, 6 with seconds first, 7 with the year last, or a word such as `@daily`. \
-         A list is the union of its texts; `@manual` runs by hand only.",
+        "A crontab expression: 5 fields, 6 with seconds first, 7 with the year last, or a word such as `@daily`; \
+         docs/SCHEDULES.md has all of it. A list is the union of its texts; `@manual` runs by hand only.",
     ),
     Key::new(
         "every",
