@@ -144,6 +144,49 @@ mod meaning {
     }
 
     #[test]
+    fn settings_that_pile_up_runs_are_warned_about_and_sound_ones_are_not() {
+        let warned = |lines: &str| {
+            let text = with(lines).replace("schedule = \"@daily\"", "schedule = \"*/10 * * * *\"");
+            good(&text)
+                .warnings
+                .iter()
+                .map(|one| format!("{}:{} {}", one.line, one.column, one.code))
+                .collect::<Vec<_>>()
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(warned("overlap = \"allow\""), ["5:11 W0201"]);
+        assert_eq!(warned("overlap = \"allow\"\ntimeout = \"5h\""), none);
+        assert_eq!(warned("overlap = \"skip\""), none);
+        assert_eq!(warned("overlap = \"allow\"\n[defaults]\ntimeout = \"5m\""), none);
+        assert_eq!(warned("[defaults]\noverlap = \"allow\""), ["2:7 W0201"]);
+        assert_eq!(warned("overlap = \"queue_all\""), ["5:11 W0203"]);
+        assert_eq!(warned("overlap = \"queue_all\"\ntimeout = \"11m\""), ["6:11 W0203"]);
+        assert_eq!(warned("overlap = \"queue_all\"\ntimeout = \"10m\""), none);
+        assert_eq!(warned("overlap = \"queue_one\"\ntimeout = \"11m\""), none);
+        assert_eq!(warned("[defaults]\noverlap = \"queue_all\""), ["2:7 W0203"]);
+    }
+
+    #[test]
+    fn looking_for_a_crowd_among_a_hundred_thousand_jobs_is_bounded() {
+        let file = |n: usize| {
+            let job = |n: usize| {
+                let schedule = format!("{} {} {} * *", n % 60, n / 60 % 24, n / 1440 % 28 + 1);
+                format!("[jobs.job-{n}]\nschedule = \"{schedule}\"\ncommand = \"true\"\n")
+            };
+            source(
+                &format!("{n}.toml"),
+                &(n * 20_000..(n + 1) * 20_000).fold("version = 1\n".to_owned(), |text, n| text + &job(n)),
+            )
+        };
+        let files: Vec<_> = (0..5).map(file).collect();
+        let start = std::time::Instant::now();
+        let config = load(&files, &env, now()).unwrap();
+        println!("100,000 jobs, 40,320 schedules in {:?}", start.elapsed());
+        assert_eq!(config.jobs.len(), 100_000);
+        assert!(start.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
     fn the_digest_knows_what_is_wanted_and_nothing_else() {
         let text = with("");
         let digest = good(&text).digest;
@@ -317,33 +360,7 @@ mod wrong {
         }
     }
 
-    const DOZEN: &str = r#"version = 1
-
-[jobs.nightly-report]
-schedule = "0 24 * * *"
-timezone = "Europe/Berln"
-comand   = ["bin/report", "--all"]
-timeout  = 30
-overlap  = "skpi"
-
-[jobs.Sync_CRM]
-schedule = "*/5 * * *"
-http     = { url = "https://crm.example/sync" }
-handler  = "crm::sync"
-
-[jobs.billing.invoices]
-schedule = "@daily"
-command  = "true"
-
-[jobs.cleanup]
-command = "true"
-
-[[job]]
-name = "x"
-
-[defaults]
-retry = { attempts = 0 }
-"#;
+    const DOZEN: &str = include_str!("data/mistakes.toml");
 
     #[test]
     fn twelve_mistakes_are_twelve_reports_in_the_order_of_the_file() {
@@ -367,8 +384,9 @@ retry = { attempts = 0 }
         assert!(report(&wrong, false).ends_with("12 errors, 0 warnings\n"));
         assert!(wrong[0].render(true).contains('\u{1b}'));
         let json = serde_json::to_value(&wrong[0]).unwrap();
-        let want = serde_json::json!({"file": "a.toml", "line": 4, "column": 15, "code": "E0102", "severity": "error",
-            "message": "24 is not a valid hour", "help": "midnight is hour 0"});
+        let want = serde_json::json!({"file": "a.toml", "line": 4, "column": 15, "end_line": 4, "end_column": 17,
+            "code": "E0102", "severity": "error", "message": "24 is not a valid hour", "label": "hour must be 0-23",
+            "help": "midnight is hour 0"});
         assert_eq!(json, want);
     }
 

@@ -11,6 +11,8 @@ mod laws;
 mod refusals;
 #[path = "schedule/shapes.rs"]
 mod shapes;
+#[path = "schedule/wall.rs"]
+mod wall;
 
 use cronclave::clock::Timestamp;
 use cronclave::schedule::{GapRule, OverlapRule, Rules, Schedule, ScheduleError, Zone};

@@ -129,6 +129,11 @@ fn it_is_alive_and_ready_and_says_what_it_does() {
     assert_eq!(replica.get("/livez").0, 200);
     let (code, text) = replica.get("/readyz?verbose");
     assert_eq!((code, text.contains("[+]store")), (200, true), "{text}");
+    let (code, page) = replica.get("/problems/E0102");
+    assert_eq!((code, page.starts_with("# E0102: ")), (200, true), "{page}");
+    let (code, text) = replica.get("/problems/E9999");
+    let problem: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &problem["status"]), (404, &404.into()), "{text}");
     for word in ["started", "output      tick             tock", "succeeded"] {
         replica.wait_for(word);
     }

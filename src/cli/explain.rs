@@ -10,16 +10,17 @@ use serde_json::{Value, json};
 use super::times::{Start, Times};
 use super::{Context, Failure, out, show};
 use crate::clock::{Clock, Timestamp};
-use crate::config::duration;
+use crate::config::{self, duration};
 use crate::schedule::{self, GapRule, OverlapRule, Rules, Schedule, ScheduleError, Zone, tzdb_version};
 
-/// Say what a cron expression means: in words, field by field, with its next times and what to look at.
+/// Say what a cron expression means, in words, field by field, with its next times; or what a code such as E0102 does.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cronclave explain '0 9 13 * FRI'                          in words, and a warning
   cronclave explain '30 2 * * *' --tz Europe/Berlin --from 2027-03-27
   cronclave explain '0 0 L * *' --before 2027-01-01 -n 12   the ends of the last twelve months
   cronclave explain 'H H(2-5) * * *' --job db-backup        H as it is for that job
+  cronclave explain E0102                                   what the code of a mistake means, and what mends it
   cronclave explain --batch < requests.jsonl                one JSON request a line, one answer a line
 
 A request is {\"schedule\": \"0 9 * * *\", \"tz\": \"Europe/Berlin\", \"from\": \"2027-01-01T00:00:00Z\", \"count\": 5}, with
@@ -27,7 +28,7 @@ A request is {\"schedule\": \"0 9 * * *\", \"tz\": \"Europe/Berlin\", \"from\": 
 
 Exits with 0, or with 78 when the expression is wrong (a batch answers wrong ones in their place, and exits with 0).")]
 pub(super) struct Explain {
-    /// A cron expression, in quotes; or `every 10m`
+    /// A cron expression, in quotes; or `every 10m`; or the code of a mistake
     #[arg(value_name = "EXPRESSION", required_unless_present = "batch")]
     text: Vec<String>,
     /// Times after this one [default: now]
@@ -102,6 +103,16 @@ impl Explain {
             return batch(context, now);
         }
         let json = context.global.json;
+        if let [code] = &self.text[..]
+            && let Some(page) = config::page(code)
+        {
+            let title = config::page_title(code);
+            return match json {
+                true => out::json(&json!({"code": code.to_uppercase(), "title": title, "page": page})),
+                false => out::print(page),
+            }
+            .map(|()| ExitCode::SUCCESS);
+        }
         let request = Request {
             schedule: Texts::One(self.text.join(" ")),
             tz: context.style.zone.as_ref().map(|zone| zone.name().to_owned()),

@@ -1,4 +1,4 @@
-//! `cronclave init`: a first schedule file.
+//! `cronclave init`: a first schedule file, and what editors need to help with it.
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Failure, out};
+use crate::config;
 
-/// Write schedules/hello.toml: one job, every minute.
+/// Write schedules/hello.toml: one job, every minute; and beside it the schema for editors.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cronclave init && cronclave serve     from nothing to a running scheduler
@@ -21,18 +22,22 @@ const HELLO: &str = include_str!("../../schedules/hello.toml");
 
 impl Init {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        write(Path::new(FILE)).map_err(|error| match error.kind() {
+        write(Path::new(FILE), HELLO).map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => Failure::new(
                 Failure::NO,
                 format!("{FILE} is already there and stays as it is: edit it, or move it away first"),
             ),
-            _ => Failure::new(
-                Failure::NO,
-                format!("cannot write {FILE}: {error}; go to a directory that you may write in"),
-            ),
+            _ => refused(FILE, &error),
         })?;
+        let schema = format!("schedules/{}", config::SCHEMA_FILE);
+        match write(Path::new(&schema), &config::schema_text()) {
+            // Whoever has one may have changed it.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            done => done.map_err(|error| refused(&schema, &error))?,
+        }
         out::print(format!(
-            "wrote {FILE}: one job, every minute\n\n\
+            "wrote {FILE}: one job, every minute\n\
+             wrote {schema}: lets editors complete and check it\n\n\
              see when it runs:   cronclave next\n\
              run it once, now:   cronclave run hello\n\
              run it for good:    cronclave serve\n\
@@ -42,9 +47,13 @@ impl Init {
     }
 }
 
-fn write(path: &Path) -> std::io::Result<()> {
+fn refused(file: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Failure::NO, format!("cannot write {file}: {error}; go to a directory that you may write in"))
+}
+
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    std::fs::File::create_new(path)?.write_all(HELLO.as_bytes())
+    std::fs::File::create_new(path)?.write_all(text.as_bytes())
 }

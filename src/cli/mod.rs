@@ -17,6 +17,8 @@ mod pause;
 mod refusal;
 mod resume;
 mod run;
+mod sarif;
+mod schema;
 mod serve;
 mod shape;
 mod show;
@@ -101,7 +103,7 @@ enum Command {
     Serve(serve::Serve),
     /// Run one job now, here, in this process
     Run(run::Run),
-    /// Write a first schedule file
+    /// Write a first schedule file, and the schema for editors
     Init(init::Init),
     /// Turn a crontab into a schedule file
     Import(import::Import),
@@ -114,6 +116,8 @@ enum Command {
     Explain(explain::Explain),
     /// Show what a change of schedule files would change
     Diff(diff::Diff),
+    /// Print the schema of schedule files for editors, or the reference page
+    Schema(schema::Schema),
     /// List jobs
     #[command(visible_alias = "ls")]
     Jobs(jobs::Jobs),
@@ -146,6 +150,7 @@ impl Command {
             Command::Next(command) => command.run(context),
             Command::Explain(command) => command.run(context),
             Command::Diff(command) => command.run(context),
+            Command::Schema(command) => command.run(),
             Command::Jobs(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::History(command) => command.run(context).await,

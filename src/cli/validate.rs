@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Failure, out, show};
+use super::{Context, Failure, out, sarif, show};
 use crate::clock::Clock;
 use crate::config::{self, Diagnostic, FileInfo, Severity, SourceText};
 
@@ -17,6 +17,7 @@ use crate::config::{self, Diagnostic, FileInfo, Severity, SourceText};
   cronclave validate schedules/ops.toml       one file
   cat jobs.toml | cronclave validate -        standard input
   cronclave validate --strict --format github in a pipeline: warnings count, shown at their lines
+  cronclave validate --format sarif > a.sarif for code hosts that show SARIF beside the lines
 
 Exits with 0 when the files can be used and with 78 when not.")]
 pub(super) struct Validate {
@@ -39,6 +40,8 @@ enum Format {
     Json,
     /// Annotations for GitHub Actions
     Github,
+    /// SARIF 2.1.0, for code hosts and editors
+    Sarif,
 }
 
 /// What was found.
@@ -101,6 +104,7 @@ impl Validate {
         match format {
             Format::Text => text(&found, context, good)?,
             Format::Github => out::print(found.diagnostics.iter().map(annotation).collect::<String>())?,
+            Format::Sarif => out::json(&sarif::log(&found.diagnostics))?,
             Format::Json => out::json(&json!({
                 "ok": good,
                 "files": found.files,
@@ -136,8 +140,7 @@ fn text(found: &Found, context: &Context, good: bool) -> Result<(), Failure> {
 /// As GitHub Actions reads it.
 fn annotation(one: &Diagnostic) -> String {
     let level = if one.severity == Severity::Error { "error" } else { "warning" };
-    let help = one.help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default();
-    let text = format!("{}{help}", one.message).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let text = one.sentence().replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let file = one.file.replace('%', "%25").replace(',', "%2C").replace(':', "%3A");
     let place = if one.line == 0 { String::new() } else { format!(",line={},col={}", one.line, one.column) };
     format!("::{level} file={file}{place},title={}::{text}\n", one.code)

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
+use super::keys::{EXPECT, HTTP};
 use super::secrets::Secrets;
 use super::settings::Settings;
 use super::walk::{Value, Walk};
-use super::words::{EXPECT, HTTP};
+use super::words;
 use crate::job::{Command, Http, Text};
 
 /// Text goes through a shell, a list is executed as it stands.
@@ -50,7 +51,7 @@ pub(super) fn wrapped(words: Vec<String>, shell: bool, stdin: Option<String>, se
 
 /// Reads `http = { url = ... }`.
 pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> Option<Http> {
-    let table = walk.table("http", value)?;
+    let table = walk.table_with("http", "url", value)?;
     let (mut method, mut url, mut body) = (None, None, None);
     let mut headers = BTreeMap::new();
     let (mut timeout, mut expect) = (None, (Vec::new(), None));
@@ -69,7 +70,8 @@ pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) ->
         }
     }
     if url.is_none() && walk.found.len() == before {
-        walk.error("E0027", value.span(), "`http` needs `url`", "nowhere to send the request to");
+        walk.error("E0027", value.span(), "`http` needs `url`", "nowhere to send the request to")
+            .help("add e.g. `url = \"https://crm.example/api/sync\"`");
     }
     if matches!(&body, Some((_, true))) && !headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
         headers.insert("content-type".to_owned(), Text::Plain("application/json".to_owned()));
@@ -87,15 +89,18 @@ pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) ->
 }
 
 fn verb(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
-    let words = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"].map(|word| (word, word));
-    walk.one_of("method", value, &words, &[]).map(str::to_owned)
+    walk.one_of("method", value, &words::METHOD, &[]).map(str::to_owned)
 }
 
 fn address(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
     let text = walk.untemplated("url", value)?;
     let good = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !good {
-        walk.error("E0028", value.span(), format!("{text:?} is not a URL"), "expected http:// or https:// and a host");
+        let label = "expected http:// or https:// and a host";
+        let error = walk.error("E0028", value.span(), format!("{text:?} is not a URL"), label);
+        if !text.contains(':') && text.contains('.') {
+            error.suggest("say how to get there", value.span(), format!("\"https://{text}\""));
+        }
         return None;
     }
     Some(text)

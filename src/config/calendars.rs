@@ -7,8 +7,9 @@ use chrono::{Datelike, NaiveDate};
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Place;
+use super::keys::{BETWEEN, CALENDAR};
 use super::walk::{Key, Value, Walk};
-use super::words::{BETWEEN, CALENDAR, nearest};
+use super::words::{WEEKDAY, nearest};
 use crate::clock::Timestamp;
 use crate::schedule::Calendar;
 
@@ -94,7 +95,7 @@ fn calendar(walk: &mut Walk<'_>, key: &Key<'_>, value: &Value<'_>) -> Option<Cal
             "dates" => calendar.dates = list(walk, word, value, |walk, item| date(walk, word, item)),
             "every_year" => calendar.every_year = list(walk, word, value, day_of_year),
             "weekdays" => {
-                let days: Vec<u32> = list(walk, word, value, weekday);
+                let days: Vec<u8> = list(walk, word, value, weekday);
                 calendar.weekdays = days.into_iter().fold(0, |set, day| set | 1 << day);
             }
             "between" => calendar.between = list(walk, word, value, between),
@@ -158,9 +159,8 @@ fn day_of_year(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<(u32, u32)> {
     day.map(|day| (day.month(), day.day()))
 }
 
-fn weekday(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<u32> {
-    let words = [("SUN", 0), ("MON", 1), ("TUE", 2), ("WED", 3), ("THU", 4), ("FRI", 5), ("SAT", 6)];
-    walk.one_of("weekday", value, &words, &[])
+fn weekday(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<u8> {
+    walk.one_of("weekday", value, &WEEKDAY, &[])
 }
 
 /// `{ from = 2026-12-24, to = 2027-01-02 }`, both included.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The files cannot be used.
@@ -17,10 +17,18 @@ pub enum Severity {
     Warning,
 }
 
+impl Severity {
+    /// What the first letter of a code says.
+    pub(super) fn of(code: &str) -> Severity {
+        if code.starts_with('W') { Severity::Warning } else { Severity::Error }
+    }
+}
+
 /// A mistake, or something to look at, in a schedule file.
 ///
-/// As JSON it has `file`, `line`, `column`, `code`, `severity`, `message` and `help`.
-#[derive(Debug, Clone, Serialize)]
+/// As JSON it has `file`, `line`, `column`, `end_line`, `end_column`, `code`, `severity`, `message`, `label` and `help`;
+/// where there is a fix, `suggestion`; where there is a second place, `related`.
+#[derive(Debug, Clone)]
 pub struct Diagnostic {
     /// The file, as it was named.
     pub file: String,
@@ -28,6 +36,10 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column in characters, from 1; 0 when the whole file is meant.
     pub column: usize,
+    /// Line just after the place.
+    pub end_line: usize,
+    /// Column just after the place.
+    pub end_column: usize,
     /// Stable name of the kind of mistake: `E0102`, `W0204`.
     pub code: String,
     /// How bad it is.
@@ -37,19 +49,14 @@ pub struct Diagnostic {
     /// What to do about it.
     pub help: Option<String>,
     /// What to write beneath the place.
-    #[serde(skip)]
     pub label: String,
     /// The place, in bytes of the file.
-    #[serde(skip)]
     pub span: Range<usize>,
     /// What to write instead.
-    #[serde(skip)]
     pub suggestion: Option<Suggestion>,
     /// A second place that belongs to it.
-    #[serde(skip)]
     pub other: Option<Place>,
     /// The file's text, to show the lines; empty when there is none.
-    #[serde(skip)]
     pub source: Arc<str>,
 }
 
@@ -77,13 +84,96 @@ pub struct Place {
     pub label: String,
 }
 
+/// Lines and columns of a stretch of text: from 1, columns in characters, the end just after the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Region {
+    /// Where it begins.
+    pub line: usize,
+    /// Where it begins.
+    pub column: usize,
+    /// Where it ends.
+    pub end_line: usize,
+    /// Where it ends.
+    pub end_column: usize,
+}
+
+impl Region {
+    /// The region of the bytes `span` in `text`.
+    pub fn of(text: &str, span: &Range<usize>) -> Region {
+        let place = |at: usize| {
+            let before = text.get(..at).unwrap_or(text);
+            let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+        };
+        let ((line, column), (end_line, end_column)) = (place(span.start), place(span.end));
+        Region { line, column, end_line, end_column }
+    }
+}
+
+impl Place {
+    /// Its lines and columns.
+    pub fn region(&self) -> Region {
+        Region::of(&self.source, &self.span)
+    }
+}
+
+impl Serialize for Diagnostic {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let mut map = out.serialize_map(None)?;
+        map.serialize_entry("file", &self.file)?;
+        map.serialize_entry("line", &self.line)?;
+        map.serialize_entry("column", &self.column)?;
+        map.serialize_entry("end_line", &self.end_line)?;
+        map.serialize_entry("end_column", &self.end_column)?;
+        map.serialize_entry("code", &self.code)?;
+        map.serialize_entry("severity", &self.severity)?;
+        map.serialize_entry("message", &self.message)?;
+        map.serialize_entry("label", &self.label)?;
+        map.serialize_entry("help", &self.help)?;
+        if let Some(Suggestion { title, span, with }) = &self.suggestion {
+            let Region { line, column, end_line, end_column } = Region::of(&self.source, span);
+            let fix = serde_json::json!({
+                "title": title, "line": line, "column": column, "end_line": end_line, "end_column": end_column, "with": with,
+            });
+            map.serialize_entry("suggestion", &fix)?;
+        }
+        if let Some(place) = &self.other {
+            let Region { line, column, end_line, end_column } = place.region();
+            let related = serde_json::json!([{
+                "file": place.file, "line": line, "column": column, "end_line": end_line, "end_column": end_column,
+                "label": place.label,
+            }]);
+            map.serialize_entry("related", &related)?;
+        }
+        map.end()
+    }
+}
+
 impl Diagnostic {
+    /// About a place that is known already.
+    pub(super) fn at(code: &str, place: &Place, message: String, label: String) -> Diagnostic {
+        let Region { line, column, end_line, end_column } = place.region();
+        Diagnostic {
+            line,
+            column,
+            end_line,
+            end_column,
+            severity: Severity::of(code),
+            span: place.span.clone(),
+            label,
+            source: Arc::clone(&place.source),
+            ..Diagnostic::about_file(code, &place.file, message)
+        }
+    }
+
     /// About a whole file, or one that is not there.
     pub(super) fn about_file(code: &str, file: &str, message: String) -> Diagnostic {
         Diagnostic {
             file: file.to_owned(),
             line: 0,
             column: 0,
+            end_line: 0,
+            end_column: 0,
             code: code.to_owned(),
             severity: Severity::Error,
             message,
@@ -102,9 +192,22 @@ impl Diagnostic {
         self
     }
 
-    /// Adds what to write instead.
+    /// Adds what to write instead, which makes general help superfluous.
     pub(super) fn suggest(&mut self, title: impl Into<String>, span: Range<usize>, with: impl Into<String>) {
+        self.help = None;
         self.suggestion = Some(Suggestion { title: title.into(), span, with: with.into() });
+    }
+
+    /// All that there is to say about it, in one line and without the lines of the file.
+    pub fn sentence(&self) -> String {
+        let mut parts = vec![self.message.clone(), self.label.clone()];
+        parts.extend(self.help.clone());
+        if let Some(Suggestion { title, with, .. }) = &self.suggestion {
+            let with = with.trim();
+            parts.push(if title.contains(with) { title.clone() } else { format!("{title}: {with}") });
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join("; ")
     }
 
     /// As rustc would show it: the lines, a caret, the reason and the fix.

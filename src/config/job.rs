@@ -6,13 +6,19 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::action;
+use super::keys::JOB;
 use super::settings::{Names, Settings};
 use super::walk::{Key, Value, Walk};
+use super::warnings;
 use super::when::{self, Known};
-use super::words::{ACTIONS, JOB, WHEN};
 use crate::clock::Timestamp;
 use crate::job::{Action, Job, JobName, Source, Task};
 use crate::schedule::{Rules, Schedule, Zone};
+
+/// Exactly one of these says when.
+const WHEN: [&str; 3] = ["schedule", "every", "at"];
+/// Exactly one of these says what.
+const ACTIONS: [&str; 3] = ["command", "http", "handler"];
 
 /// What jobs of one file share.
 pub(super) struct Shelf<'a> {
@@ -39,7 +45,7 @@ struct Own<'v, 'i> {
     enabled: Option<bool>,
     /// Keys that were probably meant where an unknown one stands.
     meant: Vec<&'static str>,
-    /// Keys that this version does not know yet.
+    /// An action that this version does not know yet.
     later: bool,
 }
 
@@ -60,7 +66,8 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
     let schedule = schedule(walk, shelf, key, &own, &settings);
     let action = one_action(walk, shelf, key, &own, &settings);
     let (line, _) = walk.file.place(key.span().start);
-    Some(Job {
+    let limited = settings.timeout.is_some();
+    let job = Job {
         name: checked?,
         description: own.description,
         owner: own.owner,
@@ -83,7 +90,9 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         log_limit: settings.log_limit.unwrap_or(1 << 20),
         keep: settings.keep.unwrap_or_default(),
         source: Source { file: walk.file.name.clone(), line },
-    })
+    };
+    warnings::job(walk, key, table, &job, limited, shelf.now);
+    Some(job)
 }
 
 fn job_name(walk: &mut Walk<'_>, key: &Key<'_>) -> Option<JobName> {
@@ -107,13 +116,10 @@ fn job_name(walk: &mut Walk<'_>, key: &Key<'_>) -> Option<JobName> {
 fn dotted(walk: &mut Walk<'_>, key: &Key<'_>, table: &DeTable<'_>) -> bool {
     let is_job = |value: &Value<'_>| {
         let table = value.get_ref().as_table();
-        table.is_some_and(|table| table.keys().any(|key| JOB.known.contains(&key.get_ref().as_ref())))
+        table.is_some_and(|table| table.keys().any(|key| JOB.has(key.get_ref())))
     };
-    let inner: Vec<_> = table
-        .iter()
-        .filter(|(key, value)| !JOB.known.contains(&key.get_ref().as_ref()) && is_job(value))
-        .map(|(key, _)| key)
-        .collect();
+    let inner: Vec<_> =
+        table.iter().filter(|(key, value)| !JOB.has(key.get_ref()) && is_job(value)).map(|(key, _)| key).collect();
     for sub in &inner {
         let (outer, sub_name) = (key.get_ref(), sub.get_ref());
         let path = format!("{outer}.{sub_name}");
@@ -160,7 +166,7 @@ fn own_keys<'v, 'i>(
             // Told by `dotted` already.
             _ if walk.found.iter().any(|one| one.code == "E0011" && one.span.end == key.span().end) => {}
             _ => {
-                own.later |= JOB.later.contains(&word);
+                own.later |= word == "publish";
                 own.meant.extend(walk.unknown_key(key, &JOB, &format!("job `{name}`")));
             }
         }
@@ -231,7 +237,8 @@ fn one_action(
         // A misspelt or a later action is told already; "does nothing" would only be its echo.
         if !own.later && !own.meant.iter().any(|word| ACTIONS.contains(word)) {
             let message = format!("job `{}` does nothing", name.get_ref());
-            walk.error("E0014", name.span(), message, "needs exactly one of command, http, handler");
+            walk.error("E0014", name.span(), message, "needs exactly one of command, http, handler")
+                .help("add e.g. `command = \"echo hello\"`");
         }
         return None;
     };
@@ -262,7 +269,8 @@ fn one_action(
 fn misplaced(walk: &mut Walk<'_>, found: Option<(&Key<'_>, &Value<'_>)>, needs: &str, chosen: &str) {
     if let Some((key, _)) = found.filter(|_| needs != chosen) {
         let message = format!("`{}` goes with `{needs}`", key.get_ref());
-        walk.error("E0029", key.span(), message, format!("this job has `{chosen}`"));
+        walk.error("E0029", key.span(), message, format!("this job has `{chosen}`"))
+            .help(format!("leave it out, or use `{needs}`"));
     }
 }
 

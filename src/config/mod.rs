@@ -9,12 +9,18 @@ mod diagnostic;
 mod digest;
 mod duration;
 mod find;
+mod grammar;
 mod job;
+mod keys;
+mod pages;
 mod policy;
 mod process;
+mod reference;
+mod schema;
 mod secrets;
 mod settings;
 mod walk;
+mod warnings;
 mod when;
 mod words;
 
@@ -32,10 +38,13 @@ use settings::{Names, Settings};
 use walk::{File, Key, Value, Walk};
 use when::Known;
 
-pub use diagnostic::{Diagnostic, Place, Severity, Suggestion, report};
+pub use diagnostic::{Diagnostic, Place, Region, Severity, Suggestion, report};
 pub use duration::duration;
 pub use find::find;
+pub use pages::{codes, page, page_title};
 pub use process::{Flags, Listen, LogFormat, Process, WrongSetting, environment};
+pub use reference::reference;
+pub use schema::{SCHEMA_FILE, schema, schema_text};
 pub(crate) use words::nearest;
 
 /// Looks up a variable of the environment.
@@ -100,6 +109,8 @@ pub fn load(sources: &[SourceText], env: Env<'_>, now: Timestamp) -> Result<Conf
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(found);
     }
+    let placed: Vec<(&Job, &Place)> = seen.values().filter_map(|one| Some((one.job.as_ref()?, &one.place))).collect();
+    found.extend(warnings::crowd(&placed, now));
     let jobs: Vec<Arc<Job>> = seen.into_values().filter_map(|seen| seen.job.map(Arc::new)).collect();
     let digest = digest::digest(jobs.iter().map(AsRef::as_ref));
     Ok(Config { jobs, digest, files: infos, warnings: found })
@@ -132,14 +143,8 @@ impl<'a> Document<'a> {
     fn parse(file: &'a File) -> Document<'a> {
         let mut walk = Walk::new(file);
         let (root, errors) = DeTable::parse_recoverable(&file.text);
-        for error in &errors {
-            let span = error.span().unwrap_or(0..0);
-            let (code, message) = match error.message().starts_with("duplicate key") {
-                true => ("E0006", "this key is already there"),
-                false => ("E0001", "this is not valid TOML"),
-            };
-            walk.error(code, span, message, error.message());
-        }
+        // What is not TOML at all may be wrong on every line.
+        errors.iter().take(100).for_each(|error| grammar::note(&mut walk, error));
         Document { walk, root: root.into_inner() }
     }
 
@@ -150,6 +155,11 @@ impl<'a> Document<'a> {
         sections(&mut walk, &root, shared);
         if broken.is_empty() {
             root.iter().for_each(|(key, value)| top_level(&mut walk, key, value));
+        }
+        // Secrets below a misspelt `[secrets]` are not unknown.
+        let nearly = |one: &Diagnostic| one.suggestion.as_ref().is_some_and(|fix| fix.with == "secrets");
+        if walk.found.iter().any(nearly) {
+            walk.found.retain(|one| one.code != "E0025");
         }
         // A mistake in the grammar makes whatever stands on its line look wrong, and other things look missing.
         let echo =
@@ -168,7 +178,7 @@ fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
     for (key, value) in table("defaults").into_iter().flatten() {
         let names = Names { secrets: &secrets, calendars: &shared.calendars };
         if !defaults.take(walk, &names, key, value) {
-            walk.unknown_key(key, &words::DEFAULTS, "`[defaults]`");
+            walk.unknown_key(key, &keys::DEFAULTS, "`[defaults]`");
         }
     }
     for (key, value) in table("jobs").into_iter().flatten() {
@@ -183,15 +193,24 @@ fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
 fn top_level(walk: &mut Walk<'_>, key: &Key<'_>, value: &Value<'_>) {
     match key.get_ref().as_ref() {
         "version" => {}
+        "$schema" => _ = walk.text("$schema", value),
         "jobs" if value.get_ref().is_array() => {
             walk.wrong_type("jobs", value, "a table")
                 .help("jobs are written as tables, `[jobs.nightly-report]`, not as an array `[[jobs]]`");
+        }
+        // One letter short, but otherwise right.
+        "job" if value.get_ref().is_table() => {
+            walk.error("E0012", key.span(), "unknown key `job` in the file", "not a section known here").suggest(
+                "did you mean `jobs`?",
+                key.span(),
+                "jobs",
+            );
         }
         "defaults" | "secrets" | "calendars" | "jobs" => {
             walk.table(key.get_ref(), value);
         }
         _ => {
-            walk.unknown_key(key, &words::TOP, "the file");
+            walk.unknown_key(key, &keys::TOP, "the file");
         }
     }
 }
@@ -210,7 +229,7 @@ fn version(walk: &mut Walk<'_>, root: &DeTable<'_>) {
             walk.error("E0003", value.span(), message, "this program reads version 1");
         }
         _ => {
-            walk.wrong_type("version", value, "a whole number").help("write `version = 1`");
+            walk.wrong_type("version", value, "a whole number").suggest("write it like this", value.span(), "1");
         }
     }
 }

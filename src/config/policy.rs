@@ -4,55 +4,30 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::keys::{KEEP, LOCK, MISFIRE, RETRY};
 use super::walk::{Value, Walk};
-use super::words::{KEEP, LOCK, MISFIRE, RETRY};
+use super::words;
 use crate::job::{Backoff, Delivery, Keep, Misfire, MisfirePolicy, Overlap, Retry};
 use crate::schedule::{GapRule, OverlapRule};
 
 pub(super) fn gap(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<GapRule> {
-    walk.one_of("dst_gap", value, &[("shift", GapRule::Shift), ("skip", GapRule::Skip)], &[])
+    walk.one_of("dst_gap", value, &words::GAP, &[])
 }
 
 pub(super) fn repeated(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<OverlapRule> {
-    let words = [("first", OverlapRule::First), ("last", OverlapRule::Last), ("both", OverlapRule::Both)];
-    walk.one_of("dst_overlap", value, &words, &[])
+    walk.one_of("dst_overlap", value, &words::REPEATED, &[])
 }
 
 pub(super) fn overlap(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Overlap> {
-    let words = [
-        ("skip", Overlap::Skip),
-        ("queue_one", Overlap::QueueOne),
-        ("queue_all", Overlap::QueueAll),
-        ("replace", Overlap::Replace),
-        ("allow", Overlap::Allow),
-    ];
-    let foreign = [
-        ("forbid", "skip", "Kubernetes and dkron say"),
-        ("buffer_one", "queue_one", "Temporal says"),
-        ("buffer_all", "queue_all", "Temporal says"),
-        ("cancel_other", "replace", "Temporal says"),
-        ("terminate_other", "replace", "Temporal says"),
-        ("allow_all", "allow", "Temporal says"),
-    ];
-    walk.one_of("overlap policy", value, &words, &foreign)
+    walk.one_of("overlap policy", value, &words::OVERLAP, &words::OVERLAP_ELSEWHERE)
 }
 
 pub(super) fn delivery(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Delivery> {
-    let words = [("at_most_once", Delivery::AtMostOnce), ("at_least_once", Delivery::AtLeastOnce)];
-    walk.one_of("delivery", value, &words, &[("exactly_once", "at_least_once", "nobody can promise")])
+    walk.one_of("delivery", value, &words::DELIVERY, &words::DELIVERY_ELSEWHERE)
 }
 
 fn misfire_policy(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<MisfirePolicy> {
-    let words =
-        [("skip", MisfirePolicy::Skip), ("run_once", MisfirePolicy::RunOnce), ("run_all", MisfirePolicy::RunAll)];
-    let foreign = [
-        ("fire_once_now", "run_once", "Quartz says"),
-        ("fire_now", "run_once", "Quartz says"),
-        ("do_nothing", "skip", "Quartz says"),
-        ("ignore", "run_all", "Quartz says"),
-        ("catchup", "run_all", "Airflow says"),
-    ];
-    walk.one_of("misfire policy", value, &words, &foreign)
+    walk.one_of("misfire policy", value, &words::MISFIRE, &words::MISFIRE_ELSEWHERE)
 }
 
 pub(super) fn misfire(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Misfire> {
@@ -96,13 +71,7 @@ pub(super) fn retry(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Retry> {
 }
 
 fn backoff(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Backoff> {
-    let words = [
-        ("none", Backoff::None),
-        ("fixed", Backoff::Fixed),
-        ("linear", Backoff::Linear),
-        ("exponential", Backoff::Exponential),
-    ];
-    walk.one_of("backoff", value, &words, &[("constant", "fixed", "others say")])
+    walk.one_of("backoff", value, &words::BACKOFF, &words::BACKOFF_ELSEWHERE)
 }
 
 /// A number from 0 to 1.
@@ -134,7 +103,7 @@ fn exit_codes(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<i32>> {
 /// How long a claim lasts: `lock = { ttl = "30s" }`.
 pub(super) fn lock(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Duration> {
     let mut ttl = None;
-    for (key, value) in walk.table("lock", value)? {
+    for (key, value) in walk.table_with("lock", "ttl", value)? {
         if key.get_ref() != "ttl" {
             walk.unknown_key(key, &LOCK, "`lock`");
             continue;
@@ -161,25 +130,42 @@ pub(super) fn keep(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Keep> {
     Some(keep)
 }
 
+/// Units of size, each with its number of bytes.
+const SIZES: [(&str, usize); 7] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1_000), ("KB", 1_000), ("MB", 1_000_000)];
+
 /// A size such as `"1MiB"`, from 1 KiB to 1 GiB.
 pub(super) fn size(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<usize> {
+    if let DeValue::Integer(number) = value.get_ref() {
+        let bytes: Option<usize> = number.as_str().parse().ok().filter(|bytes| *bytes > 0);
+        let error = walk.error("E0026", value.span(), "a size needs a unit", "number without a unit");
+        // In the largest unit that leaves nothing over.
+        let units = [&SIZES[3], &SIZES[2], &SIZES[1], &SIZES[0]];
+        if let Some((bytes, (unit, size))) =
+            bytes.and_then(|bytes| Some((bytes, *units.into_iter().find(|(_, size)| bytes % size == 0)?)))
+        {
+            error.suggest("write it as text", value.span(), format!("\"{}{unit}\"", bytes / size));
+        }
+        return None;
+    }
     let text = walk.text("log_limit", value)?;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let scale = match unit.trim() {
-        "B" => Some(1),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        "kB" | "KB" => Some(1_000),
-        "MB" => Some(1_000_000),
-        _ => None,
-    };
-    let size = number.parse::<usize>().ok().zip(scale).and_then(|(number, scale)| number.checked_mul(scale));
+    let scale = SIZES.iter().find(|(name, _)| *name == unit.trim());
+    let size = number.parse::<usize>().ok().zip(scale).and_then(|(number, (_, scale))| number.checked_mul(*scale));
     match size {
         Some(size) if (1 << 10..=1 << 30).contains(&size) => return Some(size),
-        Some(_) => walk.error("E0023", value.span(), "`log_limit` is out of range", "must be 1KiB to 1GiB"),
-        None => walk.error("E0026", value.span(), format!("{text:?} is not a size"), "as in \"64KiB\" or \"1MiB\""),
-    };
+        Some(_) => _ = walk.error("E0023", value.span(), "`log_limit` is out of range", "must be 1KiB to 1GiB"),
+        None => {
+            let label = "a number and a unit: B, KiB, MiB, GiB, kB or MB";
+            let error = walk.error("E0026", value.span(), format!("{text:?} is not a size"), label);
+            error.help("as in \"64KiB\" or \"1MiB\"");
+            let likely =
+                |name: &str| name.eq_ignore_ascii_case(unit.trim()) || name.strip_suffix("iB") == Some(unit.trim());
+            if let Some((name, _)) = SIZES.iter().find(|(name, _)| likely(name) && !number.is_empty()) {
+                error.suggest("write the unit like this", value.span(), format!("\"{number}{name}\""));
+            }
+        }
+    }
     None
 }

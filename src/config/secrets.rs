@@ -6,8 +6,9 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 use super::Env;
+use super::keys::{SECRET, SECRET_USE};
 use super::walk::{Key, Value, Walk};
-use super::words::{SECRET, SECRET_USE, nearest};
+use super::words::nearest;
 use crate::job::Text;
 
 /// The secrets a file declares, each with its value unless that could not be read.
@@ -77,7 +78,7 @@ fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: Env<'_>) -> Op
     };
     let mut known: Vec<(&Key<'_>, &Value<'_>)> = Vec::new();
     for (key, value) in sources {
-        if SECRET.known.contains(&key.get_ref().as_ref()) {
+        if SECRET.has(key.get_ref()) {
             known.push((key, value));
         } else {
             walk.unknown_key(key, &SECRET, &whose);
@@ -86,7 +87,8 @@ fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: Env<'_>) -> Op
     }
     let [(key, source)] = known[..] else {
         let message = format!("{whose} needs exactly one of env, file, credential");
-        walk.error("E0027", value.span(), message, "as in `{ env = \"NAME\" }`");
+        walk.error("E0027", value.span(), message, "one place, no more and no less")
+            .help(format!("as in `{name} = {{ env = \"NAME\" }}`"));
         return None;
     };
     let text = walk.text(key.get_ref(), source)?;

@@ -9,6 +9,7 @@ use super::calendars::Calendars;
 use super::policy;
 use super::secrets::Secrets;
 use super::walk::{Key, Value, Walk};
+use super::warnings;
 use crate::job::{Delivery, Keep, Misfire, Overlap, Retry, Text};
 use crate::schedule::{Calendar, GapRule, OverlapRule, UnknownZone, Zone, tzdb_version};
 
@@ -106,13 +107,22 @@ impl Settings {
 fn zone(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Zone> {
     let name = walk.text("timezone", value)?;
     let UnknownZone { nearest, .. } = match Zone::parse(&name) {
-        Ok(zone) => return Some(zone),
+        Ok(zone) => {
+            warnings::zone(walk, &name, value);
+            return Some(zone);
+        }
         Err(unknown) => unknown,
     };
+    // The nearest name of an offset has the other sign: `Etc/GMT+2` is two hours behind.
+    let is_offset = name.contains(['+', '-']) && name.contains(|c: char| c.is_ascii_digit());
+    let nearest = warnings::city(&name).map(str::to_owned).or(nearest.filter(|_| !is_offset));
     let label = format!("not in the IANA database ({})", tzdb_version());
     let error = walk.error("E0030", value.span(), format!("unknown time zone {name:?}"), label);
     match nearest {
         Some(nearest) => error.suggest(format!("did you mean {nearest:?}?"), value.span(), format!("{nearest:?}")),
+        None if is_offset => {
+            error.help("an offset is not a time zone: name a city that has it, such as \"Europe/Berlin\", or \"UTC\"");
+        }
         None => {
             error.help("write an IANA name such as \"UTC\" or \"Europe/Berlin\"");
         }
@@ -134,7 +144,12 @@ fn environment(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> BTr
     for (key, value) in walk.table("env", value).into_iter().flatten() {
         let name = key.get_ref().as_ref();
         if name.is_empty() || name.contains(['=', '\0']) {
-            walk.error("E0024", key.span(), format!("{name:?} cannot name a variable"), "empty, or with `=` in it");
+            walk.error(
+                "E0024",
+                key.span(),
+                format!("{name:?} cannot name a variable"),
+                "must not be empty or hold `=`",
+            );
         } else if let Some(text) = secrets.text(walk, name, value) {
             env.insert(name.to_owned(), text);
         }

@@ -8,11 +8,18 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Diagnostic, Severity};
-use super::duration::duration;
-use super::words::{Words, nearest};
+use super::duration::{duration, meant};
+use super::keys::{self, Table};
+use super::words::{Borrowed, Word, nearest};
 
 pub(super) type Key<'i> = Spanned<DeString<'i>>;
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+
+/// More keys than this are not listed in a line.
+const MANY: usize = 12;
+
+/// What to do about a duration that is none.
+const WITH_UNIT: &str = "write it as text with ms, s, m, h or d";
 
 /// One file's text, with its lines found once.
 pub(super) struct File {
@@ -25,6 +32,17 @@ impl File {
     pub(super) fn new(name: &str, text: &str) -> File {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         File { name: name.to_owned(), text: text.into(), lines: std::iter::once(0).chain(starts).collect() }
+    }
+
+    /// Where a line begins, counted from 1.
+    pub(super) fn start(&self, line: usize) -> Option<usize> {
+        self.lines.get(line.checked_sub(1)?).copied()
+    }
+
+    /// The text of a line, counted from 1.
+    pub(super) fn line(&self, line: usize) -> &str {
+        let rest = self.start(line).and_then(|start| self.text.get(start..));
+        rest.and_then(|rest| rest.lines().next()).unwrap_or("").trim_end()
     }
 
     /// Line and column of a byte, both from 1.
@@ -57,12 +75,14 @@ impl<'a> Walk<'a> {
         message: impl Into<String>,
         label: impl Into<String>,
     ) -> &mut Diagnostic {
-        let severity = if code.starts_with('W') { Severity::Warning } else { Severity::Error };
         let (line, column) = self.file.place(span.start);
+        let (end_line, end_column) = self.file.place(span.end);
         self.found.push(Diagnostic {
             line,
             column,
-            severity,
+            end_line,
+            end_column,
+            severity: Severity::of(code),
             span,
             label: label.into(),
             source: Arc::clone(&self.file.text),
@@ -86,7 +106,14 @@ impl<'a> Walk<'a> {
         let is = value.get_ref().type_str();
         let article = if is.starts_with(['a', 'i']) { "an" } else { "a" };
         let message = format!("`{what}` must be {wanted}, not {article} {is}");
-        self.error("E0018", value.span(), message, format!("expected {wanted}"))
+        let error = self.error("E0018", value.span(), message, format!("expected {wanted}"));
+        error.help = keys::example(what);
+        error
+    }
+
+    fn empty(&mut self, what: &str, value: &Value<'_>) {
+        self.error("E0024", value.span(), format!("`{what}` is empty"), "expected some text").help =
+            keys::example(what);
     }
 
     pub(super) fn text(&mut self, what: &str, value: &Value<'_>) -> Option<String> {
@@ -97,7 +124,12 @@ impl<'a> Walk<'a> {
             }
             DeValue::String(text) if !text.trim().is_empty() => Some(text.to_string()),
             DeValue::String(_) => {
-                self.error("E0024", value.span(), format!("`{what}` is empty"), "expected some text");
+                self.empty(what, value);
+                None
+            }
+            // A number in quotes is no schedule either.
+            DeValue::Integer(_) if what == "schedule" => {
+                self.wrong_type(what, value, "text");
                 None
             }
             DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
@@ -124,7 +156,11 @@ impl<'a> Walk<'a> {
 
     pub(super) fn texts(&mut self, what: &str, value: &Value<'_>) -> Option<Vec<String>> {
         let DeValue::Array(items) = value.get_ref() else {
-            self.wrong_type(what, value, "a list of texts");
+            let written = self.file.text.get(value.span()).unwrap_or("").to_owned();
+            let wrong = self.wrong_type(what, value, "a list of texts");
+            if value.get_ref().is_str() {
+                wrong.suggest("put it in a list", value.span(), format!("[{written}]"));
+            }
             return None;
         };
         let texts: Vec<_> = items.iter().map(|item| self.text(what, item)).collect();
@@ -134,14 +170,20 @@ impl<'a> Walk<'a> {
     pub(super) fn boolean(&mut self, what: &str, value: &Value<'_>) -> Option<bool> {
         let found = value.get_ref().as_bool();
         if found.is_none() {
-            self.wrong_type(what, value, "true or false");
+            let wrong = self.wrong_type(what, value, "true or false");
+            if let Some(word @ ("true" | "false")) = value.get_ref().as_str() {
+                wrong.suggest("write it without quotes", value.span(), word);
+            }
         }
         found
     }
 
     pub(super) fn integer(&mut self, what: &str, value: &Value<'_>, range: Range<i64>) -> Option<i64> {
         let DeValue::Integer(number) = value.get_ref() else {
-            self.wrong_type(what, value, "a whole number");
+            let wrong = self.wrong_type(what, value, "a whole number");
+            if let Some(text) = value.get_ref().as_str().filter(|text| text.parse::<i64>().is_ok()) {
+                wrong.suggest("write it without quotes", value.span(), text);
+            }
             return None;
         };
         let number = i64::from_str_radix(number.as_str(), number.radix()).ok().filter(|n| range.contains(n));
@@ -157,17 +199,21 @@ impl<'a> Walk<'a> {
             DeValue::String(text) => match duration(text) {
                 Ok(span) => Some(span),
                 Err(why) => {
+                    let meant = meant(text);
                     let bare = !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
                     let code = if bare { "E0021" } else { "E0022" };
-                    self.error(code, value.span(), format!("{text:?} is not a duration"), why)
-                        .help("write it as text with ms, s, m, h or d, as in \"90s\" or \"1h30m\"");
+                    let error = self.error(code, value.span(), format!("{text:?} is not a duration"), why);
+                    error.help("write it as text with ms, s, m, h or d, as in \"90s\" or \"1h30m\"");
+                    if let Some(meant) = meant {
+                        error.suggest(WITH_UNIT, value.span(), format!("\"{meant}\""));
+                    }
                     None
                 }
             },
             DeValue::Integer(number) => {
                 let with = format!("\"{number}s\"");
                 self.error("E0021", value.span(), "a duration needs a unit", "number without a unit").suggest(
-                    "write it as text with ms, s, m, h or d",
+                    WITH_UNIT,
                     value.span(),
                     with,
                 );
@@ -184,7 +230,8 @@ impl<'a> Walk<'a> {
     pub(super) fn span_of_time(&mut self, what: &str, value: &Value<'_>) -> Option<Duration> {
         let found = self.duration(what, value)?;
         if found.is_zero() {
-            self.error("E0023", value.span(), format!("`{what}` is out of range"), "must be more than zero");
+            self.error("E0023", value.span(), format!("`{what}` is out of range"), "must be more than zero")
+                .help("write a long one, as in \"7d\", where no limit is meant");
             return None;
         }
         Some(found)
@@ -195,25 +242,32 @@ impl<'a> Walk<'a> {
         &mut self,
         what: &str,
         value: &Value<'_>,
-        words: &[(&'static str, T)],
-        foreign: &[(&str, &str, &str)],
+        words: &[Word<T>],
+        foreign: &[Borrowed],
     ) -> Option<T> {
+        let names: Vec<_> = words.iter().map(|(word, _, _)| *word).collect();
+        if !value.get_ref().is_str() {
+            let label = format!("expected one of: {}", names.join(", "));
+            self.wrong_type(what, value, "a word").label = label;
+            return None;
+        }
         let text = self.text(what, value)?;
-        if let Some((_, found)) = words.iter().find(|(word, _)| *word == text) {
+        if let Some((_, found, _)) = words.iter().find(|(word, _, _)| *word == text) {
             return Some(*found);
         }
-        let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let borrowed = foreign.iter().find(|(word, _, _)| text.eq_ignore_ascii_case(word));
         let meant = borrowed.map(|(_, meant, _)| *meant).or_else(|| nearest(&text, names.iter().copied()));
         let place = self.inside(value, 0..text.len());
-        let quoted =
-            if place == value.span() { meant.map(|word| format!("\"{word}\"")) } else { meant.map(str::to_owned) };
+        let quoted = |word: &str| if place == value.span() { format!("\"{word}\"") } else { word.to_owned() };
+        let quoted = meant.map(quoted);
         let label = format!("expected one of: {}", names.join(", "));
         let error = self.error("E0020", value.span(), format!("unknown {what} {text:?}"), label);
-        if let Some((word, meant, who)) = borrowed {
-            error.help(format!("{who} {word}; here it is \"{meant}\""));
-        } else if let (Some(meant), Some(with)) = (meant, quoted) {
-            error.suggest(format!("did you mean \"{meant}\"?"), place, with);
+        let title = match borrowed {
+            Some((word, meant, who)) => format!("{who} {word}; here it is \"{meant}\""),
+            None => format!("did you mean \"{}\"?", meant.unwrap_or_default()),
+        };
+        if let Some(with) = quoted {
+            error.suggest(title, place, with);
         }
         None
     }
@@ -226,25 +280,52 @@ impl<'a> Walk<'a> {
         found
     }
 
+    /// A table, of which people like to write the one key `inner` alone.
+    pub(super) fn table_with<'v, 'i>(
+        &mut self,
+        what: &str,
+        inner: &str,
+        value: &'v Value<'i>,
+    ) -> Option<&'v DeTable<'i>> {
+        let found = value.get_ref().as_table();
+        if found.is_none() {
+            let written = self.file.text.get(value.span()).unwrap_or("").to_owned();
+            let wrong = self.wrong_type(what, value, "a table");
+            if value.get_ref().is_str() {
+                wrong.suggest(format!("write it as `{inner}`"), value.span(), format!("{{ {inner} = {written} }}"));
+            }
+        }
+        found
+    }
+
     /// Notes a key that does not belong here; returns the one that was probably meant.
-    pub(super) fn unknown_key(&mut self, key: &Key<'_>, words: &Words, whose: &str) -> Option<&'static str> {
+    pub(super) fn unknown_key(&mut self, key: &Key<'_>, table: &Table, whose: &str) -> Option<&'static str> {
         let name = key.get_ref().as_ref();
-        if words.later.contains(&name) {
-            self.error("E0004", key.span(), format!("`{name}` is not supported by this version"), "not yet");
+        if table.is_later(name) {
+            self.error("E0004", key.span(), format!("`{name}` is not supported by this version"), "not yet")
+                .help("leave it out: it is planned for a later version");
             return None;
         }
         let message = format!("unknown key `{name}` in {whose}");
-        if let Some((_, hint)) = words.foreign.iter().find(|(word, _)| *word == name) {
-            self.error("E0019", key.span(), message, "the word of another tool, or of another version").help(*hint);
-            return words.known.iter().copied().find(|word| hint.contains(&format!("`{word}")));
-        }
-        let meant = nearest(name, words.known.iter().copied());
-        let error = self.error("E0012", key.span(), message, "not a setting known here");
-        match meant {
-            Some(meant) => error.suggest(format!("did you mean `{meant}`?"), key.span(), meant),
-            None => {
-                error.help(format!("known here: {}", words.known.join(", ")));
+        if let Some((_, hint)) = table.foreign.iter().find(|(word, _)| *word == name) {
+            let meant = table.names().find(|known| hint.contains(&format!("`{known}")));
+            let error = self.error("E0019", key.span(), message, "not known here by this name");
+            match meant.filter(|known| *hint == format!("here it is `{known}`")) {
+                Some(known) => error.suggest(*hint, key.span(), known),
+                None => _ = error.help(*hint),
             }
+            return meant;
+        }
+        let meant = nearest(name, table.names());
+        let error = self.error("E0012", key.span(), message, "not a setting known here");
+        if let Some(meant) = meant {
+            error.suggest(format!("did you mean `{meant}`?"), key.span(), meant);
+        } else if table.title == keys::DEFAULTS.title && keys::JOB.has(name) {
+            error.help("each job says this for itself: write it below its `[jobs.NAME]`");
+        } else if table.keys().count() > MANY {
+            error.help("all keys and what they mean: cronclave schema --docs");
+        } else {
+            error.help(format!("known here: {}", table.names().collect::<Vec<_>>().join(", ")));
         }
         meant
     }

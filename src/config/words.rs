@@ -1,174 +1,109 @@
-//! The words of schedule files, and those of other tools that people bring along.
+//! The words that settings accept, each with what it stands for and what to say about it; and those of other tools.
 
-/// The keys that one kind of table knows.
-pub(super) struct Words {
-    pub(super) known: &'static [&'static str],
-    /// Designed, but not in this version.
-    pub(super) later: &'static [&'static str],
-    /// What other tools call it, and what to say about that.
-    pub(super) foreign: &'static [(&'static str, &'static str)],
+use super::keys::Said;
+use crate::job::{Backoff, Delivery, MisfirePolicy, Overlap};
+use crate::schedule::{GapRule, OverlapRule};
+
+/// A word, what it stands for, and what it does.
+pub(super) type Word<T> = (&'static str, T, &'static str);
+
+/// A word of another tool, the one meant here, and who says so.
+pub(super) type Borrowed = (&'static str, &'static str, &'static str);
+
+/// The same words for people, without what they stand for.
+pub(super) const fn said<T: Copy, const N: usize>(words: &[Word<T>; N]) -> [Said; N] {
+    let mut said = [("", ""); N];
+    let mut n = 0;
+    while n < N {
+        said[n] = (words[n].0, words[n].2);
+        n += 1;
+    }
+    said
 }
 
-const fn only(known: &'static [&'static str]) -> Words {
-    Words { known, later: &[], foreign: &[] }
-}
-
-pub(super) const TOP: Words = Words {
-    known: &["version", "defaults", "secrets", "calendars", "jobs"],
-    later: &["include", "hooks"],
-    foreign: &[
-        ("job", "jobs are written as tables, `[jobs.nightly-report]`, not as an array `[[job]]`"),
-        ("task", "jobs are written as tables, `[jobs.nightly-report]`"),
-        ("tasks", "jobs are written as tables, `[jobs.nightly-report]`"),
-        ("schedules", "jobs are written as tables, `[jobs.nightly-report]`, each with its `schedule`"),
-        ("default", "settings for all jobs are written as `[defaults]`"),
-        ("secret", "secrets are written as `[secrets]`"),
-    ],
-};
-
-pub(super) const WHEN: [&str; 3] = ["schedule", "every", "at"];
-pub(super) const ACTIONS: [&str; 3] = ["command", "http", "handler"];
-
-const LATER: &[&str] = &[
-    "user",
-    "publish",
-    "run_on",
-    "queue",
-    "warn_after",
-    "must_succeed_within",
-    "ping",
-    "on_start",
-    "on_success",
-    "on_failure",
-    "on_overdue",
+pub(super) const GAP: [Word<GapRule>; 2] = [
+    ("shift", GapRule::Shift, "Runs once, at the first instant after the missing hour."),
+    ("skip", GapRule::Skip, "Does not run."),
 ];
 
-const FOREIGN: &[(&str, &str)] = &[
-    ("active_deadline_seconds", "here it is `timeout = \"10m\"`"),
-    ("backoff_limit", "here it is `retry = { attempts = 3 }`"),
-    ("catchup", "here it is `misfire = \"skip\"`, `\"run_once\"` or `\"run_all\"`"),
-    ("cmd", "here it is `command`"),
-    ("concurrency", "here it is `overlap = \"skip\"` and the like"),
-    ("concurrency_policy", "here it is `overlap = \"skip\"`, `\"replace\"` or `\"allow\"`"),
-    ("cron", "here it is `schedule`"),
-    ("disabled", "here it is `enabled = false`"),
-    ("environment", "here it is `env`"),
-    ("exec", "here it is `command`"),
-    ("interval", "here it is `every = \"10m\"`"),
-    ("retries", "here it is `retry = { attempts = 3 }`: the first run counts as an attempt"),
-    ("run", "here it is `command`"),
-    ("script", "here it is `command`"),
-    ("starting_deadline_seconds", "here it is `misfire = { window = \"10m\" }`"),
-    ("suspend", "here it is `enabled = false`"),
-    ("time_zone", "here it is `timezone`"),
-    ("tz", "here it is `timezone`"),
-    ("working_directory", "here it is `cwd`"),
+pub(super) const REPEATED: [Word<OverlapRule>; 3] = [
+    ("first", OverlapRule::First, "Runs the first time only."),
+    ("last", OverlapRule::Last, "Runs the second time only."),
+    ("both", OverlapRule::Both, "Runs both times."),
 ];
 
-pub(super) const DEFAULTS: Words = Words {
-    known: &[
-        "timezone",
-        "dst_gap",
-        "dst_overlap",
-        "skip_on",
-        "only_on",
-        "jitter",
-        "shell",
-        "cwd",
-        "env",
-        "env_file",
-        "timeout",
-        "kill_after",
-        "retry",
-        "overlap",
-        "delivery",
-        "misfire",
-        "lock",
-        "log_limit",
-        "keep",
-        "tags",
-    ],
-    later: LATER,
-    foreign: FOREIGN,
-};
+pub(super) const OVERLAP: [Word<Overlap>; 5] = [
+    ("skip", Overlap::Skip, "The new occurrence is recorded as skipped."),
+    ("queue_one", Overlap::QueueOne, "One occurrence waits for the end of the run; further ones are skipped."),
+    ("queue_all", Overlap::QueueAll, "Every occurrence waits its turn, up to 1000 of them."),
+    ("replace", Overlap::Replace, "The open run is cancelled, then the new one starts."),
+    ("allow", Overlap::Allow, "The new run starts beside the open one, up to 100 of them."),
+];
 
-pub(super) const JOB: Words = Words {
-    known: &[
-        "schedule",
-        "every",
-        "at",
-        "timezone",
-        "dst_gap",
-        "dst_overlap",
-        "start",
-        "end",
-        "skip_on",
-        "only_on",
-        "jitter",
-        "command",
-        "shell",
-        "cwd",
-        "env",
-        "env_file",
-        "stdin",
-        "http",
-        "handler",
-        "args",
-        "timeout",
-        "kill_after",
-        "retry",
-        "overlap",
-        "delivery",
-        "mutex",
-        "misfire",
-        "lock",
-        "log_limit",
-        "keep",
-        "tags",
-        "description",
-        "owner",
-        "runbook",
-        "enabled",
-    ],
-    later: LATER,
-    foreign: FOREIGN,
-};
+pub(super) const OVERLAP_ELSEWHERE: [Borrowed; 6] = [
+    ("forbid", "skip", "Kubernetes and dkron say"),
+    ("buffer_one", "queue_one", "Temporal says"),
+    ("buffer_all", "queue_all", "Temporal says"),
+    ("cancel_other", "replace", "Temporal says"),
+    ("terminate_other", "replace", "Temporal says"),
+    ("allow_all", "allow", "Temporal says"),
+];
 
-pub(super) const HTTP: Words = Words {
-    known: &["method", "url", "headers", "body", "timeout", "expect"],
-    later: &["sign_with"],
-    foreign: &[("json", "here it is `body`, as text or as a table"), ("data", "here it is `body`")],
-};
-pub(super) const EXPECT: Words = only(&["status", "body_contains"]);
-pub(super) const RETRY: Words = Words {
-    known: &["attempts", "backoff", "initial", "max", "jitter", "no_retry_exit_codes"],
-    later: &["on"],
-    foreign: &[
-        ("retries", "here it is `attempts`: the first run counts"),
-        ("count", "here it is `attempts`: the first run counts"),
-        ("delay", "here it is `initial`"),
-    ],
-};
-pub(super) const MISFIRE: Words = only(&["policy", "window", "max"]);
-pub(super) const LOCK: Words = Words {
-    known: &["ttl"],
-    later: &[],
-    foreign: &[(
-        "min_hold",
-        "leave it out: every occurrence is recorded as decided, so a late clock cannot start it again",
-    )],
-};
-pub(super) const CALENDAR: Words = only(&["dates", "every_year", "weekdays", "between"]);
-pub(super) const BETWEEN: Words = only(&["from", "to"]);
-pub(super) const KEEP: Words = only(&["runs", "days"]);
-pub(super) const SECRET: Words = only(&["env", "file", "credential"]);
-pub(super) const SECRET_USE: Words = only(&["secret", "prefix"]);
+pub(super) const DELIVERY: [Word<Delivery>; 2] = [
+    ("at_most_once", Delivery::AtMostOnce, "The run is recorded as lost and not repeated."),
+    ("at_least_once", Delivery::AtLeastOnce, "The run is started again elsewhere, as its next attempt."),
+];
+
+pub(super) const DELIVERY_ELSEWHERE: [Borrowed; 1] = [("exactly_once", "at_least_once", "nobody can promise")];
+
+pub(super) const MISFIRE: [Word<MisfirePolicy>; 3] = [
+    ("run_once", MisfirePolicy::RunOnce, "The newest missed occurrence runs; it stands for the older ones."),
+    ("skip", MisfirePolicy::Skip, "None of them runs."),
+    ("run_all", MisfirePolicy::RunAll, "Each of them runs, oldest first, one at a time."),
+];
+
+pub(super) const MISFIRE_ELSEWHERE: [Borrowed; 5] = [
+    ("fire_once_now", "run_once", "Quartz says"),
+    ("fire_now", "run_once", "Quartz says"),
+    ("do_nothing", "skip", "Quartz says"),
+    ("ignore", "run_all", "Quartz says"),
+    ("catchup", "run_all", "Airflow says"),
+];
+
+pub(super) const BACKOFF: [Word<Backoff>; 4] = [
+    ("none", Backoff::None, "No pause."),
+    ("fixed", Backoff::Fixed, "Always `initial`."),
+    ("linear", Backoff::Linear, "`initial` longer each time."),
+    ("exponential", Backoff::Exponential, "Twice as long each time."),
+];
+
+pub(super) const BACKOFF_ELSEWHERE: [Borrowed; 1] = [("constant", "fixed", "others say")];
+
+pub(super) const METHOD: [Word<&str>; 7] = [
+    ("GET", "GET", "The default without a body."),
+    ("POST", "POST", "The default with a body."),
+    ("PUT", "PUT", ""),
+    ("PATCH", "PATCH", ""),
+    ("DELETE", "DELETE", ""),
+    ("HEAD", "HEAD", ""),
+    ("OPTIONS", "OPTIONS", ""),
+];
+
+pub(super) const WEEKDAY: [Word<u8>; 7] =
+    [("SUN", 0, ""), ("MON", 1, ""), ("TUE", 2, ""), ("WED", 3, ""), ("THU", 4, ""), ("FRI", 5, ""), ("SAT", 6, "")];
 
 /// The most similar word, when one is similar enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let room = 1 + word.chars().count() / 4;
     let lower = word.to_lowercase();
-    let (distance, best) = known.into_iter().map(|one| (strsim::damerau_levenshtein(&lower, one), one)).min()?;
+    let distance = |one: &str| strsim::damerau_levenshtein(&lower, &one.to_lowercase());
+    let known: Vec<&str> = known.into_iter().collect();
+    let (distance, best) = known.iter().map(|one| (distance(one), *one)).min()?;
     // A word of one or two letters is near to everything.
-    (distance <= room && distance < lower.chars().count()).then_some(best)
+    if distance <= room && distance < lower.chars().count() {
+        return Some(best);
+    }
+    // Nor is the beginning of a long word near to it, but if it is the only one it is meant.
+    let mut begun = known.into_iter().filter(|one| lower.len() >= 3 && one.to_lowercase().starts_with(&lower));
+    begun.next().filter(|_| begun.next().is_none())
 }

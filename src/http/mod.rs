@@ -1,16 +1,18 @@
-//! What a replica answers over HTTP: whether it lives and whether it is ready.
+//! What a replica answers over HTTP: whether it lives, whether it is ready, and what a code of `validate` means.
 
 use std::io;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::Listen;
+use crate::config::{self, Listen};
 use crate::replica::Pulse;
 
 /// A replica whose loop has not turned for this long is stuck.
@@ -42,6 +44,7 @@ pub async fn serve(
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/healthz", get(readyz))
+        .route("/problems/{code}", get(problem))
         .with_state(pulse);
     axum::serve(listener, routes).with_graceful_shutdown(over).await
 }
@@ -68,4 +71,19 @@ async fn readyz(State(pulse): State<watch::Receiver<Pulse>>, RawQuery(query): Ra
         text += &line(!pulse.stopping, "not stopping");
     }
     (code, text)
+}
+
+/// The page about a code.
+async fn problem(Path(code): Path<String>) -> Response {
+    match config::page(&code) {
+        Some(page) => ([(CONTENT_TYPE, "text/markdown; charset=utf-8")], page).into_response(),
+        None => {
+            let detail = format!("no problem has the code {code}; they look like E0102");
+            let body = serde_json::json!({
+                "type": "about:blank", "title": "There is no such page", "status": 404, "detail": detail,
+            });
+            let kind = [(CONTENT_TYPE, "application/problem+json")];
+            (StatusCode::NOT_FOUND, kind, body.to_string()).into_response()
+        }
+    }
 }

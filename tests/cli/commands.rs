@@ -14,11 +14,20 @@ fn place() -> Place {
 #[test]
 fn init_writes_a_file_that_works_and_never_overwrites() {
     let place = Place::empty();
-    place.ask(&["init"]).expect(0, &["schedules/hello.toml", "cronclave serve"]);
-    place.ask(&["validate"]).expect(0, &["schedules/hello.toml", "1 job", "ok"]);
+    place.ask(&["init"]).expect(0, &["schedules/hello.toml", "cronclave-1.schema.json", "cronclave serve"]);
+    let schema = place.ask(&["schema"]).expect(0, &["draft-07"]).out;
+    assert_eq!(std::fs::read_to_string(place.path("schedules/cronclave-1.schema.json")).unwrap(), schema);
+    place.ask(&["schema", "--docs"]).expect(0, &["# Schedule files", "`overlap`"]);
+    // The schema beside it is no schedule file.
+    place.ask(&["validate"]).expect(0, &["schedules/hello.toml", "1 job", "ok", "1 job in 1 file"]);
     place.ask(&["run", "hello"]).expect(0, &["hello from hello"]);
     place.write("schedules/hello.toml", "mine");
     place.ask(&["init"]).expect(1, &["already there"]);
+    std::fs::rename(place.path("schedules/hello.toml"), place.path("schedules/mine.toml")).unwrap();
+    place.write("schedules/cronclave-1.schema.json", "mine too");
+    place.ask(&["init"]).expect(0, &["schedules/hello.toml"]);
+    assert_eq!(std::fs::read(place.path("schedules/cronclave-1.schema.json")).unwrap(), b"mine too");
+    std::fs::rename(place.path("schedules/mine.toml"), place.path("schedules/hello.toml")).unwrap();
     assert_eq!(std::fs::read(place.path("schedules/hello.toml")).unwrap(), b"mine");
 }
 
@@ -31,6 +40,71 @@ fn validate_tells_files_warnings_and_counts() {
     place.ask(&["validate", "--format", "github"]).expect(0, &["::warning file=schedules/jobs.toml,line=9,col=13"]);
     let json = place.ask(&["validate", "--format", "json"]).expect(0, &[]).json();
     assert_eq!((&json["ok"], &json["files"][0]["jobs"], &json["warnings"]), (&true.into(), &4.into(), &1.into()));
+}
+
+#[test]
+fn validate_tells_the_same_in_every_format() {
+    let place = Place::empty();
+    place.write(
+        "schedules/a b.toml",
+        "version = 1\n[jobs.x]\nschedule = \"@daily\"\ncommand = \"true\"\ntimeout = 30\n",
+    );
+    place.write("schedules/c.toml", "version = 1\n[jobs.x]\nschedule = \"0 24 * * *\"\ncommand = \"true\"\n");
+    let ask = |format: &str, words: &[&str]| place.ask(&["validate", "--format", format]).expect(78, words);
+    ask(
+        "text",
+        &["a b.toml:5:11", "error[E0021]", "c.toml:2:7", "error[E0017]", "c.toml:3:15", "error[E0102]", "3 errors"],
+    );
+    ask(
+        "github",
+        &[
+            "::error file=schedules/a b.toml,line=5,col=11,title=E0021::a duration needs a unit; number without a unit; write it as text with ms, s, m, h or d: \"30s\"",
+            "file=schedules/c.toml,line=2,col=7",
+        ],
+    );
+
+    let json = ask("json", &[]).json();
+    let places: Vec<_> =
+        json["diagnostics"].as_array().unwrap().iter().map(|one| (&one["code"], &one["line"])).collect();
+    assert_eq!(places, [(&"E0021".into(), &5.into()), (&"E0017".into(), &2.into()), (&"E0102".into(), &3.into())]);
+    let fix = &json["diagnostics"][0]["suggestion"];
+    assert_eq!((&fix["with"], &fix["line"], &fix["end_column"]), (&"\"30s\"".into(), &5.into(), &13.into()));
+    let related = &json["diagnostics"][1]["related"][0];
+    assert_eq!((&related["file"], &related["line"]), (&"schedules/a b.toml".into(), &2.into()));
+
+    let sarif = ask("sarif", &[]).json();
+    let run = &sarif["runs"][0];
+    assert_eq!((&sarif["version"], sarif["runs"].as_array().unwrap().len()), (&"2.1.0".into(), 1));
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    assert_eq!((rules.len(), results.len()), (3, 3));
+    for result in results {
+        let rule = &rules[usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap()];
+        assert_eq!(rule["id"], result["ruleId"]);
+        assert!(!rule["shortDescription"]["text"].as_str().unwrap().is_empty());
+        assert!(rule["help"]["markdown"].as_str().unwrap().contains("## Right"));
+        assert!(!result["message"]["text"].as_str().unwrap().is_empty());
+    }
+    let physical = |at: &serde_json::Value| at["physicalLocation"].clone();
+    let first = physical(&results[0]["locations"][0]);
+    assert_eq!(first["artifactLocation"]["uri"], "schedules/a%20b.toml");
+    let region = serde_json::json!({"startLine": 5, "startColumn": 11, "endLine": 5, "endColumn": 13});
+    assert_eq!(first["region"], region);
+    let change = &results[0]["fixes"][0]["artifactChanges"][0]["replacements"][0];
+    assert_eq!((&change["deletedRegion"], &change["insertedContent"]["text"]), (&region, &"\"30s\"".into()));
+    let other = physical(&results[1]["relatedLocations"][0]);
+    assert_eq!(
+        (&other["artifactLocation"]["uri"], &other["region"]["startLine"]),
+        (&"schedules/a%20b.toml".into(), &2.into())
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_in_every_format() {
+    let place = Place::empty();
+    for format in ["text", "json", "github", "sarif"] {
+        place.ask(&["validate", "none.toml", "--format", format]).expect(78, &["E0005", "none.toml", "no such file"]);
+    }
 }
 
 #[test]

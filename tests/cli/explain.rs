@@ -228,6 +228,7 @@ fn a_wrong_expression_is_pointed_at_and_exits_with_78() {
     place.ask(&["explain", "0 0 * * *", "--from", "soon"]).expect(78, &["\"soon\": not a time"]);
     place.ask(&["explain", "0 0 * * *", "--tz", "Mars/Base"]).expect(2, &["--tz", "Mars/Base"]);
     place.ask(&["explain"]).expect(2, &["EXPRESSION"]);
+    place.ask(&["explain", "e0102"]).expect(0, &["# E0102", "## Right"]);
     // The shell replaced the stars by file names.
     place.ask(&["explain", "0", "0", "a.toml", "b.toml"]).expect(78, &["found 4"]);
 }

@@ -46,7 +46,7 @@ const CASES: &[Case] = &[
     typed(&["validat"], 2, &["validat", "validate"]),
     typed(&["jobs", "--jsn"], 2, &["--jsn", "--json"]),
     typed(&["--color", "maybe", "jobs"], 2, &["--color", "auto, always, never"]),
-    typed(&["validate", "--format", "sarif"], 2, &["--format", "text, json, github"]),
+    typed(&["validate", "--format", "xml"], 2, &["--format", "text, json, github, sarif"]),
     typed(&["--utc", "--tz", "UTC", "jobs"], 2, &["--utc", "--tz"]),
     typed(&["serve", "--no-http", "--listen", ":1"], 2, &["--no-http", "--listen"]),
     typed(&["run", "hello", "--no-lock", "--wait"], 2, &["--no-lock", "--wait"]),
