@@ -121,6 +121,7 @@ fn wrong_count(words: &[(&str, usize)], text: &str) -> ScheduleError {
 /// `@daily` and the like.
 fn named(word: &str, span: Range<usize>, alone: bool) -> Result<Wanted, ScheduleError> {
     let (hour, day, month, weekday) = match word.to_ascii_lowercase().as_str() {
+        "every" => return Err(unknown_macro("every", span)),
         _ if !alone => {
             let message = format!("nothing may follow `@{word}`");
             return Err(ScheduleError::new(108, span, message, "a macro stands alone"));
@@ -144,14 +145,22 @@ fn named(word: &str, span: Range<usize>, alone: bool) -> Result<Wanted, Schedule
     })))
 }
 
+const MACROS: [&str; 8] = ["hourly", "daily", "midnight", "weekly", "monthly", "yearly", "annually", "manual"];
+
 fn unknown_macro(word: &str, span: Range<usize>) -> ScheduleError {
     match word {
         "reboot" => ScheduleError::new(109, span, "`@reboot` means nothing in a cluster", "which machine's start?")
             .help("start it from systemd or your platform, or use `@manual` and trigger it"),
         "every" => ScheduleError::new(111, span, "`@every` is not a schedule", "a period, not a wall-clock time")
             .help("write `every = \"10m\"` in place of `schedule`"),
-        _ => ScheduleError::new(111, span, format!("unknown schedule `@{word}`"), "not a macro known here")
-            .help("there are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually and @manual"),
+        _ => {
+            let error = ScheduleError::new(111, span, format!("unknown schedule `@{word}`"), "not a macro known here");
+            let near = |known: &&&str| strsim::damerau_levenshtein(known, word) <= 1 + word.len() / 4;
+            match MACROS.iter().find(near) {
+                Some(meant) => error.help(format!("did you mean `@{meant}`?")),
+                None => error.help(format!("there are @{}", MACROS.join(", @"))),
+            }
+        }
     }
 }
 

@@ -50,6 +50,16 @@ impl Values {
         Values { least: unit.least, bits: [0; 7] }
     }
 
+    /// All values of the unit.
+    fn all(unit: &Unit) -> Values {
+        let count = unit.most - unit.least + 1;
+        let bits = std::array::from_fn(|word| match count.saturating_sub(word as u32 * 64) {
+            0 => 0,
+            left => u64::MAX >> (64 - left.min(64)),
+        });
+        Values { least: unit.least, bits }
+    }
+
     pub(super) fn insert(&mut self, value: u32) {
         let at = value.saturating_sub(self.least);
         if let Some(word) = self.bits.get_mut((at / 64) as usize) {
@@ -60,6 +70,14 @@ impl Values {
     pub(super) fn contains(&self, value: u32) -> bool {
         let at = value.checked_sub(self.least);
         at.is_some_and(|at| self.bits.get((at / 64) as usize).is_some_and(|word| word >> (at % 64) & 1 == 1))
+    }
+
+    /// The least and the most of them.
+    pub(super) fn ends(&self) -> Option<(u32, u32)> {
+        let first = self.bits.iter().position(|word| *word != 0)? as u32;
+        let last = self.bits.iter().rposition(|word| *word != 0)? as u32;
+        let (low, high) = (self.bits[first as usize].trailing_zeros(), 63 - self.bits[last as usize].leading_zeros());
+        Some((self.least + first * 64 + low, self.least + last * 64 + high))
     }
 
     /// In order.
@@ -98,6 +116,9 @@ pub(super) struct Field {
 impl Field {
     /// Reads `text`, which begins at byte `at` of the whole schedule; `seed` decides what `H` means.
     pub(super) fn parse(unit: &Unit, text: &str, at: usize, seed: &str) -> Result<Field, ScheduleError> {
+        if text == "*" {
+            return Ok(Field::all(unit));
+        }
         let mut values = Values::none(unit);
         for item in Item::all(unit, text, at, seed) {
             item.values()?.into_iter().for_each(|value| values.insert(value));
@@ -115,9 +136,7 @@ impl Field {
 
     /// A field that allows everything.
     pub(super) fn all(unit: &Unit) -> Field {
-        let mut values = Values::none(unit);
-        (unit.least..=unit.most).for_each(|value| values.insert(value));
-        Field { values, star: true, any: true }
+        Field { values: Values::all(unit), star: true, any: true }
     }
 }
 

@@ -74,9 +74,10 @@ impl Pattern {
 /// A set of times of day.
 #[derive(Debug)]
 pub(super) struct Times {
-    /// Walks the hours, minutes and seconds; its dates are all.
-    walker: cron::Schedule,
+    /// Walks the hours, minutes and seconds; its dates are all. A single time needs none.
+    walker: Option<cron::Schedule>,
     first: NaiveTime,
+    last: NaiveTime,
 }
 
 /// The day on which the walker is asked for times; any would do.
@@ -88,26 +89,36 @@ const DAY: NaiveDate = match NaiveDate::from_ymd_opt(2000, 1, 1) {
 impl Times {
     /// `None` when there are none, or the walker does not understand; it is only given numbers.
     fn new(fields: &Fields) -> Option<Times> {
-        let mut text = String::new();
-        list(&mut text, &SECOND, &fields.second);
-        list(&mut text, &MINUTE, &fields.minute);
-        list(&mut text, &HOUR, &fields.hour);
-        let walker = cron::Schedule::from_str(&(text + "* * *")).ok()?;
-        let mut times = Times { walker, first: NaiveTime::MIN };
-        times.first = times.walk(DAY.pred_opt()?.and_hms_opt(23, 59, 59)?)?;
-        Some(times)
+        let [seconds, minutes, hours] = [&fields.second, &fields.minute, &fields.hour].map(|field| field.values.ends());
+        let ((hours, minutes), seconds) = hours.zip(minutes).zip(seconds)?;
+        let first = NaiveTime::from_hms_opt(hours.0, minutes.0, seconds.0)?;
+        let last = NaiveTime::from_hms_opt(hours.1, minutes.1, seconds.1)?;
+        let walker = if first < last { Some(walker(fields)?) } else { None };
+        Some(Times { walker, first, last })
     }
 
-    /// The first later on the same day.
+    /// The first later on the same day. Before the first and after the last nothing needs to be walked.
     fn after(&self, time: NaiveTime) -> Option<NaiveTime> {
-        self.walk(DAY.and_time(time))
+        match time {
+            _ if time < self.first => Some(self.first),
+            _ if time >= self.last => None,
+            _ => self.walk(DAY.and_time(time)),
+        }
     }
 
     /// The only place that walks, and it does so in UTC: the walker must not see a zone.
     fn walk(&self, after: NaiveDateTime) -> Option<NaiveTime> {
-        let found = self.walker.after(&after.and_utc()).next()?.naive_utc();
+        let found = self.walker.as_ref()?.after(&after.and_utc()).next()?.naive_utc();
         (found.date() == DAY).then(|| found.time())
     }
+}
+
+fn walker(fields: &Fields) -> Option<cron::Schedule> {
+    let mut text = String::new();
+    list(&mut text, &SECOND, &fields.second);
+    list(&mut text, &MINUTE, &fields.minute);
+    list(&mut text, &HOUR, &fields.hour);
+    cron::Schedule::from_str(&(text + "* * *")).ok()
 }
 
 /// Writes a field as plain numbers, so that nothing of the walker's own grammar matters.
