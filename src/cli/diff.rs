@@ -114,11 +114,12 @@ impl Page<'_> {
             Kind::Changed => '~',
         };
         let mut text = format!("{mark} {}  {what}\n", change.name);
-        self.starts(&mut text, &change.starts, zone, job);
+        self.starts(&mut text, change, job);
         text
     }
 
-    fn starts(&self, text: &mut String, starts: &Starts, zone: &Zone, job: &Job) {
+    fn starts(&self, text: &mut String, change: &Change, job: &Job) {
+        let (starts, zone) = (&change.starts, job.schedule.zone());
         let time = |at: Timestamp| self.context.style.time(at, zone);
         let rest = |count: usize, shown: usize| match count - shown {
             0 => String::new(),
@@ -141,8 +142,13 @@ impl Page<'_> {
         if let Some(until) = starts.until {
             let _ = writeln!(text, "    compared until {}: it starts too often for more", time(until));
         }
-        if !job.enabled && starts.is_empty() {
-            text.push_str("    disabled: nothing starts\n");
+        if change.kind != Kind::Changed && starts.is_empty() {
+            let why = match (job.enabled, job.schedule.is_manual()) {
+                (false, _) => "disabled",
+                (true, true) => "only by hand",
+                (true, false) => "not in this time",
+            };
+            let _ = writeln!(text, "    nothing starts: {why}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The schedule file that says what a crontab says, in TOML 1.0.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::name::Names;
@@ -40,21 +41,20 @@ pub fn write(tab: &Crontab, target: &Target<'_>) -> Written {
     let (mut left_out, mut notes) = (tab.left_out.clone(), tab.notes.clone());
     let (mut names, mut jobs) = (Names::default(), Vec::<(usize, String)>::new());
     let defaults = defaults(target.zone);
+    let mut zones = Zones::default();
     for entry in &tab.entries {
         let name = names.name(&entry.command);
         let (text, said) = job(entry, &name, target.user);
-        match refused(&format!("version = 1\n{defaults}\n{text}"), target.now) {
+        let wrong = match zones.refused(entry.zone.as_deref()) {
+            None => refused(&format!("version = 1\n{defaults}\n{text}"), target.now),
+            wrong => wrong,
+        };
+        match wrong {
             None => {
                 notes.extend(said.into_iter().map(|text| Note { line: entry.line, text }));
                 jobs.push((entry.line, text));
             }
-            Some(why) => {
-                let zone = entry.zone.as_deref().filter(|zone| Zone::parse(zone).is_err());
-                let why = zone.map_or(why, |zone| {
-                    format!("CRON_TZ={zone} is no zone known here: write an IANA name such as Europe/Berlin")
-                });
-                left_out.push(LeftOut { line: entry.line, text: entry.text.clone(), why });
-            }
+            Some(why) => left_out.push(LeftOut { line: entry.line, text: entry.text.clone(), why }),
         }
     }
     left_out.sort_by_key(|one| one.line);
@@ -73,6 +73,23 @@ pub fn write(tab: &Crontab, target: &Target<'_>) -> Written {
         let _ = write!(text, "\n{piece}");
     }
     Written { text, jobs: count, left_out, notes }
+}
+
+/// Zones that were looked up: looking for the nearest name of one that is wrong takes long, and thousands of entries
+/// may be meant in it.
+#[derive(Default)]
+struct Zones<'a>(BTreeMap<&'a str, bool>);
+
+impl<'a> Zones<'a> {
+    /// Why times cannot be meant in this zone.
+    fn refused(&mut self, name: Option<&'a str>) -> Option<String> {
+        let name = name?;
+        // No zone has a longer name.
+        let known = *self.0.entry(name).or_insert_with(|| name.len() < 64 && Zone::parse(name).is_ok());
+        let short: String = name.chars().take(64).collect();
+        let why = format!("CRON_TZ={short} is no zone known here: write an IANA name such as Europe/Berlin");
+        (!known).then_some(why)
+    }
 }
 
 /// What cron does for all jobs, where ours would do otherwise.

@@ -336,6 +336,7 @@ fn a_difference_of_files_is_told_and_the_exit_status_says_whether_there_is_one()
     for part in [
         "+ hooked  @manual UTC  GET http://127.0.0.1:9/nobody\n",
         "- hook  @manual",
+        "    nothing starts: only by hand\n",
         "~ fails  schedule 30 2 * * * -> 0 3 * * *\n",
         "7 moved: 2026-11-23 02:30:00 CET -> 2026-11-23 03:00:00 CET, ",
         ", and 4 more\n",
