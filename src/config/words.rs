@@ -94,8 +94,9 @@ pub(super) const WEEKDAY: [Word<u8>; 7] =
 
 /// The most similar word, when one is similar enough to be meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // What is meant is a word, however long it may be what stands there.
+    let lower = Some(word.to_lowercase()).filter(|word| word.len() <= 128)?;
     let room = 1 + word.chars().count() / 4;
-    let lower = word.to_lowercase();
     let distance = |one: &str| strsim::damerau_levenshtein(&lower, &one.to_lowercase());
     let known: Vec<&str> = known.into_iter().collect();
     let (distance, best) = known.iter().map(|one| (distance(one), *one)).min()?;

@@ -168,16 +168,21 @@ fn moment(at: jiff::Timestamp) -> Timestamp {
 /// The zone whose name, or last part of the name, is the most similar.
 fn nearest(name: &str) -> Option<String> {
     let wanted = name.to_lowercase();
-    // The nearest name of an offset would have the other sign: `Etc/GMT+2` is two hours behind.
-    if wanted.contains(['+', '-']) && wanted.contains(|c: char| c.is_ascii_digit()) {
+    // No name is so long. The nearest name of an offset would have the other sign: `Etc/GMT+2` is two hours behind.
+    if wanted.len() > 64 || wanted.contains(['+', '-']) && wanted.contains(|c: char| c.is_ascii_digit()) {
         return None;
     }
-    let distance = |known: &str| {
-        let known = known.to_lowercase();
-        let city = known.rsplit('/').next().unwrap_or(&known);
-        strsim::damerau_levenshtein(&wanted, &known).min(strsim::damerau_levenshtein(&wanted, city))
-    };
     let room = 1 + wanted.chars().count() / 4;
-    let best = DATABASE.available().map(|known| (distance(known.as_str()), known.to_string())).min()?;
-    (best.0 <= room && wanted.len() < 64).then_some(best.1)
+    // A name that is longer or shorter by more than that need not be measured.
+    let distance = |known: &str| match known.len().abs_diff(wanted.len()) > room {
+        true => usize::MAX,
+        false => strsim::damerau_levenshtein(&wanted, known),
+    };
+    let best = DATABASE.available().map(|known| {
+        let lower = known.as_str().to_lowercase();
+        let city = lower.rsplit('/').next().unwrap_or(&lower);
+        (distance(&lower).min(distance(city)), known.to_string())
+    });
+    let best = best.min()?;
+    (best.0 <= room).then_some(best.1)
 }
