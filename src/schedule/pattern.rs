@@ -121,16 +121,21 @@ fn walker(fields: &Fields) -> Option<cron::Schedule> {
     cron::Schedule::from_str(&(text + "* * *")).ok()
 }
 
-/// Writes a field as plain numbers, so that nothing of the walker's own grammar matters.
+/// Writes a field in plain numbers, so that nothing of the walker's own grammar matters; what goes up by
+/// equal steps as a range, which the walker reads faster.
 fn list(text: &mut String, unit: &Unit, field: &Field) {
-    if (unit.least..=unit.most).all(|value| field.values.contains(value)) {
-        text.push_str("* ");
-        return;
-    }
-    for value in field.values.iter() {
-        let _ = write!(text, "{value},");
-    }
-    text.pop();
+    let values: Vec<u32> = field.values.iter().collect();
+    let _ = match values[..] {
+        _ if values.len() as u32 == unit.most - unit.least + 1 => write!(text, "*"),
+        [only] => write!(text, "{only}"),
+        [first, second, .., last] if values.windows(2).all(|two| two[1] - two[0] == second - first) => {
+            write!(text, "{first}-{last}/{}", second - first)
+        }
+        _ => {
+            let numbers: Vec<String> = values.iter().map(u32::to_string).collect();
+            write!(text, "{}", numbers.join(","))
+        }
+    };
     text.push(' ');
 }
 
