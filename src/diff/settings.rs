@@ -1,11 +1,13 @@
 //! The settings of one job before and after.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::job::{Action, Job, Task};
+use crate::schedule::brief;
 
 /// A setting that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,12 +46,12 @@ pub(super) fn differing(old: &Job, new: &Job) -> Vec<Setting> {
     told("start", instant(before.0), instant(after.0));
     told("end", instant(before.1), instant(after.1));
     told("enabled", word(&old.enabled), word(&new.enabled));
-    told("jitter", word(&old.jitter), word(&new.jitter));
-    told("timeout", word(&old.timeout), word(&new.timeout));
-    told("kill_after", word(&old.kill_after), word(&new.kill_after));
+    told("jitter", length(old.jitter), length(new.jitter));
+    told("timeout", length(old.timeout), length(new.timeout));
+    told("kill_after", length(old.kill_after), length(new.kill_after));
     told("overlap", word(&old.overlap), word(&new.overlap));
     told("delivery", word(&old.delivery), word(&new.delivery));
-    told("lock", word(&old.lease), word(&new.lease));
+    told("lock", length(old.lease), length(new.lease));
     told("log_limit", word(&old.log_limit), word(&new.log_limit));
     told("mutex", or_none(&old.mutex), or_none(&new.mutex));
     let mut named = |key, differs: bool| {
@@ -69,6 +71,14 @@ pub(super) fn differing(old: &Job, new: &Job) -> Vec<Setting> {
     let (Task::Run(before), Task::Run(after)) = (&old.task, &new.task);
     action(&mut found, before, after);
     found
+}
+
+/// As it is written in a file.
+fn length(span: Duration) -> String {
+    match (span.as_secs(), span.subsec_nanos()) {
+        (seconds @ 1.., 0) => brief(seconds),
+        _ => format!("{span:?}"),
+    }
 }
 
 fn action(found: &mut Vec<Setting>, old: &Action, new: &Action) {

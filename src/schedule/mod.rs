@@ -265,7 +265,7 @@ fn every(micros: i64, t: Timestamp) -> Option<Timestamp> {
 }
 
 /// A number of seconds as `1d2h3m4s`.
-fn brief(mut seconds: u64) -> String {
+pub(crate) fn brief(mut seconds: u64) -> String {
     let mut text = String::new();
     for (unit, size) in [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)] {
         if seconds >= size {
