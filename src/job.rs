@@ -116,13 +116,12 @@ pub struct Job {
 
 impl Job {
     /// A hash of everything that makes its occurrences.
+    ///
+    /// Jitter and calendars have no part in it: with others the occurrences are still the same.
     pub fn spec(&self) -> u64 {
         let (text, zone) = (self.schedule.text(), self.schedule.zone().name().to_owned());
-        let jitter = self.jitter.as_millis().to_be_bytes();
-        match self.schedule.window() {
-            (None, None) => stable_hash(&[text.as_bytes(), zone.as_bytes(), &jitter]),
-            window => stable_hash(&[text.as_bytes(), zone.as_bytes(), &jitter, format!("{window:?}").as_bytes()]),
-        }
+        let more = format!("{:?} {:?}", self.schedule.rules(), self.schedule.window());
+        stable_hash(&[text.as_bytes(), zone.as_bytes(), more.as_bytes()])
     }
 
     /// The calendar that keeps the occurrence scheduled for `at` from running: one of `skip_on` that has
@@ -137,18 +136,24 @@ impl Job {
         skipped.or(self.only_on.first().filter(|_| !kept)).map(|calendar| calendar.name.as_str())
     }
 
-    /// The first occurrence after `t` on a day that is open; `None` when there is none within ten years.
+    /// The first occurrence after `t` on a day that is open; `None` when calendars close the next
+    /// [`Job::PATIENCE`] days on which there is one.
     pub fn next_open(&self, t: Timestamp) -> Option<Timestamp> {
         let mut at = self.schedule.after(t)?;
-        let until = at.plus(Duration::from_secs(3650 * 86_400));
-        while self.closed(at).is_some() {
+        for _ in 0..Self::PATIENCE {
+            if self.closed(at).is_none() {
+                return Some(at);
+            }
             // The whole day is closed.
             let tomorrow = self.schedule.zone().wall(at).date().succ_opt()?.and_time(chrono::NaiveTime::MIN);
             let edge = self.schedule.zone().first(tomorrow)?.minus(Duration::from_micros(1));
-            at = self.schedule.after(edge.max(at)).filter(|at| *at < until)?;
+            at = self.schedule.after(edge.max(at))?;
         }
-        Some(at)
+        None
     }
+
+    /// So many closed days are looked past for an open one: ten years of a daily job.
+    pub const PATIENCE: usize = 3653;
 
     /// When the occurrence scheduled for `at` is to start: `at` plus its share of the jitter.
     ///

@@ -150,8 +150,8 @@ struct Backlog {
     due: Vec<(Timestamp, Timestamp)>,
     /// The same of those that a calendar keeps from running. They are decided along with the others.
     closed: Vec<(Timestamp, Timestamp)>,
-    /// There are more.
-    more: bool,
+    /// How many more that no calendar closes are due after those, counted up to [`Misfire::MOST`].
+    beyond: usize,
     /// When the first that is not due will be.
     next: Option<Timestamp>,
     /// The mutex is held: what would be claimed waits for it.
@@ -161,8 +161,18 @@ struct Backlog {
 impl Backlog {
     fn of(job: &Job, cursor: Timestamp, since: Timestamp, now: Timestamp) -> Backlog {
         let mut backlog =
-            Backlog { cursor, due: Vec::new(), closed: Vec::new(), more: false, next: None, blocked: false };
+            Backlog { cursor, due: Vec::new(), closed: Vec::new(), beyond: 0, next: None, blocked: false };
         let mut edge = cursor.max(since);
+        // What was scheduled before the job had this schedule, but comes due only after that, is still to come.
+        let moment = Duration::from_micros(1);
+        if since > cursor
+            && !job.jitter.is_zero()
+            && let Some(last) = job.schedule.before(since.plus(moment))
+            && last > cursor
+            && job.due(last) > since
+        {
+            edge = last.minus(moment);
+        }
         while let Some(at) = job.schedule.after(edge) {
             let due = job.due(at);
             if due > now {
@@ -170,7 +180,8 @@ impl Backlog {
                 break;
             }
             if backlog.due.len() + backlog.closed.len() == GLANCE {
-                backlog.more = true;
+                let open = std::iter::successors(job.next_open(edge), |at| job.next_open(*at));
+                backlog.beyond = open.take(Misfire::MOST).take_while(|at| job.due(*at) <= now).count();
                 break;
             }
             let list = if job.closed(at).is_some() { &mut backlog.closed } else { &mut backlog.due };
@@ -185,7 +196,7 @@ impl Backlog {
         if let Some((first, _)) = self.due.get(count).copied() {
             self.due.truncate(count);
             self.closed.retain(|(at, _)| *at < first);
-            self.more = false;
+            self.beyond = 0;
         }
     }
 
@@ -204,6 +215,7 @@ impl Backlog {
             due = closed.clone().last().map_or(due, |(_, last)| due.max(*last));
             passes.close(closed);
         }
+        debug_assert!(!passes.0.is_empty(), "it would be decided for ever");
         Step::Decide { expect: self.cursor, passes: passes.0, due }
     }
 
@@ -289,13 +301,13 @@ fn catch_up(job: &Job, now: Timestamp, backlog: &Backlog) -> Step {
         _ if gone == count => backlog.decide(std::iter::repeat(Fate::Missed)),
         MisfirePolicy::RunOnce => {
             let fates = std::iter::repeat_n(Fate::Missed, gone).chain(std::iter::repeat(Fate::Coalesced));
-            if backlog.more { backlog.decide(fates) } else { backlog.claim(count - 1, fates) }
+            if backlog.beyond > 0 { backlog.decide(fates) } else { backlog.claim(count - 1, fates) }
         }
         MisfirePolicy::RunAll => {
-            let missed = gone.max(count.saturating_sub(max));
+            let missed = gone.max((count + backlog.beyond).saturating_sub(max)).min(count);
             let fates = std::iter::repeat_n(Fate::Missed, missed);
             // With more to come, those at the end of this glance may be too old as well: look again.
-            if backlog.more {
+            if backlog.beyond > 0 && missed > 0 {
                 backlog.decide(fates)
             } else {
                 backlog.decide(fates.chain(std::iter::repeat(Fate::Queued)))

@@ -134,6 +134,8 @@ fn each_mistake_about_days_is_told_with_its_place() {
         ("", "start = 2026-12-01T00:00:00Z", "a.toml:5:9 E0031 `start` is a local date, in the job's time zone"),
         ("", "end = 07:00:00", "a.toml:5:7 E0031 `end` is a local date, in the job's time zone"),
         ("", "start = 2026-12-02\nend = 2026-12-01", "a.toml:6:7 E0033 `end` is before `start`"),
+        ("", "start = 2500-01-01", "a.toml:5:9 E0031 `start` is too far away"),
+        ("", "end = 1960-12-31", "a.toml:5:7 E0031 `end` is too far away"),
         ("", "end = 2026-11-01", "a.toml:5:7 W0202 this schedule never fires again"),
     ];
     for (before, after, wanted) in cases {
@@ -150,6 +152,12 @@ fn each_mistake_about_days_is_told_with_its_place() {
 fn what_a_schedule_text_deserves_a_second_look_for_is_told() {
     let cases = [
         ("0 0 30 2 *", "", "W0202 this schedule never fires"),
+        (
+            "*/15 2 * * *",
+            "timezone = \"Europe/Berlin\"\n",
+            "W0204 a change of clocks in Europe/Berlin leaves this schedule",
+        ),
+        ("0 9 * * MON", "skip_on = [\"x\"]\n[calendars.x]\nweekdays = [\"mon\"]\n", "W0202 job `a` never runs again"),
         ("0 0 0 1 1 * 2025", "", "W0202 this schedule never fires again"),
         ("0 9 13 * FRI", "", "W0208 day-of-month and day-of-week are both set: it runs when either matches"),
         ("*/35 * * * *", "", "W0209 `*/35` does not divide the hour: the pauses are not all equal"),
@@ -165,4 +173,64 @@ fn what_a_schedule_text_deserves_a_second_look_for_is_told() {
         let found = told(&[&format!("version = 1\n[jobs.a]\nschedule = \"{text}\"\ncommand = \"true\"\n")]);
         assert!(found.is_empty(), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn a_single_time_that_is_over_is_told() {
+    let found = told(&["version = 1\n[jobs.a]\nat = 2020-01-05T00:00:00\ncommand = \"true\"\n"]);
+    assert_eq!(found, ["a.toml:2:7 W0202 job `a` never runs again"]);
+    let off = told(&["version = 1\n[jobs.a]\nat = 2020-01-05T00:00:00\ncommand = \"true\"\nenabled = false\n"]);
+    assert!(off.is_empty(), "{off:?}");
+}
+
+#[test]
+fn a_mistake_in_the_grammar_has_no_echoes_about_calendars() {
+    for text in [
+        "version = 1\n[calendars.h]\ndates = [2026-13-01]\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\nskip_on = [\"h\"]\n",
+        "version = 1\n[calendars.h\ndates = [2026-12-01]\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\nskip_on = [\"h\"]\n",
+        "version = 1\n[jobs.a]\nschedule = [\"@daily\", \"0 9 * * *\"\ncommand = \"true\"\n",
+    ] {
+        let found = told(&[text]);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].contains("E0001"), "{found:?}");
+    }
+}
+
+#[test]
+fn the_definition_of_a_closed_day_is_that_of_the_job_when_its_texts_have_several_zones() {
+    let job = job(
+        "[calendars.x]\nevery_year = [\"12-25\"]\n[jobs.a]\nschedule = [\"CRON_TZ=Asia/Tokyo 0 9 * * *\", \"0 20 * * *\"]\n\
+         command = \"true\"\nskip_on = [\"x\"]\n[defaults]\ntimezone = \"Europe/Berlin\"\n",
+    );
+    assert_eq!(job.closed(at("2026-12-24T19:00:00Z")), None);
+    assert_eq!(job.closed(at("2026-12-25T19:00:00Z")), Some("x"));
+}
+
+#[test]
+fn rules_about_changes_of_clocks_belong_to_the_schedule_and_jitter_does_not() {
+    let with = |more: &str| job(&format!("[jobs.a]\nschedule = \"30 2 * * *\"\ncommand = \"true\"\n{more}\n")).spec();
+    assert_ne!(with(""), with("dst_gap = \"skip\""));
+    assert_eq!(with(""), with("jitter = \"10m\""));
+}
+
+#[test]
+fn rare_times_are_looked_for_beyond_a_closed_one() {
+    let job = job(
+        "[calendars.x]\ndates = [2044-02-29]\n[jobs.a]\nschedule = \"0 0 29 2 +MON\"\ncommand = \"true\"\nskip_on = [\"x\"]\n",
+    );
+    assert_eq!(job.next_open(at("2026-11-22T00:00:00Z")), Some(at("2072-02-29T00:00:00Z")));
+}
+
+#[test]
+fn when_there_are_too_many_to_show_errors_come_before_warnings() {
+    let jobs: String = (0..25)
+        .map(|n| format!("[jobs.j{n}]\nschedule = \"{n} 2 * * *\"\ntimezone = \"Europe/Berlin\"\ncommand = \"true\"\n"))
+        .collect();
+    let text = format!("version = 1\n{jobs}[jobs.z]\nschedule = \"0 24 * * *\"\ncommand = \"true\"\n");
+    let wrong = read(&[&text]).unwrap_err();
+    let shown = report(&wrong, false);
+    assert!(
+        shown.contains("error[E0102]: 24 is not a valid hour") && shown.ends_with("1 error, 25 warnings\n"),
+        "{shown}"
+    );
 }

@@ -278,7 +278,7 @@ fn ten_seconds_late_is_late() {
 
 #[test]
 fn a_job_by_hand_only_has_nothing_to_wait_for() {
-    let schedule = cronclave::schedule::Schedule::union(Vec::new());
+    let schedule = cronclave::schedule::Schedule::union(Vec::new(), &cronclave::schedule::Zone::utc());
     let mut bench = Bench::new(Job { schedule: schedule.into(), ..every("backup", 1) });
     assert_eq!(bench.next(), Step::Finished);
     bench.trigger("r1");
@@ -548,6 +548,51 @@ fn after_an_outage_what_a_calendar_closed_is_told_from_what_was_missed() {
     assert_eq!(bench.go_to(7 * days + 19 * HOUR + 60).run_all(), [7 * days + 18 * HOUR, 7 * days + 19 * HOUR]);
     let expected = [(Stands::SkippedCalendar, 17 + 24), (Stands::Missed, 6 * 24 - 1), (Stands::Succeeded, 3)];
     assert_eq!(bench.tally(), HashMap::from(expected));
+}
+
+/// Every minute, and closed for a fortnight from 23 November on: more closed occurrences than one glance sees.
+fn closed_for_a_fortnight(policy: MisfirePolicy) -> Bench {
+    let day = |text: &str| text.parse().unwrap();
+    let closed = Calendar { between: vec![(day("2026-11-23"), day("2026-12-06"))], ..Calendar::default() };
+    let misfire = misfire(policy, 30 * 86_400, 50);
+    let mut bench = Bench::new(Job { skip_on: vec![Arc::new(closed)], misfire, ..every("backup", 60) });
+    // The last five minutes before midnight are undecided, and so is all that follows.
+    bench.go_to(18 * HOUR - 330).run_all();
+    bench
+}
+
+#[test]
+fn what_is_open_before_a_long_closed_time_is_caught_up_after_it() {
+    for (policy, ran) in [(MisfirePolicy::RunAll, 5 + 1), (MisfirePolicy::RunOnce, 1)] {
+        let mut bench = closed_for_a_fortnight(policy);
+        // The first minute after the fortnight has come due as well.
+        let runs = bench.go_to(18 * HOUR + 14 * 24 * HOUR + 30).run_all();
+        assert_eq!(runs.len(), ran, "{policy:?}: {runs:?}");
+        assert_eq!(runs.last(), Some(&(18 * HOUR + 14 * 24 * HOUR)));
+        let tally = bench.tally();
+        assert_eq!(tally[&Stands::SkippedCalendar], 14 * 1440);
+        assert_eq!(tally.values().sum::<u64>(), (18 + 14 * 24) * 60);
+    }
+    // In the midst of it those before it are all that is open.
+    for (policy, ran) in [(MisfirePolicy::RunAll, 5), (MisfirePolicy::RunOnce, 1)] {
+        let mut bench = closed_for_a_fortnight(policy);
+        let runs = bench.go_to(18 * HOUR + 10 * 24 * HOUR + 30).run_all();
+        assert_eq!(runs.len(), ran, "{policy:?}: {runs:?}");
+        assert_eq!(runs.last(), Some(&(18 * HOUR - 60)));
+    }
+}
+
+#[test]
+fn what_was_scheduled_before_the_files_changed_but_comes_due_after_still_runs() {
+    let mut bench = Bench::new(Job { jitter: secs(1800), ..every("backup", 3600) });
+    let due = (bench.job.due(at(HOUR)).as_micros() - at(0).as_micros()).unsigned_abs() / 1_000_000;
+    assert!(due > HOUR + 60, "the hash gives this occurrence {due} s");
+    bench.go_to(HOUR + 30);
+    let window = bench.job.schedule.as_ref().clone().within(None, Some("2027-01-01T00:00:00".parse().unwrap()));
+    bench.job.schedule = Arc::new(window);
+    assert_eq!(bench.settle_down(), [Step::Register]);
+    assert_eq!(bench.waits(), bench.job.due(at(HOUR)));
+    assert_eq!(bench.go_to(due + 1).run_all(), [HOUR]);
 }
 
 #[test]

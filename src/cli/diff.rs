@@ -24,7 +24,7 @@ use crate::schedule::Zone;
 
 Compares the jobs of two sets of files, and their occurrences of the next days. An occurrence that goes and one that
 comes right before or after it have moved. A minute is crowded when more than 20 jobs start in it. Of jobs that start
-very often only the first occurrences are compared; it says how far.
+very often only the first occurrences are compared; it says how far. Times are those of the schedule, without jitter.
 
 Exits, like diff, with 0 when both want the same and 1 when they differ; with 78 when a file has mistakes.")]
 pub(super) struct Diff {

@@ -103,9 +103,16 @@ impl Explain {
             return batch(context, now);
         }
         let json = context.global.json;
+        let is_code =
+            |text: &str| text.len() == 5 && text.is_char_boundary(1) && text[1..].bytes().all(|c| c.is_ascii_digit());
         if let [code] = &self.text[..]
-            && let Some(page) = config::page(code)
+            && is_code(code)
         {
+            let Some(page) = config::page(code) else {
+                let known: Vec<&str> = config::codes().collect();
+                let message = format!("there is no code {code}; the codes are {}", known.join(", "));
+                return Err(Failure::new(Failure::NO_INPUT, message));
+            };
             let title = config::page_title(code);
             return match json {
                 true => out::json(&json!({"code": code.to_uppercase(), "title": title, "page": page})),
@@ -182,12 +189,16 @@ fn answer(request: Request, now: Timestamp) -> Result<Meaning, Wrong> {
         let message = "the time zone is said twice, beside the expression and in it".to_owned();
         return Err(Wrong::about(text, 32, message, "keep one of the two"));
     }
-    let schedule = Schedule::union(list);
+    let schedule = Schedule::union(list, &zone);
     let moment = |text: &str| {
         show::moment(text, schedule.zone())
             .map_err(|why| Wrong::about(text, 117, format!("{text:?}: {why}"), "the time"))
     };
-    let count = count.unwrap_or(5).min(MOST) as usize;
+    let count = count.unwrap_or(5);
+    if count > MOST {
+        return Err(Wrong::about("", 117, format!("`count` is {count}, and may be {MOST} at most"), "the count"));
+    }
+    let count = count as usize;
     let starts: Vec<Timestamp> = match before {
         Some(before) => {
             let last = schedule.before(moment(&before)?);
@@ -226,13 +237,20 @@ impl Meaning {
         self.texts.iter().flat_map(|text| schedule::lints(text)).collect()
     }
 
+    /// The days of two years on which clocks go forward over all of its times.
+    fn lost_days(&self, now: Timestamp) -> Vec<String> {
+        let days = self.schedule.lost_days(now, now.plus(std::time::Duration::from_secs(2 * 365 * 86_400)));
+        days.iter().map(ToString::to_string).collect()
+    }
+
     fn json(&self, context: &Context, now: Timestamp) -> Value {
         let zone = self.schedule.zone();
-        let times = Times { zone, rules: self.schedule.rules(), now, style: &context.style };
+        let times = Times { zone, now, style: &context.style };
         let fields: Vec<_> =
             self.texts.iter().map(|text| schedule::parts(text, &self.job).unwrap_or_default()).collect();
         let notes = self.notes();
         let note = |lint: &ScheduleError| json!({"code": code('W', lint), "message": lint.message, "help": lint.help});
+        let lost = self.lost_days(now);
         json!({
             "schedule": self.texts,
             "timezone": zone.name(),
@@ -240,6 +258,7 @@ impl Meaning {
             "description": self.words(),
             "fields": fields,
             "occurrences": self.starts.iter().map(|start| times.json(start)).collect::<Vec<_>>(),
+            "lost_days": lost,
             "notes": notes.iter().map(note).collect::<Vec<_>>(),
         })
     }
@@ -261,7 +280,10 @@ impl Meaning {
                 text += &format!("        {help}\n");
             }
         }
-        let times = Times { zone, rules: self.schedule.rules(), now, style: &context.style };
+        for day in self.lost_days(now) {
+            text += &format!("  note: clocks go forward over all of its times on {day}: it does not run on that day\n");
+        }
+        let times = Times { zone, now, style: &context.style };
         match self.starts.is_empty() {
             true => text + "\n  no times\n",
             false => format!("{text}\n{}", times.text(&self.starts)),

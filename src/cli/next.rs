@@ -30,7 +30,7 @@ pub(super) struct Next {
     /// How many of each [default: 5, or 1000 with --until]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     count: Option<u32>,
-    /// Those after this time [default: now]
+    /// Those from this time on [default: now]
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
     /// Those before this time
@@ -43,9 +43,6 @@ pub(super) struct Next {
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
 }
-
-/// However many are closed, no more lines than this.
-const MOST: usize = 10_000;
 
 impl Next {
     pub(super) fn run(self, context: &Context) -> Result<ExitCode, Failure> {
@@ -80,7 +77,8 @@ impl Next {
         let mut edge = from.map_or(now, |from| from.minus(Duration::from_micros(1)));
         let mut starts: Vec<Start> = Vec::new();
         let mut open = 0;
-        while open < most && starts.len() < MOST {
+        // However many are closed, it comes to an end.
+        while open < most && starts.len() < 100 + 10 * most as usize {
             let closed = |at: Timestamp| job.closed(at).map(str::to_owned);
             let after = if self.skipped { job.schedule.after(edge) } else { job.next_open(edge) };
             let Some(at) = after.filter(|at| until.is_none_or(|until| *at < until)) else { break };
@@ -95,7 +93,7 @@ impl Next {
 }
 
 fn times<'a>(job: &'a Job, now: Timestamp, style: &'a Style) -> Times<'a> {
-    Times { zone: job.schedule.zone(), rules: job.schedule.rules(), now, style }
+    Times { zone: job.schedule.zone(), now, style }
 }
 
 fn as_json(job: &Job, times: &Times<'_>, starts: &[Start]) -> Value {

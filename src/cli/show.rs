@@ -191,7 +191,9 @@ pub(super) fn moment(text: &str, zone: &Zone) -> Result<Timestamp, String> {
     let wall = wall.ok_or("not a time: write 2026-11-22, 2026-11-22T06:00 or 2026-11-22T06:00:00Z")?;
     // Two days earlier is before it in every zone.
     let before = Timestamp::from(wall.and_utc()).minus(Duration::from_secs(2 * 86_400));
-    Schedule::at(wall, zone, Rules::default()).after(before).ok_or_else(|| "too far in the future".into())
+    Schedule::at(wall, zone, Rules::default())
+        .after(before)
+        .ok_or_else(|| "only times from 1970 to 2399 are known".into())
 }
 
 /// A time in the past as typed: so long ago, or as [`moment`] reads it.

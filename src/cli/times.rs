@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::NaiveTime;
 use serde_json::{Value, json};
 
 use super::show::{self, Style};
 use crate::clock::Timestamp;
-use crate::schedule::{Change, DstNote, GapRule, OverlapRule, Rules, Slot, Zone};
+use crate::schedule::{Change, DstNote, GapRule, OverlapRule, Slot, Zone};
 
 /// One occurrence.
 pub(super) struct Start {
@@ -20,7 +21,6 @@ pub(super) struct Start {
 /// What occurrences are shown with.
 pub(super) struct Times<'a> {
     pub(super) zone: &'a Zone,
-    pub(super) rules: Rules,
     pub(super) now: Timestamp,
     pub(super) style: &'a Style,
 }
@@ -30,8 +30,8 @@ impl Times<'_> {
     pub(super) fn json(&self, start: &Start) -> Value {
         let dst = start.slot.shift.as_ref().map(|note| {
             let policy = match note.kind {
-                Change::Gap => json!(self.rules.gap),
-                Change::Overlap => json!(self.rules.overlap),
+                Change::Gap => json!(start.slot.rules.gap),
+                Change::Overlap => json!(start.slot.rules.overlap),
             };
             json!({"kind": note.kind, "policy": policy, "from": note.from, "to": note.to})
         });
@@ -51,13 +51,25 @@ impl Times<'_> {
 
     /// A line for each, and below them a note for each change of clocks that touches one.
     pub(super) fn text(&self, starts: &[Start]) -> String {
-        let mut notes: Vec<&DstNote> = Vec::new();
+        // Each change of clocks and each time that it touches has a note of its own.
+        let mut notes: Vec<(&DstNote, NaiveTime)> = Vec::new();
         let (mut text, mut footnotes) = (String::new(), String::new());
-        for start in starts {
+        let mut skipped = 0;
+        for (n, start) in starts.iter().enumerate() {
+            // Of what one calendar keeps from running in a row, the first few are enough.
+            skipped = if start.closed.is_some() { skipped + 1 } else { 0 };
+            let next_closed = starts.get(n + 1).is_some_and(|next| next.closed == start.closed);
+            if skipped > 3 && next_closed {
+                continue;
+            }
+            if skipped > 4 {
+                text += &format!("      ... {} more ...\n", skipped - 4);
+            }
             text += &self.line(start);
             if let Some(note) = &start.slot.shift {
-                let number = notes.iter().position(|known| *known == note).unwrap_or_else(|| {
-                    notes.push(note);
+                let touched = (note, start.slot.nominal.time());
+                let number = notes.iter().position(|known| *known == touched).unwrap_or_else(|| {
+                    notes.push(touched);
                     footnotes += &self.footnote(notes.len(), &start.slot, note);
                     notes.len() - 1
                 });
@@ -97,7 +109,7 @@ impl Times<'_> {
 
     /// What a change of clocks does to an occurrence, and what would be the other choice.
     fn footnote(&self, number: usize, slot: &Slot, note: &DstNote) -> String {
-        let (time, rules) = (slot.nominal.format("%H:%M"), self.rules);
+        let (time, rules) = (slot.nominal.format("%H:%M"), slot.rules);
         let what = match note.kind {
             Change::Gap => "does not exist",
             Change::Overlap => "comes twice",

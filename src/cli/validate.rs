@@ -141,7 +141,8 @@ fn text(found: &Found, context: &Context, good: bool) -> Result<(), Failure> {
 fn annotation(one: &Diagnostic) -> String {
     let level = if one.severity == Severity::Error { "error" } else { "warning" };
     let text = one.sentence().replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let file = one.file.replace('%', "%25").replace(',', "%2C").replace(':', "%3A");
+    let file =
+        one.file.replace('%', "%25").replace(',', "%2C").replace(':', "%3A").replace('\r', "%0D").replace('\n', "%0A");
     let place = if one.line == 0 { String::new() } else { format!(",line={},col={}", one.line, one.column) };
     format!("::{level} file={file}{place},title={}::{text}\n", one.code)
 }

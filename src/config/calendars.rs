@@ -160,7 +160,9 @@ fn day_of_year(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<(u32, u32)> {
 }
 
 fn weekday(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<u8> {
-    walk.one_of("weekday", value, &WEEKDAY, &[])
+    // In any case, as in a schedule.
+    let known = |text: &str| WEEKDAY.iter().find(|(name, ..)| name.eq_ignore_ascii_case(text)).map(|(_, day, _)| *day);
+    value.get_ref().as_str().and_then(known).or_else(|| walk.one_of("weekday", value, &WEEKDAY, &[]))
 }
 
 /// `{ from = 2026-12-24, to = 2027-01-02 }`, both included.

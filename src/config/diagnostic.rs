@@ -254,13 +254,19 @@ impl Diagnostic {
 /// Shows at most this many.
 const SHOWN: usize = 20;
 
-/// All of them as text, at most 20 in full, then a count.
+/// All of them as text, at most 20 in full, then a count. When they are more, errors go before warnings.
 pub fn report(list: &[Diagnostic], color: bool) -> String {
-    let mut text: String = list.iter().take(SHOWN).map(|one| one.render(color) + "\n\n").collect();
+    let is_error = |one: &&Diagnostic| one.severity == Severity::Error;
+    let errors = list.iter().filter(is_error).count();
+    let mut shown: Vec<&Diagnostic> = list.iter().collect();
+    if list.len() > SHOWN {
+        shown.sort_by_key(|one| one.severity);
+        shown.truncate(SHOWN);
+    }
+    let mut text: String = shown.iter().map(|one| one.render(color) + "\n\n").collect();
     if list.len() > SHOWN {
         text += &format!("... and {} more\n", list.len() - SHOWN);
     }
-    let errors = list.iter().filter(|one| one.severity == Severity::Error).count();
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     text + &format!("{}, {}\n", count(errors, "error"), count(list.len() - errors, "warning"))
 }

@@ -8,8 +8,23 @@ use super::walk::{File, Walk};
 
 const YAML: &str = "this looks like YAML: in TOML a section is `[jobs.NAME]` and a setting `key = value`";
 
+/// Notes the parser's complaints.
+pub(super) fn note_all(walk: &mut Walk<'_>, errors: &[toml::de::Error]) {
+    let mut last = None;
+    // What is not TOML at all may be wrong on every line.
+    for error in errors.iter().take(100) {
+        let (line, _) = walk.file.place(error.span().map_or(0, |span| span.start));
+        // What is left open at the end of a line makes the lines below wrong as well.
+        let follows = last.is_some_and(|last| line == last + 1) && !error.message().starts_with("duplicate key");
+        last = Some(line);
+        if !follows {
+            note(walk, error);
+        }
+    }
+}
+
 /// Notes one of the parser's complaints, unless it only follows from one before.
-pub(super) fn note(walk: &mut Walk<'_>, error: &toml::de::Error) {
+fn note(walk: &mut Walk<'_>, error: &toml::de::Error) {
     let span = error.span().unwrap_or(0..0);
     if error.message().starts_with("duplicate key") {
         return twice(walk, span);

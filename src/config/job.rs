@@ -59,6 +59,7 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
     if dotted(walk, key, table) {
         return None;
     }
+    let before = walk.found.len();
     let checked = job_name(walk, key);
     let mut settings = Settings::default();
     let own = own_keys(walk, shelf, name, table, &mut settings);
@@ -92,6 +93,13 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         source: Source { file: walk.file.name.clone(), line },
     };
     warnings::job(walk, key, table, &job, limited, shelf.now);
+    let is_told = walk.found[before..].iter().any(|one| one.code == "W0202");
+    if job.enabled && !is_told && !job.schedule.is_manual() && job.next_open(shelf.now).is_none() {
+        let calendars = !job.skip_on.is_empty() || !job.only_on.is_empty();
+        let label = if calendars { "its calendars leave it no day to come" } else { "its time is over" };
+        walk.error("W0202", key.span(), format!("job `{}` never runs again", job.name), label)
+            .help("remove it, or write `enabled = false`");
+    }
     Some(job)
 }
 

@@ -106,6 +106,10 @@ pub fn load(sources: &[SourceText], env: Env<'_>, now: Timestamp) -> Result<Conf
         infos.push(FileInfo { path: name, jobs: shared.seen.len() - before });
     }
     let seen = shared.seen;
+    // A calendar may be declared where a mistake in the grammar hides it.
+    if found.iter().any(|one| one.code == "E0001") {
+        found.retain(|one| one.code != "E0034");
+    }
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(found);
     }
@@ -143,8 +147,7 @@ impl<'a> Document<'a> {
     fn parse(file: &'a File) -> Document<'a> {
         let mut walk = Walk::new(file);
         let (root, errors) = DeTable::parse_recoverable(&file.text);
-        // What is not TOML at all may be wrong on every line.
-        errors.iter().take(100).for_each(|error| grammar::note(&mut walk, error));
+        grammar::note_all(&mut walk, &errors);
         Document { walk, root: root.into_inner() }
     }
 
@@ -162,8 +165,9 @@ impl<'a> Document<'a> {
         let (secrets, calendars) = (misspelt("secrets"), misspelt("calendars"));
         walk.found.retain(|one| !(secrets && one.code == "E0025" || calendars && one.code == "E0034"));
         // A mistake in the grammar makes whatever stands on its line look wrong, and other things look missing.
-        let echo =
-            |one: &Diagnostic| broken.contains(&one.line) || ["E0003", "E0013", "E0014", "E0027"].contains(&&*one.code);
+        let echo = |one: &Diagnostic| {
+            broken.contains(&one.line) || ["E0003", "E0013", "E0014", "E0027", "E0035"].contains(&&*one.code)
+        };
         walk.found.retain(|one| broken.is_empty() || one.code == "E0001" || !echo(one));
         walk.found.sort_by_key(|one| (one.span.start, one.span.end));
         walk.found

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 use toml::de::DeValue;
 
 use super::walk::{Value, Walk};
@@ -60,7 +60,7 @@ pub(super) fn texts(
         walk.error("E0029", items.get(n)?.span(), message, "the others start this job anyway");
         return None;
     }
-    Some(Arc::new(Schedule::union(list)))
+    Some(Arc::new(Schedule::union(list, &place.zone)))
 }
 
 fn one(walk: &mut Walk<'_>, known: &mut Known, place: &Context<'_>, value: &Value<'_>) -> Option<Arc<Schedule>> {
@@ -82,8 +82,8 @@ fn one(walk: &mut Walk<'_>, known: &mut Known, place: &Context<'_>, value: &Valu
     };
     zone_once(walk, place, value, &text);
     for (code, lint) in &checked.lints {
-        // Whoever states what a change of clocks does knows of it.
-        if !(code == "W0204" && place.stated) {
+        // Whoever states what a change of clocks does knows of it; for a rhythm there is nothing to state.
+        if !(code == "W0204" && place.stated && lint.message.contains("touches")) {
             tell(walk, value, code, lint.clone());
         }
     }
@@ -142,6 +142,14 @@ fn lints(text: &str, schedule: &Schedule, place: &Context<'_>) -> Vec<(String, S
             Some(format!("{} {what} on {}", slot.nominal.format("%H:%M"), slot.nominal.date()))
         })
         .collect();
+    let lost = schedule.lost_days(place.now, place.now.plus(TWO_YEARS));
+    if !lost.is_empty() {
+        let days: Vec<String> = lost.iter().map(chrono::NaiveDate::to_string).collect();
+        let message = format!("a change of clocks in {} leaves this schedule no time on a day", schedule.zone().name());
+        let help =
+            "it follows real time, because its minute or hour begins with `*`; a fixed time would run after the gap";
+        all.push(lint(204, message, format!("it does not run on {}", days.join(", ")), help));
+    }
     if !sentences.is_empty() {
         let message = format!("a change of clocks in {} touches this schedule", schedule.zone().name());
         let help = "move it away from there, or state dst_gap and dst_overlap to silence this";
@@ -202,7 +210,12 @@ fn limit(walk: &mut Walk<'_>, what: &str, value: &Value<'_>, day_time: NaiveTime
         DeValue::Datetime(at) if at.offset.is_none() && at.date.is_some() => {
             let text = at.to_string().replace(' ', "T");
             let day = || text.parse::<NaiveDate>().ok().map(|day| day.and_time(day_time));
-            text.parse::<NaiveDateTime>().ok().or_else(day)
+            let found = text.parse::<NaiveDateTime>().ok().or_else(day);
+            let known = found.filter(|wall| (1970..2400).contains(&wall.year()));
+            if known.is_none() {
+                walk.error("E0031", value.span(), format!("`{what}` is too far away"), "must be in 1970 to 2399");
+            }
+            known
         }
         DeValue::Datetime(_) => {
             let message = format!("`{what}` is a local date, in the job's time zone");

@@ -102,6 +102,9 @@ fn field(unit: &Unit, text: &str) -> Result<Field, String> {
 
 /// `a~b`: somewhere within; either end may be left out.
 fn random(unit: &Unit, item: &str) -> Result<String, String> {
+    if item.contains('/') {
+        return Err(format!("`{item}` is a random range with a step, which crons read in different ways"));
+    }
     let (low, high) = item.split_once('~').unwrap_or((item, ""));
     // The week's eighth day is its first.
     let (least, most) =
@@ -237,7 +240,7 @@ mod tests {
             ("* * * * 1#2", "day-of-week `1#2`"),
             ("1,,2 * * * *", "minute ``"),
             ("30~10 * * * *", "backwards"),
-            ("~/5 * * * *", "minute `/5`"),
+            ("~/5 * * * *", "a random range with a step"),
             ("*-5 * * * *", "minute `*`"),
             ("monday * * * *", "minute `monday`"),
             ("* * * * monday", "day-of-week `monday`"),

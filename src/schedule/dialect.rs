@@ -48,7 +48,7 @@ const LONGEST: usize = 1000;
 pub fn uses_seed(text: &str) -> bool {
     let spread =
         |item: &str| item.strip_prefix(['H', 'h']).is_some_and(|rest| rest.is_empty() || rest.starts_with(['(', '/']));
-    text.split([' ', '\t', '\r', '\n', ',', '+']).any(spread)
+    text.split(|c: char| c.is_ascii_whitespace() || c == ',' || c == '+').any(spread)
 }
 
 /// The zone that a `CRON_TZ=` at the beginning of `text` names, and where it does.

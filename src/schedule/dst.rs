@@ -54,6 +54,8 @@ pub struct Slot {
     pub at: Timestamp,
     /// The wall-clock time the schedule named.
     pub nominal: NaiveDateTime,
+    /// What the schedule does about changes of clocks.
+    pub rules: Rules,
     /// The change of clocks that touches it.
     pub shift: Option<DstNote>,
 }
@@ -127,16 +129,30 @@ fn just_before(wall: NaiveDateTime) -> NaiveDateTime {
     wall.checked_sub_signed(TimeDelta::seconds(1)).unwrap_or(wall)
 }
 
+/// The changes of clocks between `from` and `until`: the span before each, and the instant.
+fn changes_of(zone: &Zone, from: Timestamp, until: Timestamp) -> impl Iterator<Item = (Span, Timestamp)> {
+    let spans = std::iter::successors(Some(zone.span(from)), |span| Some(zone.span(span.end?)));
+    spans.map_while(move |span| Some((span, span.end.filter(|end| *end < until)?)))
+}
+
 /// The changes of clocks between `from` and `until`: for each an instant just before the first that
 /// it can touch, and the last that it can.
 pub(super) fn changes(zone: &Zone, from: Timestamp, until: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
-    let spans = std::iter::successors(Some(zone.span(from)), |span| Some(zone.span(span.end?)));
-    let ends = spans.map_while(move |span| Some((span, span.end.filter(|end| *end < until)?)));
-    ends.map(|(span, end)| {
+    changes_of(zone, from, until).map(|(span, end)| {
         let (resumed, stopped) = span.walls_at_end();
         let repeated = (stopped - resumed).to_std().unwrap_or_default();
         (end.minus(repeated + Duration::from_micros(1)), end.plus(repeated))
     })
+}
+
+/// The wall-clock times that are left out between `from` and `until`: the first of each gap, and the first after it.
+pub(super) fn gaps(
+    zone: &Zone,
+    from: Timestamp,
+    until: Timestamp,
+) -> impl Iterator<Item = (NaiveDateTime, NaiveDateTime)> {
+    let walls = changes_of(zone, from, until).map(|(span, _)| span.walls_at_end());
+    walls.filter(|(resumed, stopped)| resumed > stopped).map(|(resumed, stopped)| (stopped, resumed))
 }
 
 /// How a change of clocks touches the occurrence `at` that stands for `nominal` on the wall.

@@ -223,6 +223,7 @@ impl<'a> Item<'a> {
         }
         let mut error = ScheduleError::new(103, self.span(), format!("the range {base} runs backwards"), "from > to");
         error = match unit.names {
+            _ if step.is_some() => error.help("write the values, or a range that goes up"),
             [] => error.help(format!("write both parts: `{first}-{most},{}-{last}`", unit.least)),
             names => {
                 let name = |value: u32| names.get((value - unit.least) as usize).unwrap_or(&"SUN");
@@ -279,6 +280,10 @@ impl<'a> Item<'a> {
             let message = "`~` picks a random value, and replicas must agree";
             return ScheduleError::new(114, span, message, "differs from replica to replica")
                 .help("write `H`, or `H(a-b)` for a range: spread by the job's name, equal everywhere");
+        }
+        if text == "?" && unit.day {
+            return ScheduleError::new(108, self.span(), "`?` stands alone", "with no step and in no list")
+                .help("write `*`");
         }
         if text == "?" {
             let message = format!("`?` stands for any day, not for any {}", unit.name);

@@ -50,11 +50,12 @@ fn uneven(words: &[(&str, usize)]) -> Vec<ScheduleError> {
             _ => format!("after {} {last} comes {} 0", unit.name, unit.name),
         };
         let error = ScheduleError::new(209, *at..at + word.len(), message, label);
-        found.push(match (unit.name, last) {
-            (_, 0) => error
-                .help(format!("write `0` if once is meant, or `every = \"{step}{}\"` for a real period", letter(unit))),
-            _ => error
+        // A period follows no other field.
+        let free = words.iter().all(|(other, start)| *other == "*" || start <= at);
+        found.push(match free {
+            true => error
                 .help(format!("for a real period write `every = \"{step}{}\"` in place of `schedule`", letter(unit))),
+            false => error.help(format!("a step that divides {size} gives equal pauses; or name the values")),
         });
     }
     found

@@ -58,7 +58,8 @@ struct Hit<'a> {
     at: Timestamp,
     /// The wall-clock time it stands for, unless that is simply its own.
     nominal: Option<NaiveDateTime>,
-    zone: &'a Zone,
+    /// The schedule itself, or the member of the union.
+    of: &'a Schedule,
 }
 
 impl Schedule {
@@ -80,13 +81,15 @@ impl Schedule {
         Ok(Schedule::new(text.trim_ascii().to_owned(), &zone, when))
     }
 
-    /// Whenever any of `list` does; by hand only when the list is empty.
-    pub fn union(mut list: Vec<Schedule>) -> Schedule {
+    /// Whenever any of `list` does; by hand only when the list is empty. Its zone is that of its members if
+    /// they share one, else `zone`.
+    pub fn union(mut list: Vec<Schedule>, zone: &Zone) -> Schedule {
         if list.len() == 1 {
             return list.remove(0);
         }
         let text = list.iter().map(|one| one.text()).collect::<Vec<_>>().join("  or  ");
-        let zone = list.first().map_or_else(Zone::utc, |one| one.zone().clone());
+        let shared = list.first().map(Schedule::zone).filter(|first| list.iter().all(|one| one.zone() == *first));
+        let zone = shared.unwrap_or(zone).clone();
         Schedule::new(text, &zone, When::Any(list))
     }
 
@@ -121,11 +124,12 @@ impl Schedule {
     pub fn within(self, start: Option<NaiveDateTime>, end: Option<NaiveDateTime>) -> Schedule {
         let instant = |wall: NaiveDateTime, overlap| {
             let rules = Rules { gap: GapRule::Shift, overlap };
-            dst::find(&Pattern::Once(wall), self.zone(), rules, Timestamp::default()).map(|(at, _)| at)
+            let found = dst::find(&Pattern::Once(wall), self.zone(), rules, Timestamp::EPOCH).map(|(at, _)| at);
+            // Before the first instant that a schedule may name, or after the last.
+            found.unwrap_or(if wall < pattern::END { Timestamp::EPOCH } else { Timestamp::FAR })
         };
-        // What cannot be found is before 1970 or after the end of all schedules, and limits nothing.
-        let start = start.and_then(|wall| instant(wall, OverlapRule::First));
-        let end = end.and_then(|wall| instant(wall, OverlapRule::Last));
+        let start = start.map(|wall| instant(wall, OverlapRule::First));
+        let end = end.map(|wall| instant(wall, OverlapRule::Last));
         match (start, end) {
             (None, None) => self,
             _ => Schedule::new(self.text(), &self.zone().clone(), When::Within(self, start, end)),
@@ -153,7 +157,7 @@ impl Schedule {
             if let Some(at) = earlier(from) {
                 break at;
             }
-            if from < Timestamp::default() {
+            if from < Timestamp::EPOCH {
                 return None;
             }
             (limit, step) = (from, step * 2);
@@ -165,14 +169,14 @@ impl Schedule {
                 None => (found, limit) = (next, middle),
             }
         }
-        Some(found)
+        Some(found).filter(|at| *at >= Timestamp::EPOCH)
     }
 
     /// Like [`Schedule::after`], with what the schedule literally said and what a change of clocks did to it.
     pub fn next(&self, t: Timestamp) -> Option<Slot> {
-        let Hit { at, nominal, zone } = self.find(t)?;
-        let nominal = nominal.unwrap_or_else(|| zone.wall(at));
-        Some(Slot { at, nominal, shift: dst::note(zone, at, nominal) })
+        let Hit { at, nominal, of } = self.find(t)?;
+        let nominal = nominal.unwrap_or_else(|| of.zone().wall(at));
+        Some(Slot { at, nominal, rules: of.rules(), shift: dst::note(of.zone(), at, nominal) })
     }
 
     /// The occurrences that a change of clocks moves or makes ambiguous, at most one for each change.
@@ -194,11 +198,38 @@ impl Schedule {
         }
     }
 
-    /// What it does about changes of clocks; the defaults where that does not arise.
+    /// The days up to `until` on which it would run, were it not that clocks go forward over all of its times.
+    /// Only a schedule that follows real time has such days.
+    pub fn lost_days(&self, from: Timestamp, until: Timestamp) -> Vec<chrono::NaiveDate> {
+        match &self.0.when {
+            When::Wall(pattern, Rules::REAL_TIME) => {
+                let gaps = dst::gaps(self.zone(), from, until);
+                let hit = gaps.filter(|(stopped, resumed)| {
+                    let just_before = *stopped - chrono::TimeDelta::seconds(1);
+                    pattern.next_naive(just_before).is_some_and(|wall| wall < *resumed)
+                });
+                let is_lost = |day: &chrono::NaiveDate| {
+                    let first = self.zone().first(day.and_time(chrono::NaiveTime::MIN));
+                    let next = first.and_then(|first| self.after(first.minus(Duration::from_micros(1))));
+                    next.is_none_or(|next| self.zone().wall(next).date() > *day)
+                };
+                hit.map(|(stopped, _)| stopped.date()).filter(is_lost).collect()
+            }
+            When::Any(list) => list.iter().flat_map(|one| one.lost_days(from, until)).collect(),
+            When::Within(inner, ..) => inner.lost_days(from, until),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What it does about changes of clocks: of a union, what those of its members do that name fixed times.
+    /// The defaults where that does not arise.
     pub fn rules(&self) -> Rules {
         match &self.0.when {
             When::Wall(_, rules) => *rules,
-            When::Any(list) => list.first().map(Schedule::rules).unwrap_or_default(),
+            When::Any(list) => {
+                let mut rules = list.iter().map(Schedule::rules);
+                rules.find(|rules| *rules != Rules::REAL_TIME).unwrap_or(Rules::REAL_TIME)
+            }
             When::Within(inner, ..) => inner.rules(),
             _ => Rules::default(),
         }
@@ -216,9 +247,9 @@ impl Schedule {
         let zone = &self.0.zone;
         match &self.0.when {
             When::Manual => None,
-            When::Every(micros) => every(*micros, t).map(|at| Hit { at, nominal: None, zone }),
+            When::Every(micros) => every(*micros, t).map(|at| Hit { at, nominal: None, of: self }),
             When::Wall(pattern, rules) => {
-                dst::find(pattern, zone, *rules, t).map(|(at, wall)| Hit { at, nominal: Some(wall), zone })
+                dst::find(pattern, zone, *rules, t).map(|(at, wall)| Hit { at, nominal: Some(wall), of: self })
             }
             When::Any(list) => list.iter().filter_map(|one| one.find(t)).min_by_key(|hit| hit.at),
             When::Within(inner, start, end) => {

@@ -72,7 +72,11 @@ impl Schedule {
                 None => describe(&self.0.text, seed).unwrap_or_default(),
             },
             When::Any(list) => {
-                let each: Vec<String> = list.iter().map(|one| one.words(seed)).collect();
+                let place = |one: &Schedule| match one.zone() == self.zone() {
+                    true => String::new(),
+                    false => format!(" ({})", one.zone()),
+                };
+                let each: Vec<String> = list.iter().map(|one| one.words(seed) + &place(one)).collect();
                 capital(&each.iter().map(|one| uncapital(one)).collect::<Vec<_>>().join(", or "))
             }
             When::Within(inner, start, end) => {
@@ -142,11 +146,13 @@ fn time(fields: &Fields) -> (String, bool) {
     if !(to_the_second && every_minute) {
         let minute = match rhythm(&minutes, 60) {
             Some(1) => "every minute".to_owned(),
-            Some(step) => format!("every {step} minutes"),
-            None if minutes == [0] && !to_the_second => return on_the_hour(&hours),
-            None => format!("at {} {}", plural("minute", minutes.len()), numbers(&minutes)),
+            Some(step) if to_the_second && minutes.len() > 3 => format!("of every {} minute", ordinal(step)),
+            Some(step) if !to_the_second => format!("every {step} minutes"),
+            _ if to_the_second => format!("of {} {}", plural("minute", minutes.len()), numbers(&minutes)),
+            _ if minutes == [0] => return on_the_hour(&hours),
+            _ => format!("at {} {}", plural("minute", minutes.len()), numbers(&minutes)),
         };
-        text = if text.is_empty() { minute } else { format!("{text}, {minute}") };
+        text = if text.is_empty() { minute } else { format!("{text} {minute}") };
     }
     let at_minutes = rhythm(&minutes, 60).is_none();
     text += &match run(&hours) {
@@ -157,8 +163,8 @@ fn time(fields: &Fields) -> (String, bool) {
             format!(" from {first:02}:{:02} to {last:02}:{end:02}", minutes.first().copied().unwrap_or(0))
         }
         None => match rhythm(&hours, 24) {
-            Some(step) => format!(" of every {} hour", ordinal(step)),
-            None => format!(" of {} {}", plural("hour", hours.len()), numbers(&hours)),
+            Some(step) if hours.len() > 3 => format!(" of every {} hour", ordinal(step)),
+            _ => format!(" of {} {}", plural("hour", hours.len()), numbers(&hours)),
         },
     };
     (text, false)
@@ -284,6 +290,11 @@ fn spanned(values: &Values, show: impl Fn(u32) -> String) -> String {
     let all: Vec<u32> = values.iter().collect();
     match run(&all) {
         Some((first, last)) => format!("from {} to {}", show(first), show(last)),
+        None if all.len() > 12 => {
+            let ends = all.first().zip(all.last());
+            let (first, last) = ends.map_or_else(Default::default, |(first, last)| (show(*first), show(*last)));
+            format!("in {} of the years from {first} to {last}", all.len())
+        }
         None => format!("in {}", join(&all.iter().map(|value| show(*value)).collect::<Vec<_>>())),
     }
 }

@@ -70,7 +70,7 @@ impl Zone {
 
     /// The first instant at which the wall shows `wall` or, when a change of clocks leaves that out, more.
     pub fn first(&self, wall: NaiveDateTime) -> Option<Timestamp> {
-        super::Schedule::at(wall, self, super::Rules::default()).after(Timestamp::default())
+        super::Schedule::at(wall, self, super::Rules::default()).after(Timestamp::EPOCH)
     }
 
     /// Seconds east of UTC at `t`, and the abbreviation in use (`CET`).

@@ -205,6 +205,10 @@ fn explain_says_in_words_what_an_expression_means() {
         ("@weekly", "At 00:00 on Sunday"),
         ("@manual", "Only by hand"),
         ("every 90m", "Every 90 minutes"),
+        ("*/5 */5 */5 * * *", "Every 5 seconds of every 5th minute of hours 0, 5, 10, 15 and 20"),
+        ("* 0,30 9 * * *", "Every second of minutes 0 and 30 of hour 9"),
+        ("*/15 0,12 * * *", "Every 15 minutes of hours 0 and 12"),
+        ("0 0 0 1 1 * */2", "At 00:00 on the 1st of January in 215 of the years from 1970 to 2398"),
     ];
     for (text, words) in cases {
         let said = place.ask(&["explain", text, "-n", "1"]).expect(0, &[]);
@@ -228,9 +232,40 @@ fn a_wrong_expression_is_pointed_at_and_exits_with_78() {
     place.ask(&["explain", "0 0 * * *", "--from", "soon"]).expect(78, &["\"soon\": not a time"]);
     place.ask(&["explain", "0 0 * * *", "--tz", "Mars/Base"]).expect(2, &["--tz", "Mars/Base"]);
     place.ask(&["explain"]).expect(2, &["EXPRESSION"]);
+    place.ask(&["explain", "E9999"]).expect(66, &["there is no code E9999"]);
+    place.ask(&["explain", "0 0 * * *", "--from", "1960-01-01"]).expect(78, &["only times from 1970 to 2399"]);
+    place.ask(&["explain", "0 0 ?/2 * *"]).expect(78, &["`?` stands alone"]);
     place.ask(&["explain", "e0102"]).expect(0, &["# E0102", "## Right"]);
     // The shell replaced the stars by file names.
     place.ask(&["explain", "0", "0", "a.toml", "b.toml"]).expect(78, &["found 4"]);
+}
+
+#[test]
+fn next_does_not_flood_with_what_is_closed() {
+    let place = Place::empty();
+    place.write(
+        "schedules/a.toml",
+        "version = 1\n[calendars.all]\nbetween = [{ from = 2026-01-01, to = 2099-01-01 }]\n[jobs.a]\n\
+         schedule = \"* * * * * *\"\nskip_on = [\"all\"]\ncommand = \"true\"\n",
+    );
+    let said = place.ask(&["next", "--skipped", "-n", "2", "--from", "2027-01-01"]).expect(0, &["... 116 more ..."]);
+    assert!(said.out.lines().count() < 12, "{said:?}");
+}
+
+#[test]
+fn two_times_that_one_change_of_clocks_touches_have_a_note_each() {
+    let place = Place::empty();
+    let said = place.ask(&[
+        "explain",
+        "30 1,2 * * *",
+        "--tz",
+        "Antarctica/Troll",
+        "--from",
+        "2027-10-30T12:00:00Z",
+        "-n",
+        "3",
+    ]);
+    said.expect(0, &["[1] 01:30 comes twice", "[2] 02:30 comes twice"]);
 }
 
 #[test]

@@ -107,3 +107,20 @@ fn a_change_after_the_last_that_the_rule_in_force_knows_of_repeats_its_hour_once
     let got = plain("59 23 * * *", "America/Ciudad_Juarez", "2022-11-29T12:00:00Z", 2);
     assert_eq!(got, ["2022-11-30T05:59:00Z", "2022-12-01T06:59:00Z"]);
 }
+
+#[test]
+fn a_rhythm_that_falls_into_the_gap_as_a_whole_has_a_lost_day() {
+    let lost = |text: &str| {
+        let schedule = Schedule::parse(text, &zone("Europe/Berlin"), Rules::default(), "job").unwrap();
+        schedule
+            .lost_days(at("2027-01-01T00:00:00Z"), at("2028-01-01T00:00:00Z"))
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lost("*/15 2 * * *"), ["2027-03-28"]);
+    assert_eq!(lost("H/15 2 * * *"), ["2027-03-28"]);
+    for safe in ["30 2 * * *", "*/15 * * * *", "*/15 2,3 * * *", "*/15 2 * * MON"] {
+        assert!(lost(safe).is_empty(), "{safe}");
+    }
+}

@@ -13,7 +13,7 @@ fn a_period_counts_from_the_epoch() {
 
 #[test]
 fn a_union_comes_due_whenever_any_does_and_once_for_equal_instants() {
-    let union = Schedule::union(vec![parse("0 8 * * *").unwrap(), parse("0 8,10 * * *").unwrap()]);
+    let union = Schedule::union(vec![parse("0 8 * * *").unwrap(), parse("0 8,10 * * *").unwrap()], &Zone::utc());
     let got = runs(&union, "2026-01-01T00:00:00Z", 3);
     assert_eq!(got, [at("2026-01-01T08:00:00Z"), at("2026-01-01T10:00:00Z"), at("2026-01-02T08:00:00Z")]);
 }
@@ -71,7 +71,7 @@ fn a_zone_in_front_of_the_text_overrules_the_one_beside_it() {
     assert_eq!(runs(&schedule, "2026-11-22T12:00:00Z", 1), [at("2026-11-23T00:00:00Z")]);
     assert_eq!((schedule.zone().name(), schedule.text().as_str()), ("Asia/Tokyo", text));
     // Each member of a union keeps its own.
-    let union = Schedule::union(vec![parse("0 9 * * *").unwrap(), schedule]);
+    let union = Schedule::union(vec![parse("0 9 * * *").unwrap(), schedule], &Zone::utc());
     assert_eq!(runs(&union, "2026-11-22T12:00:00Z", 2), [at("2026-11-23T00:00:00Z"), at("2026-11-23T09:00:00Z")]);
     let slot = union.next(at("2026-11-22T12:00:00Z")).unwrap();
     assert_eq!(slot.nominal.to_string(), "2026-11-23 09:00:00");
@@ -106,4 +106,37 @@ fn what_never_fires_is_told_from_what_is_rare() {
         ["2044", "2072", "2112", "2140"]
     );
     assert!(cronclave::schedule::lints("0 0 29 2 +MON").is_empty());
+}
+
+#[test]
+fn a_union_has_the_zone_that_its_members_share_and_the_rules_of_those_with_fixed_times() {
+    let berlin = zone("Europe/Berlin");
+    let rules = Rules { gap: GapRule::Skip, overlap: OverlapRule::Last };
+    let read = |text: &str| Schedule::parse(text, &berlin, rules, "job").unwrap();
+    let mixed = Schedule::union(vec![read("*/15 8 * * *"), read("30 2 * * *")], &berlin);
+    assert_eq!(mixed.rules(), rules);
+    let slot = mixed.next(at("2027-03-27T08:00:00Z")).unwrap();
+    assert_ne!(slot.rules, rules, "a rhythm has its own");
+    let tokyo =
+        Schedule::union(vec![read("CRON_TZ=Asia/Tokyo 0 9 * * *"), read("CRON_TZ=Asia/Tokyo 0 8 * * *")], &berlin);
+    assert_eq!(tokyo.zone().name(), "Asia/Tokyo");
+    let both = Schedule::union(vec![read("CRON_TZ=Asia/Tokyo 0 9 * * *"), read("0 20 * * *")], &berlin);
+    assert_eq!(both.zone().name(), "Europe/Berlin");
+    assert_eq!(both.words("job"), "At 09:00 every day (Asia/Tokyo), or at 20:00 every day");
+}
+
+#[test]
+fn a_window_beyond_all_times_leaves_nothing() {
+    let wall = |text: &str| Some(text.parse().unwrap());
+    let never = |start, end| parse("@daily").unwrap().within(start, end).after(at("2026-11-22T00:00:00Z"));
+    assert_eq!(never(wall("2500-01-01T00:00:00"), None), None);
+    assert_eq!(never(None, wall("1960-12-31T00:00:00")), None);
+    assert!(never(wall("1960-12-31T00:00:00"), wall("2500-01-01T00:00:00")).is_some());
+}
+
+#[test]
+fn nothing_is_found_before_1970() {
+    let kiritimati = Schedule::parse("0 9 * * *", &zone("Pacific/Kiritimati"), Rules::default(), "job").unwrap();
+    let last = std::iter::successors(kiritimati.before(at("1970-01-04T00:00:00Z")), |t| kiritimati.before(*t)).last();
+    assert!(last.unwrap() >= Timestamp::EPOCH);
 }
