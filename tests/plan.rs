@@ -979,6 +979,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         5 => (0u64..25).prop_map(Happens::Time),
         1 => (100u64..2_000).prop_map(Happens::Time),
+        1 => (20_000u64..90_000).prop_map(Happens::Time),
         6 => Just(Happens::Follow),
         4 => Just(Happens::Start),
         1 => Just(Happens::Renew),
@@ -1006,8 +1007,11 @@ prop_compose! {
         attempts in 1u32..4,
         mutex in any::<bool>(),
         enabled in prop::bool::weighted(0.9),
+        closed in prop::option::of(0u8..128),
     ) -> Job {
+        let calendar = |weekdays| Arc::new(Calendar { name: "closed".into(), weekdays, ..Calendar::default() });
         Job {
+            skip_on: closed.map(calendar).into_iter().collect(),
             overlap,
             delivery,
             enabled,
