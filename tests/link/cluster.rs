@@ -140,6 +140,13 @@ async fn of_two_servers_that_change_places_the_one_that_takes_writes_is_found() 
     follows(&other, &one);
     let store = store(&format!("redis://127.0.0.1:{},127.0.0.1:{}", one.port, other.port));
     store.beat(&replica("web.1")).await.unwrap();
+    // A server that changes its place at once takes with it what the other has not been told yet.
+    let keys = |redis: &Redis| odd::cli(redis.port, &["DBSIZE"]);
+    let began = Instant::now();
+    while keys(&other) != keys(&one) {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(odd::cli(other.port, &["REPLICAOF", "NO", "ONE"]), "OK");
     follows(&one, &other);
     // The connection is as good as ever, only its server takes no writes any more.
