@@ -260,6 +260,11 @@ impl State {
         }
     }
 
+    /// Whether it is that of a run: occurrences that were passed over come after all of these.
+    pub fn is_run(self) -> bool {
+        self <= State::Expired
+    }
+
     /// Whether nothing further will happen to it.
     pub fn is_final(self) -> bool {
         !matches!(self, State::Queued | State::Claimed | State::Published | State::Running | State::Retrying)

@@ -249,7 +249,7 @@ impl Meaning {
         let fields: Vec<_> =
             self.texts.iter().map(|text| schedule::parts(text, &self.job).unwrap_or_default()).collect();
         let notes = self.notes();
-        let note = |lint: &ScheduleError| json!({"code": code('W', lint), "message": lint.message, "help": lint.help});
+        let note = |lint: &ScheduleError| json!({"code": lint.name(), "message": lint.message, "help": lint.help});
         let lost = self.lost_days(now);
         json!({
             "schedule": self.texts,
@@ -275,7 +275,7 @@ impl Meaning {
             text += &format!("  {}\n", shown.join("  ·  "));
         }
         for lint in self.notes() {
-            text += &format!("  note: {} ({})\n", lint.message, code('W', &lint));
+            text += &format!("  note: {} ({})\n", lint.message, lint.name());
             if let Some(help) = &lint.help {
                 text += &format!("        {help}\n");
             }
@@ -304,10 +304,6 @@ fn field(part: &schedule::Part) -> String {
     }
 }
 
-fn code(kind: char, error: &ScheduleError) -> String {
-    format!("{kind}{:04}", error.code)
-}
-
 impl Wrong {
     /// About something that has no place within the text.
     fn about(text: &str, code: u16, message: String, label: &str) -> Wrong {
@@ -321,7 +317,7 @@ impl Wrong {
     fn json(&self) -> Value {
         let ScheduleError { message, label, span, help, .. } = &self.error;
         json!({"error": {
-            "code": code('E', &self.error),
+            "code": self.error.name(),
             "message": message,
             "label": label,
             "help": help,
@@ -333,7 +329,7 @@ impl Wrong {
     /// The expression, with the place pointed at beneath.
     fn text(&self) -> String {
         let ScheduleError { message, label, span, help, .. } = &self.error;
-        let head = format!("error[{}]: {message}", code('E', &self.error));
+        let head = format!("error[{}]: {message}", self.error.name());
         let shown = self.text.replace(|c: char| c.is_control(), " ");
         let column = shown.get(..span.start).map_or(0, |before| before.chars().count());
         let length = shown.get(span.clone()).map_or(1, |place| place.chars().count()).max(1);

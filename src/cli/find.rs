@@ -96,15 +96,7 @@ impl Known {
 
 /// The states of runs, as opposed to those of occurrences that were passed over.
 fn run_states() -> Vec<State> {
-    let passed = [
-        State::SkippedOverlap,
-        State::SkippedPaused,
-        State::SkippedDisabled,
-        State::SkippedCalendar,
-        State::Coalesced,
-        State::Missed,
-    ];
-    State::ALL.into_iter().filter(|state| !passed.contains(state)).collect()
+    State::ALL.into_iter().filter(|state| state.is_run()).collect()
 }
 
 /// Whether `text` can be the beginning or the end of a run's id.

@@ -1,6 +1,6 @@
 //! `cronclave import`: from a crontab to a schedule file.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -169,7 +169,7 @@ fn text(path: &Path, source: &str) -> Result<String, Failure> {
 }
 
 fn create(path: &Path, text: &str) -> Result<(), Failure> {
-    let made = std::fs::File::create_new(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let made = out::new_file(path, text);
     made.map_err(|error| {
         let why = match error.kind() {
             ErrorKind::AlreadyExists => {

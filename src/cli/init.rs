@@ -1,6 +1,6 @@
 //! `cronclave init`: a first schedule file, and what editors need to help with it.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -55,5 +55,5 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    std::fs::File::create_new(path)?.write_all(text.as_bytes())
+    out::new_file(path, text)
 }

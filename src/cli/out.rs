@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -35,6 +36,17 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let pretty = std::io::stdout().is_terminal();
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
     line(text.map_err(|error| Failure::new(Failure::NO, format!("cannot be written as JSON: {error}")))?)
+}
+
+/// Writes a file that is not there yet, whole or not at all: half a file on a full disk would look like one.
+///
+/// # Errors
+/// When it is there already, or cannot be written.
+pub(super) fn new_file(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::File::create_new(path)?;
+    file.write_all(text.as_bytes()).inspect_err(|_| {
+        let _ = std::fs::remove_file(path);
+    })
 }
 
 /// Says something beside the output, on standard error. That nobody hears it stops nothing.

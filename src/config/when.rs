@@ -16,10 +16,12 @@ use crate::schedule::{self, Change, Rules, Schedule, ScheduleError, Zone};
 #[derive(Default)]
 pub(super) struct Known(HashMap<(String, String, Rules, String), Arc<Checked>>);
 
-/// A schedule and what is worth a second look about its text, each with its code.
+/// A schedule and what is worth a second look about its text.
 struct Checked {
     schedule: Arc<Schedule>,
-    lints: Vec<(String, ScheduleError)>,
+    lints: Vec<ScheduleError>,
+    /// What a change of clocks does to it, unless the rules are stated: whoever states them knows of it.
+    touched: Option<ScheduleError>,
 }
 
 /// What the meaning of a schedule text depends on.
@@ -71,30 +73,30 @@ fn one(walk: &mut Walk<'_>, known: &mut Known, place: &Context<'_>, value: &Valu
         Some(checked) => Arc::clone(checked),
         None => match Schedule::parse(&text, &place.zone, place.rules, place.job) {
             Ok(schedule) => {
-                let lints = lints(&text, &schedule, place);
-                Arc::clone(known.0.entry(key).or_insert(Arc::new(Checked { schedule: Arc::new(schedule), lints })))
+                let (lints, touched) = (lints(&text, &schedule, place), touched(&text, &schedule, place));
+                let checked = Checked { schedule: Arc::new(schedule), lints, touched };
+                Arc::clone(known.0.entry(key).or_insert(Arc::new(checked)))
             }
             Err(error) => {
-                tell(walk, value, &format!("E{:04}", error.code), error);
+                tell(walk, value, error);
                 return None;
             }
         },
     };
     zone_once(walk, place, value, &text);
-    for (code, lint) in &checked.lints {
-        // Whoever states what a change of clocks does knows of it; for a rhythm there is nothing to state.
-        if !(code == "W0204" && place.stated && lint.message.contains("touches")) {
-            tell(walk, value, code, lint.clone());
-        }
+    let touched = checked.touched.as_ref().filter(|_| !place.stated);
+    for lint in checked.lints.iter().chain(touched) {
+        tell(walk, value, lint.clone());
     }
     Some(Arc::clone(&checked.schedule))
 }
 
 /// Notes a mistake in, or a word about, a schedule's text.
-fn tell(walk: &mut Walk<'_>, value: &Value<'_>, code: &str, error: ScheduleError) {
+fn tell(walk: &mut Walk<'_>, value: &Value<'_>, error: ScheduleError) {
+    let code = error.name();
     let ScheduleError { message, label, span, help, .. } = error;
     let span = walk.inside(value, span);
-    walk.error(code, span, message, label).help = help;
+    walk.error(&code, span, message, label).help = help;
 }
 
 /// Notes a zone that is said twice.
@@ -111,26 +113,29 @@ fn zone_once(walk: &mut Walk<'_>, place: &Context<'_>, value: &Value<'_>, text: 
     error.help("keep one of the two; `timezone` holds for the whole job");
 }
 
-fn lints(text: &str, schedule: &Schedule, place: &Context<'_>) -> Vec<(String, ScheduleError)> {
+fn lints(text: &str, schedule: &Schedule, place: &Context<'_>) -> Vec<ScheduleError> {
     let whole = 0..text.len();
-    let lints = schedule::lints(text);
-    let is_never = lints.iter().any(|lint| lint.code == 202);
-    let mut all: Vec<_> = lints.into_iter().map(|lint| (format!("W{:04}", lint.code), lint)).collect();
-    let lint = |code, message: String, label, help: &str| {
-        let help = Some(help.to_owned());
-        (format!("W{code:04}"), ScheduleError { code, message, label, span: whole.clone(), help })
-    };
+    let mut all = schedule::lints(text);
+    let is_never = all.iter().any(|lint| lint.code == 202);
     if !is_never && !schedule.is_manual() && schedule.after(place.now).is_none() {
-        let last =
-            schedule.before(place.now).map(|at| schedule.zone().wall(at).format("%Y-%m-%d %H:%M:%S").to_string());
+        let last = schedule.before(place.now).map(|at| schedule.zone().wall(at).format("%Y-%m-%d %H:%M:%S"));
         let label = last.map_or_else(|| "nothing to come".to_owned(), |last| format!("the last time was {last}"));
-        all.push(lint(
-            202,
-            "this schedule never fires again".to_owned(),
-            label,
-            "remove the job, or give it a new year",
+        let error = ScheduleError::new(202, whole.clone(), "this schedule never fires again", label);
+        all.push(error.help("remove the job, or give it a new year"));
+    }
+    let lost = schedule.lost_days(place.now, place.now.plus(TWO_YEARS));
+    if !lost.is_empty() {
+        let days: Vec<String> = lost.iter().map(ToString::to_string).collect();
+        let message = format!("a change of clocks in {} leaves this schedule no time on a day", schedule.zone().name());
+        let label = format!("it does not run on {}", days.join(", "));
+        all.push(ScheduleError::new(204, whole, message, label).help(
+            "it follows real time, because its minute or hour begins with `*`; a fixed time would run after the gap",
         ));
     }
+    all
+}
+
+fn touched(text: &str, schedule: &Schedule, place: &Context<'_>) -> Option<ScheduleError> {
     let sentences: Vec<String> = schedule
         .touched(place.now, place.now.plus(TWO_YEARS))
         .iter()
@@ -142,20 +147,10 @@ fn lints(text: &str, schedule: &Schedule, place: &Context<'_>) -> Vec<(String, S
             Some(format!("{} {what} on {}", slot.nominal.format("%H:%M"), slot.nominal.date()))
         })
         .collect();
-    let lost = schedule.lost_days(place.now, place.now.plus(TWO_YEARS));
-    if !lost.is_empty() {
-        let days: Vec<String> = lost.iter().map(chrono::NaiveDate::to_string).collect();
-        let message = format!("a change of clocks in {} leaves this schedule no time on a day", schedule.zone().name());
-        let help =
-            "it follows real time, because its minute or hour begins with `*`; a fixed time would run after the gap";
-        all.push(lint(204, message, format!("it does not run on {}", days.join(", ")), help));
-    }
-    if !sentences.is_empty() {
-        let message = format!("a change of clocks in {} touches this schedule", schedule.zone().name());
-        let help = "move it away from there, or state dst_gap and dst_overlap to silence this";
-        all.push(lint(204, message, sentences.join(", "), help));
-    }
-    all
+    let message = format!("a change of clocks in {} touches this schedule", schedule.zone().name());
+    let error = ScheduleError::new(204, 0..text.len(), message, sentences.join(", "));
+    let error = error.help("move it away from there, or state dst_gap and dst_overlap to silence this");
+    (!sentences.is_empty()).then_some(error)
 }
 
 /// Reads the value of `every`.
@@ -164,7 +159,7 @@ pub(super) fn every(walk: &mut Walk<'_>, zone: &Zone, value: &Value<'_>) -> Opti
     match Schedule::every(period, zone) {
         Ok(schedule) => Some(Arc::new(schedule)),
         Err(error) => {
-            walk.error(&format!("E{:04}", error.code), value.span(), error.message, error.label);
+            walk.error(&error.name(), value.span(), error.message, error.label);
             None
         }
     }

@@ -22,11 +22,16 @@ pub struct ScheduleError {
 }
 
 impl ScheduleError {
-    pub(super) fn new(code: u16, span: Range<usize>, message: impl Into<String>, label: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u16, span: Range<usize>, message: impl Into<String>, label: impl Into<String>) -> Self {
         ScheduleError { message: message.into(), label: label.into(), span, help: None, code }
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    /// The code as it is printed: `E0102`, `W0208`.
+    pub fn name(&self) -> String {
+        format!("{}{:04}", if self.code < 200 { 'E' } else { 'W' }, self.code)
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }

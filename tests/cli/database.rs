@@ -130,6 +130,10 @@ fn a_full_disk_loses_nothing_and_is_survived() {
     ask(&["run", "hello"]).expect(0, &[]);
     // Whatever room there is, the other file takes.
     let _ = fs::write(place.path("small/other"), vec![0; 1 << 20]);
+    place.write("crontab", "0 8 * * * /bin/report\n".repeat(1000));
+    let full = place.ask(&["import", "crontab", "crontab", "-o", "small/jobs.toml"]);
+    full.expect(1, &["small/jobs.toml", "cannot be written: No space left on device"]);
+    assert!(!place.path("small/jobs.toml").exists(), "half a file would look like one");
     let mut said = ask(&["run", "hello"]);
     for _ in 0..200 {
         if said.code != 0 {
