@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod attempt;
+pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;

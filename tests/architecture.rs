@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 24] = [
-    "clock", "schedule", "job", "diff", "lease", "ledger", "record", "plan", "runner", "store", "event", "stop",
-    "parts", "race", "attempt", "replica", "config", "crontab", "http", "report", "service", "cli", "lib", "main",
+const ORDER: [&str; 28] = [
+    "clock", "schedule", "job", "diff", "lease", "ledger", "record", "plan", "runner", "store", "broker", "event",
+    "stop", "parts", "race", "attempt", "request", "handover", "worker", "replica", "config", "crontab", "http",
+    "report", "service", "cli", "lib", "main",
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

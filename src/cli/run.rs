@@ -128,8 +128,11 @@ impl Run {
     /// The job with what the command line adds.
     fn changed(&self, job: &Job) -> Result<Job, Failure> {
         let mut job = job.clone();
-        let Task::Run(action) = &mut job.task;
-        if let Action::Command(command) = action {
+        // By hand it is done here, wherever the schedule has it done.
+        if let Task::Queue(_, action) = job.task {
+            job.task = Task::Run(action);
+        }
+        if let Task::Run(Action::Command(command)) = &mut job.task {
             let env = self.env.iter().map(|(name, value)| (name.clone(), Text::Plain(value.clone())));
             command.env.extend(env);
             if command.is_shell && !self.extra.is_empty() {

@@ -71,21 +71,27 @@ fn error(entry: &Entry) -> Option<Value> {
     Some(json!({"kind": kind, "message": entry.message}))
 }
 
-/// What a job's run is: `command`, `http` or `handler`.
+/// What a job's run is: `command`, `http`, `handler` or `publish`.
 pub(super) fn action(job: &Job) -> &'static str {
-    match &job.task {
-        Task::Run(Action::Command(_)) => "command",
-        Task::Run(Action::Http(_)) => "http",
-        Task::Run(Action::Handler { .. }) => "handler",
+    match job.task.action() {
+        Some(Action::Command(_)) => "command",
+        Some(Action::Http(_)) => "http",
+        Some(Action::Handler { .. }) => "handler",
+        None => "publish",
     }
 }
 
 /// What a job does, in a line.
 pub(super) fn action_text(job: &Job) -> String {
+    let of = |action: &Action| match action {
+        Action::Command(command) => command.shown.clone(),
+        Action::Http(http) => format!("{} {}", http.method, http.url),
+        Action::Handler { name, .. } => format!("handler {name}"),
+    };
     match &job.task {
-        Task::Run(Action::Command(command)) => command.shown.clone(),
-        Task::Run(Action::Http(http)) => format!("{} {}", http.method, http.url),
-        Task::Run(Action::Handler { name, .. }) => format!("handler {name}"),
+        Task::Run(action) => of(action),
+        Task::Queue(queue, action) => format!("{}  (worker, queue {queue})", of(action)),
+        Task::Publish(publish) => format!("publish {} to `{}`", publish.routing_key, publish.exchange),
     }
 }
 

@@ -25,22 +25,22 @@ pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
 /// Everything but the source. A new field must be placed here, or the compiler complains.
 fn describe(out: &mut String, job: &Job) {
     let Job { name, description, owner, runbook, tags, enabled, schedule, jitter, task, misfire, .. } = job;
-    let Job { skip_on, only_on, .. } = job;
+    let Job { skip_on, only_on, start_within, message_trigger, .. } = job;
     let Job { overlap, delivery, retry, timeout, kill_after, lease, mutex, log_limit, keep, source: _, .. } = job;
     let _ = write!(
         out,
         "{name:?} {description:?} {owner:?} {runbook:?} {tags:?} {enabled} {jitter:?} {misfire:?} {overlap:?} \
-         {delivery:?} {retry:?} {timeout:?} {kill_after:?} {lease:?} {mutex:?} {log_limit} {keep:?} ",
+         {delivery:?} {retry:?} {timeout:?} {kill_after:?} {lease:?} {mutex:?} {log_limit} {keep:?} {start_within:?} {message_trigger} ",
     );
     let _ = write!(out, "{:?} {:?} {:?} ", schedule.text(), schedule.zone(), schedule.rules());
     let _ = write!(out, "{:?} {skip_on:?} {only_on:?} ", schedule.window());
-    let Task::Run(action) = task;
     // Secrets show as their names only.
-    let _ = write!(out, "{action:?}");
-    let texts = match action {
-        Action::Command(command) => Some(&command.env),
-        Action::Http(http) => Some(&http.headers),
-        Action::Handler { .. } => None,
+    let _ = write!(out, "{task:?}");
+    let texts = match task {
+        Task::Run(Action::Command(command)) | Task::Queue(_, Action::Command(command)) => Some(&command.env),
+        Task::Run(Action::Http(http)) | Task::Queue(_, Action::Http(http)) => Some(&http.headers),
+        Task::Run(Action::Handler { .. }) | Task::Queue(_, Action::Handler { .. }) => None,
+        Task::Publish(publish) => Some(&publish.headers),
     };
     for text in texts.into_iter().flat_map(|map| map.values()) {
         if let Text::Secret { prefix, .. } = text {

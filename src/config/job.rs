@@ -88,6 +88,8 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         kill_after: settings.kill_after.unwrap_or(Duration::from_secs(10)),
         lease: settings.lease.unwrap_or(Duration::from_secs(30)),
         mutex: own.mutex,
+        start_within: None,
+        message_trigger: false,
         log_limit: settings.log_limit.unwrap_or(1 << 20),
         keep: settings.keep.unwrap_or_default(),
         source: Source { file: walk.file.name.clone(), line },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::job::{Action, Job, Task};
+use crate::job::{Action, Job, QueueName, Task};
 use crate::schedule::brief;
 
 /// A setting that differs.
@@ -68,9 +68,23 @@ pub(super) fn differing(old: &Job, new: &Job) -> Vec<Setting> {
     named("description", old.description != new.description);
     named("owner", old.owner != new.owner);
     named("runbook", old.runbook != new.runbook);
-    let (Task::Run(before), Task::Run(after)) = (&old.task, &new.task);
-    action(&mut found, before, after);
+    named("start_within", old.start_within != new.start_within);
+    named("message_trigger", old.message_trigger != new.message_trigger);
+    named("run_on", place(&old.task) != place(&new.task));
+    match (old.task.action(), new.task.action()) {
+        (Some(before), Some(after)) => action(&mut found, before, after),
+        (None, None) if format!("{:?}", old.task) == format!("{:?}", new.task) => {}
+        _ => found.push(Setting { key: "publish", old: None, new: None }),
+    }
     found
+}
+
+/// The queue it is sent to, if it is for workers.
+fn place(task: &Task) -> Option<&QueueName> {
+    match task {
+        Task::Queue(queue, _) => Some(queue),
+        Task::Run(_) | Task::Publish(_) => None,
+    }
 }
 
 /// As it is written in a file.

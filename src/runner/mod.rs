@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::job::{Action, Job, Task};
+use crate::job::{Action, Job};
 use crate::lease::{Ended, Outcome, Work};
 
 mod command;
@@ -107,10 +107,11 @@ impl Runner for Runners {
         if halted {
             return Ended::because(Outcome::Failed, "stopped before it was started");
         }
-        match &job.task {
-            Task::Run(Action::Command(command)) => self.command.run(command, job, work, control).await,
-            Task::Run(Action::Http(http)) => self.http.run(http, work, control).await,
-            Task::Run(Action::Handler { name, args }) => self.handlers.run(name, args.clone(), work, control).await,
+        match job.task.action() {
+            Some(Action::Command(command)) => self.command.run(command, job, work, control).await,
+            Some(Action::Http(http)) => self.http.run(http, work, control).await,
+            Some(Action::Handler { name, args }) => self.handlers.run(name, args.clone(), work, control).await,
+            None => Ended::because(Outcome::Failed, "it is a message: nothing of it runs here"),
         }
     }
 }

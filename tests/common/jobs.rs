@@ -41,6 +41,8 @@ pub(crate) fn every(name: &str, period: u64) -> Job {
         kill_after: secs(3),
         lease: secs(30),
         mutex: None,
+        start_within: None,
+        message_trigger: false,
         log_limit: 1 << 20,
         keep: Keep { runs: 1_000_000, days: 1000 },
         source: Source::default(),

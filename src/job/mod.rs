@@ -1,8 +1,8 @@
 //! What is wanted: a [`Job`] and its policies. Immutable data, no I/O.
 
-use std::collections::BTreeMap;
+mod task;
+
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::schedule::{Calendar, Schedule};
+
+pub use task::{Action, Command, Completion, Format, Http, Publish, QueueName, Task, Text};
 
 /// A job's name, its identity: `^[a-z0-9][a-z0-9_-]{0,62}$`.
 ///
@@ -27,11 +29,7 @@ pub struct NotAName(pub String);
 impl JobName {
     /// Checks and takes a name.
     pub fn new(text: &str) -> Result<Self, NotAName> {
-        let word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let mut bytes = text.bytes();
-        let good =
-            bytes.next().is_some_and(word) && bytes.all(|c| word(c) || c == b'-' || c == b'_') && text.len() <= 63;
-        if good { Ok(JobName(text.into())) } else { Err(NotAName(text.to_owned())) }
+        if is_name(text) { Ok(JobName(text.into())) } else { Err(NotAName(text.to_owned())) }
     }
 
     /// The name as text.
@@ -63,6 +61,13 @@ impl fmt::Debug for JobName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Whether a text can be part of a routing key, a URL and a label.
+fn is_name(text: &str) -> bool {
+    let word = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(word) && bytes.all(|c| word(c) || c == b'-' || c == b'_') && text.len() <= 63
 }
 
 /// Everything declared about one job.
@@ -102,6 +107,11 @@ pub struct Job {
     pub timeout: Duration,
     /// Between asking a run to stop (TERM) and killing it. Default 10 s.
     pub kill_after: Duration,
+    /// A request for a worker that nobody has begun within this is sent again, under a larger fence. Default: until
+    /// the next occurrence, at least 30 s, at most 1 h.
+    pub start_within: Option<Duration>,
+    /// Whether a message may ask for a run. Default `false`.
+    pub message_trigger: bool,
     /// How long a claim on a run lasts unless renewed; renewed at a third of it. Default 30 s.
     pub lease: Duration,
     /// Jobs with the same mutex never run together.
@@ -134,6 +144,12 @@ impl Job {
         let skipped = self.skip_on.iter().find(|calendar| calendar.contains(day));
         let kept = self.only_on.iter().any(|calendar| calendar.contains(day));
         skipped.or(self.only_on.first().filter(|_| !kept)).map(|calendar| calendar.name.as_str())
+    }
+
+    /// How long the request for the run scheduled for `at` may wait for a worker.
+    pub fn patience(&self, at: Timestamp) -> Duration {
+        let gap = || self.schedule.after(at).map_or(Duration::MAX, |next| next.since(at));
+        self.start_within.unwrap_or_else(|| gap().clamp(Duration::from_secs(30), Duration::from_secs(3600)))
     }
 
     /// The first occurrence after `t` on a day that is open; `None` when calendars close the next
@@ -184,106 +200,6 @@ pub(crate) fn stable_digest(parts: &[&[u8]]) -> [u8; 32] {
         hash.update(part);
     }
     hash.finalize().into()
-}
-
-/// What an occurrence does.
-#[derive(Debug, Clone)]
-pub enum Task {
-    /// Done by the replica that won it.
-    Run(Action),
-}
-
-/// Work a process can do itself.
-#[derive(Debug, Clone)]
-pub enum Action {
-    /// Start a program.
-    Command(Command),
-    /// Make an HTTP request.
-    Http(Http),
-    /// Call an async function that the embedding program registered.
-    Handler {
-        /// The name it was registered under.
-        name: String,
-        /// Handed to the function as JSON.
-        args: serde_json::Value,
-    },
-}
-
-/// A program to start.
-#[derive(Debug, Clone, Default)]
-pub struct Command {
-    /// Program and arguments, as executed: a shell text is already wrapped in its shell.
-    pub argv: Vec<String>,
-    /// What the file said, to show: the shell text, or the arguments joined.
-    pub shown: String,
-    /// The last of `argv` is text for a shell.
-    pub is_shell: bool,
-    /// Working directory; the replica's own when absent.
-    pub cwd: Option<PathBuf>,
-    /// Added to the environment that the replica itself inherited.
-    pub env: BTreeMap<String, Text>,
-    /// A file of `NAME=value` lines, read at each start.
-    pub env_file: Option<PathBuf>,
-    /// Fed to standard input; empty input when absent.
-    pub stdin: Option<String>,
-}
-
-/// An HTTP request to make.
-#[derive(Debug, Clone)]
-pub struct Http {
-    /// Default `GET`, or `POST` when there is a body.
-    pub method: String,
-    /// Absolute `http` or `https` URL.
-    pub url: String,
-    /// Sent with the request.
-    pub headers: BTreeMap<String, Text>,
-    /// Sent as it stands.
-    pub body: Option<String>,
-    /// Limit for the whole exchange; the job's `timeout` holds as well.
-    pub timeout: Option<Duration>,
-    /// Accepted statuses; empty means any 2xx.
-    pub expect_status: Vec<u16>,
-    /// The body must contain this.
-    pub expect_body: Option<String>,
-}
-
-/// A value that may be secret. A secret is shown as its name only.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Text {
-    /// Written in the file.
-    Plain(String),
-    /// Taken from elsewhere.
-    Secret {
-        /// Its key under `[secrets]`.
-        name: String,
-        /// Put before the value, as in `Bearer `.
-        prefix: String,
-        /// The value; absent when it could not be read, which fails the run, not the file.
-        value: Option<String>,
-    },
-}
-
-impl Text {
-    /// The value to use.
-    ///
-    /// # Errors
-    /// The name of a secret that is not set here.
-    pub fn reveal(&self) -> Result<String, &str> {
-        match self {
-            Text::Plain(text) => Ok(text.clone()),
-            Text::Secret { prefix, value: Some(value), .. } => Ok(format!("{prefix}{value}")),
-            Text::Secret { name, .. } => Err(name),
-        }
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Text::Plain(text) => write!(f, "{text:?}"),
-            Text::Secret { name, .. } => write!(f, "(secret {name})"),
-        }
-    }
 }
 
 /// What to do about occurrences that came due while nobody could start them.
