@@ -15,9 +15,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use cronclave::broker::NoBroker;
 use cronclave::config::{self, Flags, Process, SourceText};
 use cronclave::runner::{Context, Handlers};
-use cronclave::service::{self, Service};
+use cronclave::service::{self, Backends, Service};
 use cronclave::store::redis::{Redis, Time};
 
 const REPLICAS: usize = 3;
@@ -59,7 +60,8 @@ fn replica(url: &str, out: &str, jobs: usize) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
         let store = Arc::new(Redis::open(url.parse().unwrap(), "herd", Time::Server));
-        let parts = service::parts(&process, store, Handlers::new().register("note", note));
+        let backends = Backends { store, broker: Arc::new(NoBroker) };
+        let parts = service::parts(&process, backends, Handlers::new().register("note", note));
         let service = Service { process, parts, config, sources, watch: false, listener: None };
         service.run().await.unwrap();
     });

@@ -30,8 +30,8 @@ async fn main() -> anyhow::Result<()> {
     let sources = vec![SourceText { name: "jobs in embed.rs".into(), text: JOBS.into() }];
     let config = config::load(&sources, &config::environment, cronclave::clock::Clock::system().now())
         .map_err(|wrong| anyhow::anyhow!(config::report(&wrong, false)))?;
-    let store = service::open_store(&process, Create::IfMissing)?;
-    let parts = service::parts(&process, store, Handlers::new().register("count", count));
+    let backends = service::open(&process, Create::IfMissing)?;
+    let parts = service::parts(&process, backends, Handlers::new().register("count", count));
     let service = Service { process, parts, config, sources, watch: false, listener: None };
     Ok(service.run().await?)
 }

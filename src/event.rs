@@ -39,6 +39,8 @@ pub enum Told {
     },
     /// New schedule files have mistakes; the old ones stay in force.
     Rejected(String),
+    /// A message was not heeded: a copy, an outdated request, one for something that is over.
+    Dropped(String),
     /// Something an operator should look at.
     Warning(String),
 }

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 
+use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::event::Bus;
 use crate::lease::{RunId, Work};
@@ -23,6 +24,10 @@ pub type Tap = Arc<dyn Fn(&Work, &Chunk) + Send + Sync>;
 pub struct Parts {
     /// The shared truth.
     pub store: Arc<dyn Store>,
+    /// The way for messages.
+    pub broker: Arc<dyn Broker>,
+    /// What the cluster is called in messages.
+    pub cluster: String,
     /// Runs user code.
     pub runner: Arc<dyn Runner>,
     /// Tells what happens here.
@@ -73,6 +78,11 @@ impl Nudges {
         if let Some(notify) = self.runs().get(&run_id) {
             notify.notify_one();
         }
+    }
+
+    /// Whether nothing here could be nudged.
+    pub fn is_empty(&self) -> bool {
+        self.runs().is_empty()
     }
 
     fn runs(&self) -> MutexGuard<'_, BTreeMap<RunId, Arc<Notify>>> {

@@ -13,6 +13,9 @@ use crate::store::{Answer, StoreError, Trouble};
 /// Replicas spread their bids over this long, so that none wins much more than its share.
 pub const SPREAD: Duration = Duration::from_millis(20);
 
+/// Who has no way to the broker lets those go first who may have one.
+const BEHIND: Duration = Duration::from_millis(500);
+
 /// Between asking and asking again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -30,7 +33,8 @@ pub enum Race {
 /// # Errors
 /// When the store did not answer while the claim could have been any good.
 pub async fn run(parts: &Parts, job: &Job, target: Target) -> Result<Race, StoreError> {
-    sleep(parts.dice.pause(SPREAD)).await;
+    let behind = if job.task.is_sent() && parts.broker.down().is_some() { BEHIND } else { Duration::ZERO };
+    sleep(behind + parts.dice.pause(SPREAD)).await;
     let ttl = parts.claim_ttl.min(job.lease);
     let bid = Bid {
         target,
@@ -55,7 +59,8 @@ pub async fn run(parts: &Parts, job: &Job, target: Target) -> Result<Race, Store
     })
 }
 
-fn work(job: &Job, open: &Open, answer: &Answer) -> Work {
+/// What the code of a run is told, given the run as it stands.
+pub(crate) fn work(job: &Job, open: &Open, answer: &Answer) -> Work {
     Work {
         job: job.name.clone(),
         run_id: open.run_id,

@@ -115,6 +115,7 @@ impl Line {
                 let text = format!("the schedule files have mistakes; the old ones stay in force\n{why}");
                 plain("error", "config.rejected", "rejected", text)
             }
+            Told::Dropped(why) => plain("info", "message.dropped", "dropped", why.clone()),
             Told::Warning(text) => plain("warning", "warning", "warning", text.clone()),
         })
     }
@@ -130,7 +131,11 @@ impl Line {
             fields: fields(json!({"job": event.job})),
         };
         match &event.what {
-            What::Registered | What::Claimed { .. } | What::Published { .. } => return None,
+            What::Registered | What::Claimed { .. } => return None,
+            What::Published { run_id, fence } => {
+                line.say("run.requested", "requested", format!("run {}  from a worker", run_id.short()));
+                line.add(json!({"run_id": run_id, "fencing_token": fence}));
+            }
             What::Queued { run_id, scheduled_at, trigger } => {
                 line.say("run.queued", "queued", format!("run {}  scheduled {scheduled_at}", run_id.short()));
                 line.add(json!({"run_id": run_id, "scheduled_at": scheduled_at, "trigger": trigger.kind()}));

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::broker::{Broker, Local, NoBroker};
 use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::event::{Bus, Told};
@@ -28,38 +29,57 @@ use crate::store::{Create, Sqlite, Store, StoreError};
 /// swapped under its name, which notification services miss.
 const WATCH: Duration = Duration::from_secs(2);
 
-/// Opens the store that `process` names. A server is first spoken to when it is first asked: a
+/// What processes of a cluster share.
+#[derive(Clone)]
+pub struct Backends {
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// The way for messages.
+    pub broker: Arc<dyn Broker>,
+}
+
+/// Opens the store and the broker that `process` names. A server is first spoken to when it is first asked: a
 /// replica starts without it, and waits.
 ///
 /// # Errors
-/// When it cannot be used.
-pub fn open_store(process: &Process, create: Create) -> Result<Arc<dyn Store>, StoreError> {
+/// When they cannot be used.
+pub fn open(process: &Process, create: Create) -> Result<Backends, StoreError> {
     Ok(match &process.redis {
-        Some(address) => Arc::new(Redis::open(address.clone(), &process.cluster, Time::Server)),
-        None => Arc::new(Sqlite::open(&process.db, create, Clock::system())?),
+        Some(address) => on_redis(process, Redis::open(address.clone(), &process.cluster, Time::Server)),
+        None => {
+            let file = Arc::new(Sqlite::open(&process.db, create, Clock::system())?);
+            let broker = Arc::new(Local::new(file.clone(), Clock::system()));
+            Backends { store: file, broker }
+        }
     })
 }
 
-/// The same for who needs it now: speaks to the server, for a few seconds at most.
+/// The same for who needs the store now: speaks to its server, for a few seconds at most.
 ///
 /// # Errors
-/// When it cannot be used, or not now.
-pub async fn reach_store(process: &Process, create: Create) -> Result<Arc<dyn Store>, StoreError> {
-    let Some(address) = &process.redis else { return open_store(process, create) };
+/// When they cannot be used, or not now.
+pub async fn reach(process: &Process, create: Create) -> Result<Backends, StoreError> {
+    let Some(address) = &process.redis else { return open(process, create) };
     let redis = Redis::open(address.clone(), &process.cluster, Time::Server);
     redis.check().await?;
-    Ok(Arc::new(redis))
+    Ok(on_redis(process, redis))
+}
+
+fn on_redis(_process: &Process, redis: Redis) -> Backends {
+    Backends { store: Arc::new(redis), broker: Arc::new(NoBroker) }
 }
 
 /// Everything a replica or a single run works with.
-pub fn parts(process: &Process, store: Arc<dyn Store>, handlers: Handlers) -> Parts {
+pub fn parts(process: &Process, backends: Backends, handlers: Handlers) -> Parts {
     let common = BTreeMap::from([
         ("CRONCLAVE_REPLICA".to_owned(), process.replica.clone()),
         ("CRONCLAVE_CLUSTER".to_owned(), process.cluster.clone()),
     ]);
     let runner = Runners { command: CommandRunner::new(common), http: HttpRunner::new(), handlers };
     Parts {
-        store,
+        store: backends.store,
+        broker: backends.broker,
+        cluster: process.cluster.clone(),
         runner: Arc::new(runner),
         bus: Bus::default(),
         stop: Stop::default(),

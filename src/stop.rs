@@ -26,6 +26,11 @@ impl Stop {
         self.soft.is_cancelled()
     }
 
+    /// Whether what is going is to end as well.
+    pub fn is_hard(&self) -> bool {
+        self.hard.is_cancelled()
+    }
+
     /// Waits for the first step.
     pub async fn soft(&self) {
         self.soft.cancelled().await;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cronclave::broker::NoBroker;
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::event::{Bus, Told};
 use cronclave::job::{Job, Overlap};
@@ -89,6 +90,8 @@ impl Alone {
             most: most.clone(),
         };
         let parts = Parts {
+            broker: Arc::new(NoBroker),
+            cluster: "default".into(),
             store: store.clone(),
             runner: Arc::new(runner),
             bus: Bus::default(),
@@ -256,6 +259,8 @@ async fn another_time_zone_database_among_the_replicas_is_told_once() {
         tzdb: tzdb.into(),
         jobs: 1,
         running: 0,
+        queues: Vec::new(),
+        slots: 0,
     };
     let store = alone.store.clone();
     let beats = tokio::spawn(async move {

@@ -16,8 +16,8 @@ use crate::job::Job;
 use crate::lease::{Ended, Lease, Outcome};
 use crate::parts::Parts;
 use crate::plan;
-use crate::race::ask;
-use crate::record::{Key, Op, Reply};
+use crate::race::{self, ask};
+use crate::record::{Key, Op, Open, Phase, Reply};
 use crate::runner::{Control, Halt};
 
 /// How long the outcome is offered to a store that does not answer.
@@ -34,42 +34,59 @@ pub enum Carried {
     /// The code ran and ended so, but the store did not take it: it is another's run by now, or
     /// the store did not answer.
     Unsettled(Ended),
-    /// The code did not start: the claim had lapsed, or the run was cancelled.
+    /// The code did not start, and will not under this claim: that had lapsed, or the run was cancelled.
     NotStarted(String),
+    /// The code did not start, because the store did not answer. The same lease may be tried again.
+    Unanswered(String),
+    /// Its request or message is in the broker's queue: others carry it on.
+    HandedOver,
 }
 
 /// Starts the code of `lease`, holds the lease while it runs, settles its outcome.
 pub async fn run(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
-    if let Err(why) = start(parts, job, &key, &mut lease).await {
-        return Carried::NotStarted(why);
+    if let Err(refused) = start(parts, job, &key, &mut lease).await {
+        return refused;
     }
     let ended = carry(parts, job, &key, &lease).await;
     settle(parts, job, &key, &lease, ended).await
 }
 
 /// Commits the start. What is refused here was never run.
-async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease) -> Result<(), String> {
+pub(crate) async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease) -> Result<(), Carried> {
     let asked = Instant::now();
     let op = Op::Start { key: key.clone(), holder: parts.holder.clone(), ttl: lease.ttl };
-    let answer = ask(parts, job, &op, lease.trusted_until).await.map_err(|error| error.message)?;
-    parts.bus.tell_all(answer.events);
-    match answer.reply {
-        Reply::Kept { until, .. } => {
+    let answer = ask(parts, job, &op, lease.trusted_until).await.map_err(|error| Carried::Unanswered(error.message))?;
+    parts.bus.tell_all(answer.events.clone());
+    match (&answer.reply, answer.view.record.run(key.run_id)) {
+        (Reply::Kept { .. }, Some(open)) => {
             lease.trusted_until = asked + lease.ttl;
-            lease.work.lease_until = until;
+            // A worker knows of a run what its request says; the store knows better.
+            lease.work = race::work(job, open, &answer);
         }
-        Reply::Cancelled => return Err("it was cancelled before it started".into()),
-        _ => return Err("the claim had lapsed before it started".into()),
+        (Reply::Cancelled, _) => return Err(Carried::NotStarted("it was cancelled before it started".into())),
+        (_, found) => return Err(Carried::NotStarted(refusal(key, found))),
     }
     if lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
         // The answer took so long that the code could hardly be stopped in time.
         let Some(renewed) = renew(parts, job, key, lease.ttl, lease.trusted_until).await else {
-            return Err("the lease was lost before the code started".into());
+            return Err(Carried::NotStarted("the lease was lost before the code started".into()));
         };
         lease.trusted_until = renewed.trusted_until;
     }
     Ok(())
+}
+
+/// Why a start was refused, given how the run stands now.
+fn refusal(key: &Key, found: Option<&Open>) -> String {
+    match found {
+        None => "the run is over".into(),
+        Some(run) if run.fence != key.fence => {
+            format!("its claim {} is outdated, the newest is {}", key.fence, run.fence)
+        }
+        Some(run) if run.phase == Phase::Running => format!("it is running on {} until {}", run.holder, run.until),
+        Some(_) => "the claim had lapsed before it started".into(),
+    }
 }
 
 /// Why running code was told to end.
@@ -157,13 +174,13 @@ async fn hold(
     }
 }
 
-struct Renewed {
-    trusted_until: Instant,
-    cancel: bool,
+pub(crate) struct Renewed {
+    pub(crate) trusted_until: Instant,
+    pub(crate) cancel: bool,
 }
 
 /// One renewal; `None` when the lease is lost or `deadline` passes.
-async fn renew(parts: &Parts, job: &Job, key: &Key, ttl: Duration, deadline: Instant) -> Option<Renewed> {
+pub(crate) async fn renew(parts: &Parts, job: &Job, key: &Key, ttl: Duration, deadline: Instant) -> Option<Renewed> {
     let op = Op::Renew { key: key.clone(), ttl };
     loop {
         let asked = Instant::now();
@@ -216,7 +233,8 @@ fn judge(parts: &Parts, job: &Job, ended: Ended, why: Option<Why>) -> Ended {
     Ended { outcome, message: Some(message), ..ended }
 }
 
-async fn settle(parts: &Parts, job: &Job, key: &Key, lease: &Lease, ended: Ended) -> Carried {
+/// Has the end of the attempt recorded, and the next one if there is to be one.
+pub(crate) async fn settle(parts: &Parts, job: &Job, key: &Key, lease: &Lease, ended: Ended) -> Carried {
     let next = plan::retry(job, &lease.work, &ended, parts.dice.roll());
     let op = Op::Settle { key: key.clone(), ended: ended.clone(), next };
     let answer = tokio::select! {

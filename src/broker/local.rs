@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 use super::{
     Broker, Consumer, DIED_IN, DeadLetter, Delivery, Exchange, Message, NotPublished, Queue, QueueState, REASON,
@@ -36,25 +36,32 @@ const SEEN: Duration = Duration::from_secs(10);
 /// A message that came back so often is dead.
 pub(super) const DELIVERIES: i64 = 20;
 
+const GIVE_BACK: &str = "UPDATE messages SET taken_by = NULL, taken_until = 0 WHERE taken_by = ?1 AND dead IS NULL";
+
 /// Dead letters beyond this go, the oldest first.
 const DEAD: i64 = 10_000;
 
 /// The embedded broker.
+#[derive(Clone)]
 pub struct Local {
     file: Arc<Sqlite>,
     clock: Clock,
     /// Rung when a message comes from this process.
     bell: Arc<Notify>,
+    /// Whether the tables are there: who only looks at a store makes none.
+    made: Arc<OnceCell<()>>,
 }
 
 impl Local {
     /// A broker in the file of a store.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub async fn open(file: Arc<Sqlite>, clock: Clock) -> Result<Self, StoreError> {
-        file.write(|db| db.execute_batch(LAYOUT)).await?;
-        Ok(Local { file, clock, bell: Arc::default() })
+    pub fn new(file: Arc<Sqlite>, clock: Clock) -> Self {
+        Local { file, clock, bell: Arc::default(), made: Arc::default() }
+    }
+
+    /// The file, with the tables in it.
+    async fn file(&self) -> Result<&Sqlite, StoreError> {
+        self.made.get_or_try_init(|| self.file.write(|db| db.execute_batch(LAYOUT))).await?;
+        Ok(&self.file)
     }
 }
 
@@ -106,6 +113,8 @@ fn message(row: &rusqlite::Row<'_>) -> rusqlite::Result<Message> {
 }
 
 fn take(db: &Transaction<'_>, queue: &str, name: &str, now: Timestamp) -> rusqlite::Result<Option<Delivery>> {
+    // One that was taken for somebody who no longer listened when it came.
+    db.prepare_cached(GIVE_BACK)?.execute([name])?;
     let worn = "UPDATE messages SET dead = 'it came back too often', taken_by = NULL
                 WHERE queue = ?1 AND dead IS NULL AND taken_until <= ?2 AND deliveries >= ?3";
     db.prepare_cached(worn)?.execute(params![queue, now, DELIVERIES])?;
@@ -121,12 +130,12 @@ fn take(db: &Transaction<'_>, queue: &str, name: &str, now: Timestamp) -> rusqli
     .optional()
 }
 
-fn is_there(db: &Connection, queue: &str, now: Timestamp) -> rusqlite::Result<bool> {
+fn is_there(db: &Connection, queue: &str, name: &str, now: Timestamp) -> rusqlite::Result<bool> {
     db.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND dead IS NULL AND taken_until <= ?2
-                        AND (expires IS NULL OR expires > ?2))",
+        "SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND dead IS NULL
+                        AND (taken_until <= ?2 OR taken_by = ?3) AND (expires IS NULL OR expires > ?2))",
     )?
-    .query_row(params![queue, now], |row| row.get(0))
+    .query_row(params![queue, now, name], |row| row.get(0))
 }
 
 #[async_trait]
@@ -154,8 +163,9 @@ impl Broker for Local {
         };
         let (message, clock) = (message.clone(), self.clock.clone());
         // What was not committed within the limit may be committed later.
-        let done = self.file.write(move |db| insert(db, &queue, &message, clock.now())).await;
-        done.map_err(|error| NotPublished::Unknown(error.message))?;
+        let unknown = |error: StoreError| NotPublished::Unknown(error.message);
+        let file = self.file().await.map_err(unknown)?;
+        file.write(move |db| insert(db, &queue, &message, clock.now())).await.map_err(unknown)?;
         self.bell.notify_waiters();
         Ok(())
     }
@@ -164,9 +174,7 @@ impl Broker for Local {
         Box::new(Taker {
             queue: called(&queue),
             name: format!("{:016x}", rand::random::<u64>()),
-            file: self.file.clone(),
-            clock: self.clock.clone(),
-            bell: self.bell.clone(),
+            home: self.clone(),
             said: None,
         })
     }
@@ -174,7 +182,7 @@ impl Broker for Local {
     async fn queues(&self, names: &[QueueName]) -> Result<Vec<QueueState>, String> {
         let (names, clock) = (names.to_vec(), self.clock.clone());
         let read =
-            self.file.read(move |db| {
+            self.file().await.map_err(|error| error.message)?.read(move |db| {
                 let now = clock.now();
                 let mut all = Vec::new();
                 for name in &names {
@@ -203,7 +211,8 @@ impl Broker for Local {
 
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, String> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let read = self.file.read(move |db| {
+        let file = self.file().await.map_err(|error| error.message)?;
+        let read = file.read(move |db| {
             db.prepare_cached(
                 "SELECT id, queue, head, body, dead FROM messages WHERE dead IS NOT NULL ORDER BY id LIMIT ?1",
             )?
@@ -230,7 +239,8 @@ impl Broker for Local {
         } else {
             "DELETE FROM messages WHERE id = ?1 AND dead IS NOT NULL"
         };
-        let done = self.file.write(move |db| db.execute(sql, [id])).await.map_err(|error| error.message)?;
+        let file = self.file().await.map_err(|error| error.message)?;
+        let done = file.write(move |db| db.execute(sql, [id])).await.map_err(|error| error.message)?;
         self.bell.notify_waiters();
         Ok(done > 0)
     }
@@ -240,9 +250,7 @@ impl Broker for Local {
 struct Taker {
     queue: String,
     name: String,
-    file: Arc<Sqlite>,
-    clock: Clock,
-    bell: Arc<Notify>,
+    home: Local,
     /// When it last said that it takes from the queue.
     said: Option<tokio::time::Instant>,
 }
@@ -250,37 +258,38 @@ struct Taker {
 impl Taker {
     async fn write(&self, sql: &'static str) {
         let name = self.name.clone();
-        if let Err(error) = self.file.write(move |db| db.execute(sql, [name])).await {
+        if let Err(error) = self.home.file.write(move |db| db.execute(sql, [name])).await {
             tracing::debug!(%error, "the message comes again");
         }
     }
 
     async fn try_next(&mut self) -> Result<Option<Delivery>, StoreError> {
+        let (home, clock) = (self.home.clone(), self.home.clock.clone());
+        let file = home.file().await?;
         if self.said.is_none_or(|said| said.elapsed() > SEEN) {
-            let (name, queue, clock) = (self.name.clone(), self.queue.clone(), self.clock.clone());
-            self.file
-                .write(move |db| {
-                    let now = clock.now();
-                    db.execute("DELETE FROM takers WHERE seen < ?1", [now.minus(3 * SEEN)])?;
-                    db.execute("INSERT OR REPLACE INTO takers VALUES (?1, ?2, ?3)", params![name, queue, now])
-                })
-                .await?;
+            let (name, queue, clock) = (self.name.clone(), self.queue.clone(), clock.clone());
+            file.write(move |db| {
+                let now = clock.now();
+                db.execute("DELETE FROM takers WHERE seen < ?1", [now.minus(3 * SEEN)])?;
+                db.execute("INSERT OR REPLACE INTO takers VALUES (?1, ?2, ?3)", params![name, queue, now])
+            })
+            .await?;
             self.said = Some(tokio::time::Instant::now());
         }
-        let (queue, clock) = (self.queue.clone(), self.clock.clone());
+        let (queue, name, now) = (self.queue.clone(), self.name.clone(), clock.now());
         // Looking takes no lock: an idle worker leaves the file to the others.
-        if !self.file.read(move |db| is_there(db, &queue, clock.now())).await? {
+        if !file.read(move |db| is_there(db, &queue, &name, now)).await? {
             return Ok(None);
         }
-        let (queue, name, clock) = (self.queue.clone(), self.name.clone(), self.clock.clone());
-        self.file.write(move |db| take(db, &queue, &name, clock.now())).await
+        let (queue, name) = (self.queue.clone(), self.name.clone());
+        file.write(move |db| take(db, &queue, &name, clock.now())).await
     }
 }
 
 #[async_trait]
 impl Consumer for Taker {
     async fn next(&mut self) -> Delivery {
-        let bell = self.bell.clone();
+        let bell = self.home.bell.clone();
         loop {
             let rung = bell.notified();
             match self.try_next().await {
@@ -300,8 +309,8 @@ impl Consumer for Taker {
     }
 
     async fn requeue(&mut self) {
-        self.write("UPDATE messages SET taken_by = NULL, taken_until = 0 WHERE taken_by = ?1 AND dead IS NULL").await;
-        self.bell.notify_waiters();
+        self.write(GIVE_BACK).await;
+        self.home.bell.notify_waiters();
     }
 
     async fn ack_early(&mut self) {

@@ -2,6 +2,7 @@
 //! wake-up, the store is the truth: brokers may deliver twice, late or not at all.
 
 pub mod cloud;
+mod dead;
 mod local;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::job::QueueName;
 
+pub use dead::dead_letter;
 pub use local::Local;
 
 /// A way for messages. Every call but [`Consumer::next`] has a limit of its own.

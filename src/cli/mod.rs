@@ -216,7 +216,7 @@ impl Context {
 
     /// The store, for a command that only looks or steers.
     async fn store(&self, process: &Process) -> Result<Arc<dyn Store>, Failure> {
-        Ok(service::reach_store(process, Create::Never).await?)
+        Ok(service::reach(process, Create::Never).await?.store)
     }
 
     /// Whether standard error takes colours.

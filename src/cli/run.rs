@@ -13,18 +13,19 @@ use tokio::time::{Instant, sleep};
 
 use super::refusal::{code, in_the_way};
 use super::{Context, Failure, find, out, shape};
-use crate::attempt::{self, Carried};
+use crate::attempt::Carried;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::handover;
 use crate::job::{Action, Job, Task, Text};
 use crate::lease::{Lease, RunId, Trigger};
 use crate::parts::Parts;
 use crate::race::{self, Race};
 use crate::record::Target;
 use crate::runner::{Handlers, Stream};
-use crate::service;
+use crate::service::{self, Backends};
 use crate::stop::Stop;
-use crate::store::{Create, Memory, Store};
+use crate::store::{Create, Memory};
 
 /// Run one job now, here: same code, configuration and lock as the scheduler. Exits as the job does.
 #[derive(Debug, Args)]
@@ -92,12 +93,13 @@ impl Run {
             out::line(format_args!("would run {}: {}", job.name, shape::action_text(&job)))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let store: Arc<dyn Store> = if self.no_lock {
-            Arc::new(Memory::new(Clock::system()))
+        let backends = if self.no_lock {
+            let store = Arc::new(Memory::new(Clock::system()));
+            Backends { store, broker: service::open(&process, Create::IfMissing)?.broker }
         } else {
-            service::reach_store(&process, Create::IfMissing).await?
+            service::reach(&process, Create::IfMissing).await?
         };
-        let mut parts = service::parts(&process, store, Handlers::default());
+        let mut parts = service::parts(&process, backends, Handlers::default());
         if process.redis.is_some() {
             // A server answers or refuses at once; whoever types this is not kept waiting for a change of its mind.
             parts.claim_ttl = PATIENCE;
@@ -121,7 +123,7 @@ impl Run {
         let (run, fence) = (lease.work.run_id, lease.work.fence);
         out::note(format_args!("{}  run {}  fencing token {fence}", job.name, run.short()));
         let began = Instant::now();
-        let carried = attempt::run(&parts, &job, lease).await;
+        let carried = handover::carry(&parts, &job, lease).await;
         Ok(tell(&carried, began.elapsed(), signalled.load(Ordering::SeqCst)))
     }
 
@@ -197,7 +199,13 @@ fn tell(carried: &Carried, took: Duration, signal: i32) -> ExitCode {
     let (ended, settled) = match carried {
         Carried::Settled(ended) => (ended, true),
         Carried::Unsettled(ended) => (ended, false),
-        Carried::NotStarted(why) => return Failure::new(Failure::TEMPFAIL, format!("not started: {why}")).tell(),
+        Carried::NotStarted(why) | Carried::Unanswered(why) => {
+            return Failure::new(Failure::TEMPFAIL, format!("not started: {why}")).tell();
+        }
+        Carried::HandedOver => {
+            out::note("sent; the run is over when its result comes");
+            return ExitCode::SUCCESS;
+        }
     };
     let message = ended.message.as_deref().map(|text| format!(" ({text})")).unwrap_or_default();
     let word = crate::ledger::State::from(ended.outcome).word();

@@ -82,14 +82,14 @@ impl Serve {
             None => None,
         };
         // After the address: whoever cannot serve makes no file.
-        let store = service::open_store(&process, Create::IfMissing)?;
+        let backends = service::open(&process, Create::IfMissing)?;
         let terminal = std::io::stdout().is_terminal();
         let format = match self.log_format {
             Some(Format::Text) => LogFormat::Text,
             Some(Format::Json) => LogFormat::Json,
             None => process.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json }),
         };
-        let parts = service::parts(&process, store, Handlers::default());
+        let parts = service::parts(&process, backends, Handlers::default());
         if format == LogFormat::Text {
             let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
             // A reader that went away must not end the scheduler.

@@ -22,6 +22,13 @@ impl Granting<'_> {
                 self.tell(What::Published { run_id: key.run_id, fence: key.fence });
                 Reply::Done
             }
+            // First it is offered, for as long as sending takes; then it is known to be in the queue.
+            Phase::Published if run.is_held_by(&key.token) => {
+                run.until = until;
+                let run = run.clone();
+                self.hold_mutex(&run);
+                Reply::Done
+            }
             // A quick worker has started it before the publisher could say so.
             Phase::Published | Phase::Running => Reply::Done,
             Phase::Claimed | Phase::Waiting => Reply::Fenced,
@@ -79,7 +86,7 @@ impl Granting<'_> {
         if self.record.settled.contains(&key.fence) {
             return Reply::Done;
         }
-        let holds = |run: &Open| matches!(run.phase, Phase::Claimed | Phase::Running) && run.is_held_by(&key.token);
+        let holds = |run: &Open| run.phase != Phase::Waiting && run.is_held_by(&key.token);
         let Some(index) = self.newest(key).filter(|index| holds(&self.record.open[*index])) else {
             return self.fence_off(key, "settle", Some(ended.clone()));
         };
@@ -105,7 +112,7 @@ impl Granting<'_> {
         let Some(index) = self.newest(key) else { return Reply::Fenced };
         let run = &mut self.record.open[index];
         match run.phase {
-            Phase::Claimed if run.is_held_by(&key.token) => {
+            Phase::Claimed | Phase::Published if run.is_held_by(&key.token) => {
                 run.phase = Phase::Waiting;
                 run.until = self.now;
                 self.free_mutex(key.run_id);

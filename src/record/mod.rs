@@ -134,7 +134,7 @@ pub enum Phase {
     Waiting,
     /// Won, but its code has surely not started.
     Claimed,
-    /// Its request lies in a broker's queue; its code has surely not started.
+    /// Its request may lie in a broker's queue; its code has surely not started.
     Published,
     /// Its code may have started.
     Running,

@@ -94,7 +94,8 @@ pub enum Op {
         /// When the last of them is due.
         due: Timestamp,
     },
-    /// The request is in the broker's queue and may stay there for `ttl`.
+    /// The request for a worker is about to be sent, or is known to be in a queue: whoever brings its fence may start
+    /// the run, and nobody claims it, for `ttl`. Asked again by the sender it counts from then.
     Published {
         /// Whose.
         key: Key,

@@ -16,7 +16,8 @@ impl Granting<'_> {
             return Reply::NotFound;
         };
         let run = &mut self.record.open[index];
-        if run.phase == Phase::Waiting {
+        // A request that nobody has begun is as good as not sent.
+        if matches!(run.phase, Phase::Waiting | Phase::Published) {
             self.close(index, Ended::because(Outcome::Cancelled, format!("cancelled by {by} while it waited")));
         } else if !run.cancel {
             run.cancel = true;

@@ -39,7 +39,7 @@ pub(super) async fn look(parts: &Parts, job: &Job, permit: Option<OwnedSemaphore
 }
 
 /// Has the runs that are to stop look at once whether they should go on.
-pub(super) fn nudge(parts: &Parts, view: &View) {
+pub(crate) fn nudge(parts: &Parts, view: &View) {
     for run in view.record.open.iter().filter(|run| run.cancel) {
         parts.nudges.nudge(run.run_id);
     }

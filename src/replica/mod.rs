@@ -16,8 +16,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::attempt;
+use crate::attempt::Carried;
 use crate::clock::Timestamp;
+use crate::handover;
 use crate::job::{Job, JobName};
 use crate::lease::Lease;
 use crate::parts::Parts;
@@ -30,6 +31,7 @@ use line::Line;
 use look::Looked;
 use upkeep::Health;
 
+pub(crate) use look::nudge;
 pub use upkeep::Identity;
 
 /// The jobs of one version of the schedule files.
@@ -72,6 +74,9 @@ pub struct Setup {
 /// Jobs looked at side by side at most: thousands that are due at once take little memory.
 const LOOKS: usize = 1024;
 
+/// Claims on their way to the broker at once at most.
+const ON_THEIR_WAY: usize = 1000;
+
 /// Between two plans of everything from scratch: hints may get lost, what they hinted at may not.
 const REVIEW: Duration = Duration::from_secs(60);
 
@@ -84,12 +89,12 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
     let health = Health::new(parts.clone(), setup.identity.clone(), jobs.clone(), pulse.subscribe());
     let mut replica = Replica {
         jobs: jobs.borrow().clone(),
-        permits: Arc::new(Semaphore::new(setup.max_parallel)),
         agenda: Agenda::new(health.anchor()),
         looking: BTreeSet::new(),
         again: BTreeSet::new(),
         queue: VecDeque::new(),
-        no_room: Line::default(),
+        room: Room::new(setup.max_parallel),
+        way_out: Room::new(ON_THEIR_WAY),
         loops: JoinSet::new(),
         runs: JoinSet::new(),
         troubles: 0,
@@ -101,10 +106,36 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
     replica.drain(setup.grace).await;
 }
 
+/// How many may go on at once, and who waits for a place.
+struct Room {
+    permits: Arc<Semaphore>,
+    /// Jobs that could not bid for want of a place. In line, or those early in the alphabet would starve the others.
+    waiting: Line,
+}
+
+impl Room {
+    fn new(places: usize) -> Room {
+        Room { permits: Arc::new(Semaphore::new(places)), waiting: Line::default() }
+    }
+
+    /// A place that nobody waits for.
+    fn free(&self) -> Option<OwnedSemaphorePermit> {
+        self.waiting.is_empty().then(|| self.permits.clone().try_acquire_owned().ok()).flatten()
+    }
+
+    /// The next who waits, with the place there is now.
+    fn next(&mut self) -> Option<(JobName, OwnedSemaphorePermit)> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        Some((self.waiting.next()?, permit))
+    }
+}
+
 struct Replica {
     parts: Parts,
     jobs: Arc<Jobs>,
-    permits: Arc<Semaphore>,
     agenda: Agenda,
     /// Jobs that a task looks at now, or that are in the queue for one.
     looking: BTreeSet<JobName>,
@@ -112,10 +143,12 @@ struct Replica {
     again: BTreeSet<JobName>,
     /// Jobs to be looked at, in turn.
     queue: VecDeque<JobName>,
-    /// Jobs that could not bid for want of room. In line, or those early in the alphabet would starve the others.
-    no_room: Line,
+    /// For runs.
+    room: Room,
+    /// For claims on their way to the broker: one that is away must not keep from running what needs none.
+    way_out: Room,
     loops: JoinSet<(JobName, Looked)>,
-    runs: JoinSet<(JobName, attempt::Carried)>,
+    runs: JoinSet<(JobName, Carried)>,
     /// Looks in a row that the store did not answer.
     troubles: u32,
     pulse: watch::Sender<Pulse>,
@@ -242,17 +275,20 @@ impl Replica {
         while self.loops.len() < LOOKS
             && let Some(name) = self.queue.pop_front()
         {
-            let free = self.no_room.is_empty().then(|| self.permits.clone().try_acquire_owned().ok());
-            self.look_at(name, free.flatten());
+            let free = self.room_for(&name).free();
+            self.look_at(name, free);
         }
+    }
+
+    /// Where the job's claims take their place.
+    fn room_for(&mut self, name: &JobName) -> &mut Room {
+        let is_sent = self.jobs.by_name.get(name).is_some_and(|job| job.task.is_sent());
+        if is_sent { &mut self.way_out } else { &mut self.room }
     }
 
     /// Gives the room there is to those who wait for it, in turn.
     fn fill_room(&mut self) {
-        while !self.no_room.is_empty()
-            && let Ok(permit) = self.permits.clone().try_acquire_owned()
-            && let Some(name) = self.no_room.next()
-        {
+        while let Some((name, permit)) = self.room.next().or_else(|| self.way_out.next()) {
             if self.looking.insert(name.clone()) {
                 self.look_at(name, Some(permit));
             } else {
@@ -289,7 +325,7 @@ impl Replica {
             }
             Looked::Wait(at, now) => self.agenda.wait(&name, at, now),
             Looked::Finished => self.agenda.remove(&name),
-            Looked::NoRoom => self.no_room.join(&name),
+            Looked::NoRoom => self.room_for(&name).waiting.join(&name),
             Looked::Trouble(_) | Looked::Refused(_) => {
                 self.troubles = (self.troubles + 1).min(5);
                 let pause = Duration::from_millis(250) * 2u32.pow(self.troubles);
@@ -307,7 +343,7 @@ impl Replica {
         let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
         let (parts, name) = (self.parts.clone(), name.clone());
         self.runs.spawn(async move {
-            let carried = attempt::run(&parts, &job, lease).await;
+            let carried = handover::carry(&parts, &job, lease).await;
             drop(permit);
             (name, carried)
         });

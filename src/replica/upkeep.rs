@@ -227,6 +227,8 @@ impl Health {
             tzdb: self.identity.tzdb.clone(),
             jobs,
             running: self.pulse.borrow().running,
+            queues: Vec::new(),
+            slots: 0,
         };
         match timeout(PATIENCE, self.parts.store.beat(&report)).await {
             Ok(Ok(now)) => {

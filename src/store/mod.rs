@@ -147,6 +147,19 @@ pub struct Replica {
     pub jobs: usize,
     /// Runs it has going.
     pub running: usize,
+    /// The queues it takes requests from, when it is a worker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<String>,
+    /// How many requests it takes at once from each; 0 when it is no worker.
+    #[serde(default)]
+    pub slots: usize,
+}
+
+impl Replica {
+    /// Whether it carries out requests instead of deciding about occurrences.
+    pub fn is_worker(&self) -> bool {
+        self.slots > 0
+    }
 }
 
 /// The shared truth. Every call has a limit of its own and may be repeated.

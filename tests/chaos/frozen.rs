@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cronclave::broker::NoBroker;
 use cronclave::ledger::{Event, State, What};
 use cronclave::record::Op;
+use cronclave::service::Backends;
 use rustix::process::Signal;
 use tokio::sync::RwLock;
 
@@ -75,7 +77,8 @@ fn the_replica_that_freezes() {
         let hook = Freezing { point, done: AtomicBool::new(false), writing: writing.clone() };
         let redis = std::env::var("REDIS_URL").ok();
         let store = Through::new(open_store(redis.as_deref(), Path::new(".")), hook, writing);
-        let mut parts = cronclave::service::parts(&process, Arc::new(store), Default::default());
+        let backends = Backends { store: Arc::new(store), broker: Arc::new(NoBroker) };
+        let mut parts = cronclave::service::parts(&process, backends, Default::default());
         let command =
             cronclave::runner::CommandRunner::new(Default::default()).with_shim(env!("CARGO_BIN_EXE_cronclave"));
         parts.runner = Arc::new(cronclave::runner::Runners {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cronclave::broker::NoBroker;
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::event::Bus;
 use cronclave::job::{Delivery, Job, JobName, Misfire, MisfirePolicy, Overlap, Retry};
@@ -207,6 +208,8 @@ impl World {
         let machine = node.machine.clone();
         let stop = Stop::default();
         let parts = Parts {
+            broker: Arc::new(NoBroker),
+            cluster: "default".into(),
             store: Arc::new(Faulty { inner: store, machine: machine.clone(), journal: journal.clone() }),
             runner: Arc::new(Code { machine: machine.clone(), journal, holder: node.name.clone(), longest }),
             bus: Bus::default(),

@@ -26,6 +26,8 @@ fn replica(name: &str) -> Replica {
         tzdb: String::new(),
         jobs: 0,
         running: 0,
+        queues: Vec::new(),
+        slots: 0,
     }
 }
 

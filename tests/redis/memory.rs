@@ -46,6 +46,8 @@ fn replica() -> Replica {
         tzdb: String::new(),
         jobs: 0,
         running: 0,
+        queues: Vec::new(),
+        slots: 0,
     }
 }
 

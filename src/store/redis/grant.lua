@@ -293,6 +293,12 @@ function G.published(s, key, ttl)
     tell(s, E.published, key[1], key[2])
     return { DONE }
   end
+  if run[PHASE] == PUBLISHED and run[TOKEN] == key[3] then
+    run[UNTIL] = plus(s.now, ttl)
+    s.changed = true
+    hold_mutex(s, run)
+    return { DONE }
+  end
   -- A quick worker has started it before the publisher could say so.
   if run[PHASE] == PUBLISHED or run[PHASE] == RUNNING then return { DONE } end
   return { FENCED }
@@ -338,7 +344,7 @@ function G.settle(s, key, how, follow)
   if has(s.r[SETTLED], fence_bytes(key[2])) then return { DONE } end
   local i = newest(s, key)
   local run = i and s.r[OPEN][i]
-  local holds = run and (run[PHASE] == CLAIMED or run[PHASE] == RUNNING) and run[TOKEN] == key[3]
+  local holds = run and run[PHASE] ~= WAITING and run[TOKEN] == key[3]
   if not holds then return fence_off(s, key, 'settle', how) end
   s.r[SETTLED] = remember(s.r[SETTLED], fence_bytes(key[2]), REMEMBERED)
   if not follow or run[CANCEL] then
@@ -356,7 +362,7 @@ function G.release(s, key)
   local i = newest(s, key)
   local run = i and s.r[OPEN][i]
   if not run or run[TOKEN] ~= key[3] then return { FENCED } end
-  if run[PHASE] == CLAIMED then
+  if run[PHASE] == CLAIMED or run[PHASE] == PUBLISHED then
     run[PHASE], run[UNTIL] = WAITING, s.now
     free_mutex(s, key[1])
     tell(s, E.released, key[1], key[2])
@@ -394,7 +400,8 @@ function G.cancel(s, run_id, by)
   local i = place_of(s, run_id)
   if not i then return { NOT_FOUND } end
   local run = s.r[OPEN][i]
-  if run[PHASE] == WAITING then
+  -- A request that nobody has begun is as good as not sent.
+  if run[PHASE] == WAITING or run[PHASE] == PUBLISHED then
     close(s, i, ended(CANCELLED, 'cancelled by ' .. by .. ' while it waited'))
   elseif not run[CANCEL] then
     run[CANCEL] = true

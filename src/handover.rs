@@ -1,0 +1,264 @@
+//! Carries a won lease to the broker instead of to the code: a request for a worker, or a message
+//! for somebody else's service. Afterwards this process has no part in the run any more.
+//!
+//! A request is only a wake-up, and may be sent any number of times: a worker starts the run by the
+//! fence in it, once. A message to another service is the run itself: its start is committed before
+//! it is sent, and when the broker's answer is lost, the job's `delivery` says what then.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::attempt::{self, Carried, renew, settle, start};
+use crate::broker::{Message, NotPublished};
+use crate::job::{Completion, Delivery, Format, Job, Publish, Task, Text};
+use crate::lease::{Ended, Lease, Outcome, Work};
+use crate::parts::Parts;
+use crate::race::ask;
+use crate::record::{Key, Op, Reply};
+use crate::request;
+use crate::template::{self, Values};
+
+/// A claim is kept so long for a broker that is away; then another replica may try, which may reach it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two tries to send.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Does what the job says with a lease that was won: carries it out here, or hands it over.
+pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
+    let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
+    let carried = match &job.task {
+        Task::Run(_) => return attempt::run(parts, job, lease).await,
+        Task::Queue(queue, _) => {
+            let sender = Sender { parts, job, key: &key };
+            let message = request::message(job, queue, &lease.work, &parts.cluster, parts.clock.now());
+            sender.request(&mut lease, &message).await
+        }
+        Task::Publish(publish) => Sender { parts, job, key: &key }.message(&mut lease, publish).await,
+    };
+    match carried {
+        Ok(carried) => carried,
+        Err(Undone::GaveUp(why)) => give_back(parts, job, &key, &lease, why).await,
+        Err(Undone::Lost) => Carried::NotStarted("the claim had lapsed before it was sent".into()),
+        Err(Undone::Over(ended)) => settle(parts, job, &key, &lease, ended).await,
+    }
+}
+
+/// Why nothing was handed over.
+enum Undone {
+    /// The broker is away; others may try.
+    GaveUp(String),
+    /// The claim is another's by now.
+    Lost,
+    /// The run is over, and ended so.
+    Over(Ended),
+}
+
+/// One hand-over.
+struct Sender<'a> {
+    parts: &'a Parts,
+    job: &'a Job,
+    key: &'a Key,
+}
+
+impl Sender<'_> {
+    async fn request(&self, lease: &mut Lease, message: &Message) -> Result<Carried, Undone> {
+        let ttl = self.parts.claim_ttl.min(self.job.lease);
+        let given_up = Instant::now() + PATIENCE;
+        self.reach_broker(lease, ttl, given_up).await?;
+        // From now on a worker may start it, so it need not wait for us to hear of the broker's confirmation.
+        // Should we die: after `ttl` another replica sends the next request, and this one is outdated.
+        self.published(lease, ttl).await?;
+        loop {
+            match self.keep(lease, ttl, self.parts.broker.publish(message)).await? {
+                Ok(()) => break,
+                Err(NotPublished::Refused(why)) => return Err(Undone::Over(Ended::because(Outcome::Failed, why))),
+                // Sending it twice does no harm.
+                Err(NotPublished::Away(why) | NotPublished::Unknown(why)) => {
+                    tracing::debug!(job = %self.job.name, why, "not sent; trying again");
+                    self.keep(lease, ttl, sleep(PAUSE / 2 + self.parts.dice.pause(PAUSE))).await?;
+                    self.reach_broker(lease, ttl, given_up).await?;
+                }
+            }
+        }
+        // A worker may even be done with it: that this is refused then does not matter.
+        let _ = self.published(lease, self.job.patience(lease.work.scheduled_at)).await;
+        Ok(Carried::HandedOver)
+    }
+
+    async fn message(&self, lease: &mut Lease, publish: &Publish) -> Result<Carried, Undone> {
+        let ttl = self.parts.claim_ttl.min(self.job.lease);
+        self.reach_broker(lease, ttl, Instant::now() + PATIENCE).await?;
+        // It is as good as done from the moment it leaves: whether it may be sent again is a matter of `delivery`.
+        if let Err(refused) = start(self.parts, self.job, self.key, lease).await {
+            return Ok(refused);
+        }
+        let sent = self.send(lease, publish).await;
+        sent.map_err(|undone| match undone {
+            // It has started, so it cannot be given back as if it had not.
+            Undone::GaveUp(why) => Undone::Over(Ended::because(Outcome::Interrupted, why)),
+            undone => undone,
+        })
+    }
+
+    async fn send(&self, lease: &mut Lease, publish: &Publish) -> Result<Carried, Undone> {
+        let message = compose(self.parts, publish, &lease.work)
+            .map_err(|why| Undone::Over(Ended::because(Outcome::Failed, why)))?;
+        let given_up = Instant::now() + self.job.timeout;
+        loop {
+            let ttl = lease.ttl;
+            let trouble = match self.keep(lease, ttl, self.parts.broker.publish(&message)).await? {
+                Ok(()) => break,
+                Err(NotPublished::Refused(why)) => return Err(Undone::Over(Ended::because(Outcome::Failed, why))),
+                Err(NotPublished::Unknown(why)) if self.job.delivery == Delivery::AtMostOnce => {
+                    let why = format!("{why}; it may have been sent, and is not sent again");
+                    return Err(Undone::Over(Ended::because(Outcome::Lost, why)));
+                }
+                Err(NotPublished::Away(why) | NotPublished::Unknown(why)) => why,
+            };
+            if Instant::now() >= given_up {
+                return Err(Undone::Over(Ended::because(Outcome::TimedOut, trouble)));
+            }
+            self.keep(lease, ttl, sleep(PAUSE / 2 + self.parts.dice.pause(PAUSE))).await?;
+        }
+        match publish.complete_on {
+            Completion::Confirm => Err(Undone::Over(Ended::succeeded())),
+            Completion::Result => self.await_result().await,
+        }
+    }
+
+    /// Leaves the run open for as long as its result may take. Any replica records that.
+    async fn await_result(&self) -> Result<Carried, Undone> {
+        let op = Op::Renew { key: self.key.clone(), ttl: self.job.timeout };
+        // Should it not be answered: the lease ends sooner, and the run is recorded as lost.
+        let _ = ask(self.parts, self.job, &op, Instant::now() + self.job.lease).await;
+        Ok(Carried::HandedOver)
+    }
+
+    /// Waits for the broker while keeping the claim.
+    async fn reach_broker(&self, lease: &mut Lease, ttl: Duration, given_up: Instant) -> Result<(), Undone> {
+        let parts = self.parts;
+        let waiting = async {
+            tokio::select! {
+                biased;
+                () = parts.broker.up() => true,
+                () = parts.stop.soft() => false,
+                () = tokio::time::sleep_until(given_up) => false,
+            }
+        };
+        if self.keep(lease, ttl, waiting).await? {
+            return Ok(());
+        }
+        Err(Undone::GaveUp(parts.broker.down().unwrap_or_else(|| "the broker did not take it in time".into())))
+    }
+
+    /// Does `work`, and keeps the claim for as long as that takes.
+    async fn keep<T>(&self, lease: &mut Lease, ttl: Duration, work: impl Future<Output = T>) -> Result<T, Undone> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = self.parts.stop.ended() => return Err(Undone::GaveUp("its replica was told to stop".into())),
+                () = sleep(ttl / 3) => {}
+            }
+            match renew(self.parts, self.job, self.key, ttl, lease.trusted_until).await {
+                Some(renewed) if renewed.cancel => {
+                    return Err(Undone::Over(Ended::because(Outcome::Cancelled, "cancelled before it was sent")));
+                }
+                Some(renewed) => lease.trusted_until = renewed.trusted_until,
+                None => return Err(Undone::Lost),
+            }
+        }
+    }
+
+    async fn published(&self, lease: &mut Lease, ttl: Duration) -> Result<(), Undone> {
+        let asked = Instant::now();
+        let op = Op::Published { key: self.key.clone(), ttl };
+        let answer = ask(self.parts, self.job, &op, lease.trusted_until).await.map_err(|_| Undone::Lost)?;
+        self.parts.bus.tell_all(answer.events);
+        if answer.reply != Reply::Done {
+            return Err(Undone::Lost);
+        }
+        lease.trusted_until = asked + ttl;
+        Ok(())
+    }
+}
+
+/// Lets another replica try at once.
+async fn give_back(parts: &Parts, job: &Job, key: &Key, lease: &Lease, why: String) -> Carried {
+    // Should it fail: the claim lapses by itself.
+    if let Ok(answer) = ask(parts, job, &Op::Release { key: key.clone() }, lease.trusted_until).await {
+        parts.bus.tell_all(answer.events);
+    }
+    Carried::NotStarted(why)
+}
+
+/// The message of a run, filled in.
+fn compose(parts: &Parts, publish: &Publish, work: &Work) -> Result<Message, String> {
+    let values = Values {
+        job: work.job.as_str(),
+        run_id: work.run_id.to_string(),
+        attempt: work.attempt,
+        scheduled_at: Some(work.scheduled_at),
+        started_at: Some(parts.clock.now()),
+        last_success_at: work.previous_success_at,
+        fencing_token: work.fence.0,
+        trigger: work.trigger.kind(),
+        cluster: &parts.cluster,
+        replica: &parts.holder,
+        args: Some(&work.args),
+    };
+    let payload = publish.payload.as_ref().map(|payload| filled(payload, &values));
+    let facts = || {
+        serde_json::json!({
+            "job": work.job, "run_id": work.run_id, "attempt": work.attempt, "trigger": work.trigger.kind(),
+            "scheduled_at": work.scheduled_at, "fencing_token": work.fence, "args": work.args,
+        })
+    };
+    let data = payload.clone().unwrap_or_else(facts);
+    let mut message = request::envelope(work, &parts.cluster, parts.clock.now(), data);
+    if publish.format == Format::Raw {
+        let (kind, body) = match payload {
+            Some(serde_json::Value::String(text)) => ("text/plain; charset=utf-8", text.into_bytes()),
+            Some(other) => ("application/json", other.to_string().into_bytes()),
+            None => ("application/octet-stream", Vec::new()),
+        };
+        (message.content_type, message.body) = (kind.into(), body);
+        message.headers.retain(|name, _| !name.starts_with("cloudEvents_"));
+    }
+    if let Some(kind) = &publish.content_type {
+        message.content_type.clone_from(kind);
+    }
+    for (name, text) in &publish.headers {
+        let value = match text {
+            Text::Plain(text) => template::fill(text, &values),
+            secret @ Text::Secret { .. } => secret
+                .reveal()
+                .map_err(|secret| format!("the secret `{secret}`, wanted for the header {name}, is not set here"))?,
+        };
+        message.headers.insert(name.clone(), value);
+    }
+    message.to = crate::broker::Exchange::Foreign(publish.exchange.clone());
+    message.key = template::fill(&publish.routing_key, &values);
+    message.priority = publish.priority;
+    message.expires = publish.expires;
+    message.transient = !publish.persistent;
+    Ok(message)
+}
+
+/// JSON with the places in its texts filled in.
+fn filled(value: &serde_json::Value, values: &Values<'_>) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => template::fill(text, values).into(),
+        Value::Array(items) => items.iter().map(|item| filled(item, values)).collect(),
+        Value::Object(fields) => {
+            let filled = fields.iter().map(|(name, value)| (name.clone(), filled(value, values)));
+            Value::Object(filled.collect())
+        }
+        other => other.clone(),
+    }
+}
