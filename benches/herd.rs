@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use cronclave::broker::NoBroker;
 use cronclave::config::{self, Flags, Process, SourceText};
 use cronclave::runner::{Context, Handlers};
-use cronclave::service::{self, Backends, Service};
+use cronclave::service::{self, Backends, Role, Service};
 use cronclave::store::redis::{Redis, Time};
 
 const REPLICAS: usize = 3;
@@ -62,7 +62,7 @@ fn replica(url: &str, out: &str, jobs: usize) {
         let store = Arc::new(Redis::open(url.parse().unwrap(), "herd", Time::Server));
         let backends = Backends { store, broker: Arc::new(NoBroker) };
         let parts = service::parts(&process, backends, Handlers::new().register("note", note));
-        let service = Service { process, parts, config, sources, watch: false, listener: None };
+        let service = Service { process, parts, config, sources, watch: false, listener: None, role: Role::default() };
         service.run().await.unwrap();
     });
     let mut file = fs::File::create(out).unwrap();

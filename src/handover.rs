@@ -220,7 +220,7 @@ fn compose(parts: &Parts, publish: &Publish, work: &Work) -> Result<Message, Str
     };
     let data = payload.clone().unwrap_or_else(facts);
     let mut message = request::envelope(work, &parts.cluster, parts.clock.now(), data);
-    if publish.format == Format::Raw {
+    if publish.format == Format::Plain {
         let (kind, body) = match payload {
             Some(serde_json::Value::String(text)) => ("text/plain; charset=utf-8", text.into_bytes()),
             Some(other) => ("application/json", other.to_string().into_bytes()),

@@ -1,7 +1,7 @@
 //! From a configuration to a running process: the only place that picks a store and runners, and
 //! that hears signals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::event::{Bus, Told};
 use crate::http;
+use crate::job::QueueName;
 use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
@@ -24,6 +25,7 @@ use crate::schedule::tzdb_version;
 use crate::stop::Stop;
 use crate::store::redis::{Redis, Time};
 use crate::store::{Create, Sqlite, Store, StoreError};
+use crate::worker;
 
 /// How often schedule files are read again. Asking beats being told: mounted configuration is
 /// swapped under its name, which notification services miss.
@@ -124,6 +126,26 @@ pub struct Service {
     pub watch: bool,
     /// Where HTTP is served, if it is.
     pub listener: Option<TcpListener>,
+    /// What it does.
+    pub role: Role,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    /// Decides about occurrences, and runs what is not for workers.
+    pub replica: bool,
+    /// Carries out so many requests at once from each queue.
+    pub slots: usize,
+    /// From these queues; `None` means all that its jobs name.
+    pub queues: Option<BTreeSet<QueueName>>,
+}
+
+impl Default for Role {
+    /// A replica that is no worker.
+    fn default() -> Self {
+        Role { replica: true, slots: 0, queues: None }
+    }
 }
 
 impl Service {
@@ -140,8 +162,12 @@ impl Service {
             name: self.process.replica.clone(),
             tzdb: tzdb_version().to_owned(),
         };
-        let setup = Setup { identity, max_parallel: self.process.max_parallel, grace: self.process.grace };
+        let grace = self.process.grace;
+        let setup = Setup { identity: identity.clone(), max_parallel: self.process.max_parallel, grace };
         let parts = self.parts.clone();
+        // In one process they are listed as two, because they may as well be.
+        let identity = Identity { boot_id: uuid::Uuid::now_v7().to_string(), ..identity };
+        let working = worker::Setup { identity, queues: self.role.queues.clone(), slots: self.role.slots, grace };
         let over = Stop::default();
         let http = self.listener.map(|listener| {
             let over = over.clone();
@@ -154,8 +180,20 @@ impl Service {
             jobs: jobs_in,
             bus: parts.bus.clone(),
         };
-        let steering = tokio::spawn(steer(signals, parts.stop.clone(), pulse, reload, self.process.grace));
-        replica::run(parts, setup, jobs_out, pulse_in).await;
+        let steering = tokio::spawn(steer(signals, parts.stop.clone(), pulse, reload, grace));
+        let replica = async {
+            if self.role.replica {
+                replica::run(parts.clone(), setup, jobs_out.clone(), pulse_in).await;
+            } else {
+                pulse_in.send_replace(Pulse { ready: true, ..Pulse::default() });
+            }
+        };
+        let worker = async {
+            if self.role.slots > 0 {
+                worker::run(parts.clone(), working, jobs_out.clone()).await;
+            }
+        };
+        tokio::join!(replica, worker);
         over.softly();
         steering.abort();
         if let Some(http) = http {

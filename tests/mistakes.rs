@@ -80,7 +80,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("key-of-a-neighbour", "cron = \"@hourly\""),
     ("key-in-other-case", "Timeout = \"5m\""),
     ("key-of-another-tool", "concurrency_policy = \"Forbid\""),
-    ("key-of-a-later-version", "run_on = \"worker\""),
+    ("key-of-a-later-version", "user = \"nobody\""),
     ("key-twice", "timeout = \"5m\"\ntimeout = \"10m\""),
     ("lock-min-hold", "lock = { min_hold = \"5s\" }"),
     ("lock-ttl", "lock = { ttl = \"100ms\" }"),

@@ -1003,6 +1003,8 @@ async fn replicas_come_and_go(bench: Bench) {
         tzdb: "2026c".into(),
         jobs: 1,
         running: 0,
+        queues: Vec::new(),
+        slots: 0,
     };
     bench.go_to(5);
     assert!(bench.store.beat(&replica("x")).await.unwrap() >= at(5));

@@ -26,6 +26,7 @@ mod status;
 mod times;
 mod trigger;
 mod validate;
+mod worker;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -101,6 +102,8 @@ enum Color {
 enum Command {
     /// Run a scheduler replica
     Serve(serve::Serve),
+    /// Carry out the requests of jobs for workers
+    Worker(worker::Worker),
     /// Run one job now, here, in this process
     Run(run::Run),
     /// Write a first schedule file, and the schema for editors
@@ -143,6 +146,7 @@ impl Command {
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         match self {
             Command::Serve(command) => command.run(context).await,
+            Command::Worker(command) => command.run(context).await,
             Command::Run(command) => command.run(context).await,
             Command::Init(command) => command.run(),
             Command::Import(command) => command.run(context),

@@ -15,7 +15,7 @@ use crate::parts::Parts;
 use crate::report::Reporter;
 use crate::runner::Handlers;
 use crate::schedule::tzdb_version;
-use crate::service::{self, Service};
+use crate::service::{self, Role, Service};
 use crate::store::Create;
 
 /// Run a scheduler replica: start as many as you like on one database.
@@ -43,6 +43,9 @@ pub(super) struct Serve {
     /// How long what runs may go on when told to stop [env: CRONCLAVE_GRACE] [default: 25s]
     #[arg(long, value_name = "DURATION")]
     grace: Option<String>,
+    /// Carry out requests for workers as well, so many at once from each queue [env: CRONCLAVE_WORKERS] [default: 0]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
     /// Do not read schedule files again when they change (a HUP signal still does)
     #[arg(long)]
     no_watch: bool,
@@ -51,10 +54,21 @@ pub(super) struct Serve {
     log_format: Option<Format>,
 }
 
+/// How lines are written.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Text,
     Json,
+}
+
+/// What was asked for, or what the place that standard output leads to asks for.
+pub(super) fn format(asked: Option<Format>, process: &Process) -> LogFormat {
+    match asked {
+        Some(Format::Text) => LogFormat::Text,
+        Some(Format::Json) => LogFormat::Json,
+        None if std::io::stdout().is_terminal() => process.log_format.unwrap_or(LogFormat::Text),
+        None => process.log_format.unwrap_or(LogFormat::Json),
+    }
 }
 
 impl Serve {
@@ -64,6 +78,7 @@ impl Serve {
             no_http: self.no_http,
             replica: self.replica,
             max_parallel: self.max_parallel,
+            workers: self.workers,
             grace: self.grace,
             ..Flags::default()
         })?;
@@ -72,6 +87,7 @@ impl Serve {
         for warning in &config.warnings {
             out::bare_note(format_args!("{}\n", warning.render(context.colored())));
         }
+        let role = Role { slots: process.workers, ..Role::default() };
         let listener = match process.listen {
             Some(listen) => Some(http::bind(listen).await.map_err(|error| {
                 Failure::unavailable(format!(
@@ -83,12 +99,7 @@ impl Serve {
         };
         // After the address: whoever cannot serve makes no file.
         let backends = service::open(&process, Create::IfMissing)?;
-        let terminal = std::io::stdout().is_terminal();
-        let format = match self.log_format {
-            Some(Format::Text) => LogFormat::Text,
-            Some(Format::Json) => LogFormat::Json,
-            None => process.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json }),
-        };
+        let format = format(self.log_format, &process);
         let parts = service::parts(&process, backends, Handlers::default());
         if format == LogFormat::Text {
             let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -99,28 +110,43 @@ impl Serve {
             let http = listener.as_ref().and_then(|listener| listener.local_addr().ok());
             let begun = json!({
                 "ts": Clock::system().now(), "level": "info", "event": "replica.started", "msg": "started",
-                "jobs": config.jobs.len(), "config_digest": config.digest, "store": parts.store.describe(),
+                "jobs": config.jobs.len(), "config_digest": config.digest, "store": parts.store.describe(), "broker": parts.broker.describe(),
                 "http": http.map(|address| address.to_string()), "tzdb": tzdb_version(),
                 "version": env!("CARGO_PKG_VERSION"), "replica": process.replica, "cluster": process.cluster,
             });
             println!("{begun}");
         }
-        let reporter = Reporter {
-            format,
-            replica: process.replica.clone(),
-            cluster: process.cluster.clone(),
-            clock: Clock::system(),
-        };
-        let reporting = tokio::spawn(reporter.report(parts.bus.listen()));
-        let service = Service { process, parts, config, sources, watch: !self.no_watch, listener };
-        service.run().await.map_err(|error| Failure::unavailable(format!("cannot hear signals: {error}")))?;
-        // All who could tell something are gone: this ends with the last line.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), reporting).await;
-        if format == LogFormat::Text {
-            println!("stopped");
-        }
-        Ok(ExitCode::SUCCESS)
+        let service = Service { process, parts, config, sources, watch: !self.no_watch, listener, role };
+        service_until_told(service, format).await
     }
+}
+
+/// Runs a service and reports what it does; says so at the end.
+pub(super) async fn service_until_told(service: Service, format: LogFormat) -> Result<ExitCode, Failure> {
+    let reporter = Reporter {
+        format,
+        replica: service.process.replica.clone(),
+        cluster: service.process.cluster.clone(),
+        clock: Clock::system(),
+    };
+    let reporting = tokio::spawn(reporter.report(service.parts.bus.listen()));
+    service.run().await.map_err(|error| Failure::unavailable(format!("cannot hear signals: {error}")))?;
+    // All who could tell something are gone: this ends with the last line.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), reporting).await;
+    if format == LogFormat::Text {
+        println!("stopped");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where messages go, and what it takes to have workers.
+pub(super) fn broker(process: &Process, parts: &Parts) -> String {
+    let more = match (&process.redis, process.workers) {
+        (Some(_), _) => "  (set AMQP_URL to have workers and to publish)",
+        (None, 0) => "  (workers on this machine: cronclave worker; AMQP_URL for many machines)",
+        (None, _) => "  (AMQP_URL for workers on many machines)",
+    };
+    parts.broker.describe() + more
 }
 
 fn greeting(process: &Process, config: &Config, parts: &Parts, address: Option<SocketAddr>) -> String {
@@ -134,6 +160,7 @@ fn greeting(process: &Process, config: &Config, parts: &Parts, address: Option<S
         None => "one machine; start more replicas on the same file as you like",
     };
     text += &format!("store     {store}  ({reach})\n");
+    text += &format!("broker    {}\n", broker(process, parts));
     text += &format!("tzdata    {}\n", tzdb_version());
     if let Some(address) = address {
         text += &format!("http      http://{address}/readyz\n");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::keys::{EXPECT, HTTP};
 use super::secrets::Secrets;
@@ -126,7 +126,10 @@ fn header_lines(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> BT
 /// A body and whether it is JSON made from a table.
 fn content(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<(String, bool)> {
     match value.get_ref() {
-        DeValue::Table(_) | DeValue::Array(_) => json(walk, value).map(|json| (json.to_string(), true)),
+        DeValue::Table(_) | DeValue::Array(_) => {
+            let text = |walk: &mut Walk<'_>, value: &Value<'_>| walk.untemplated("body", value);
+            json(walk, value, text).map(|json| (json.to_string(), true))
+        }
         _ => walk.untemplated("body", value).map(|text| (text, false)),
     }
 }
@@ -150,11 +153,15 @@ fn expected(walk: &mut Walk<'_>, value: &Value<'_>) -> (Vec<u16>, Option<String>
     (status, body)
 }
 
-/// A TOML value as JSON; date-times become text.
-pub(super) fn json(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<serde_json::Value> {
+/// A TOML value as JSON, its texts read by `text`; date-times become text.
+pub(super) fn json(
+    walk: &mut Walk<'_>,
+    value: &Value<'_>,
+    text: fn(&mut Walk<'_>, &Value<'_>) -> Option<String>,
+) -> Option<serde_json::Value> {
     Some(match value.get_ref() {
         DeValue::String(_) if value.get_ref().as_str() == Some("") => "".into(),
-        DeValue::String(_) => walk.untemplated("args", value)?.into(),
+        DeValue::String(_) => text(walk, value)?.into(),
         DeValue::Integer(_) => walk.integer("args", value, i64::MIN..i64::MAX)?.into(),
         DeValue::Float(number) => {
             let number = number.as_str().parse::<f64>().ok().and_then(serde_json::Number::from_f64);
@@ -167,16 +174,16 @@ pub(super) fn json(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<serde_json:
         DeValue::Boolean(yes) => (*yes).into(),
         DeValue::Datetime(at) => at.to_string().into(),
         DeValue::Array(items) => {
-            let items: Vec<_> = items.iter().map(|item| json(walk, item)).collect();
+            let items: Vec<_> = items.iter().map(|item| json(walk, item, text)).collect();
             items.into_iter().collect::<Option<Vec<_>>>()?.into()
         }
-        DeValue::Table(table) => object(walk, table)?.into(),
+        DeValue::Table(table) => {
+            let members: Vec<_> = table
+                .iter()
+                .map(|(key, value)| json(walk, value, text).map(|json| (key.get_ref().to_string(), json)))
+                .collect();
+            let members: Option<serde_json::Map<_, _>> = members.into_iter().collect();
+            members?.into()
+        }
     })
-}
-
-/// A TOML table as a JSON object.
-fn object(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<serde_json::Map<String, serde_json::Value>> {
-    let members: Vec<_> =
-        table.iter().map(|(key, value)| json(walk, value).map(|json| (key.get_ref().to_string(), json))).collect();
-    members.into_iter().collect()
 }

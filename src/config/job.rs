@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::action;
 use super::keys::JOB;
+use super::publish::publish;
 use super::settings::{Names, Settings};
 use super::walk::{Key, Value, Walk};
 use super::warnings;
@@ -18,7 +19,7 @@ use crate::schedule::{Rules, Schedule, Zone};
 /// Exactly one of these says when.
 const WHEN: [&str; 3] = ["schedule", "every", "at"];
 /// Exactly one of these says what.
-const ACTIONS: [&str; 3] = ["command", "http", "handler"];
+const ACTIONS: [&str; 4] = ["command", "http", "publish", "handler"];
 
 /// What jobs of one file share.
 pub(super) struct Shelf<'a> {
@@ -43,10 +44,11 @@ struct Own<'v, 'i> {
     owner: Option<String>,
     runbook: Option<String>,
     enabled: Option<bool>,
+    /// Settings that only a job for workers has.
+    for_workers: Vec<&'v Key<'i>>,
+    message_trigger: Option<bool>,
     /// Keys that were probably meant where an unknown one stands.
     meant: Vec<&'static str>,
-    /// An action that this version does not know yet.
-    later: bool,
 }
 
 /// Reads one job. `None` when it has a mistake that leaves nothing to build; each mistake is noted.
@@ -65,7 +67,7 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
     let own = own_keys(walk, shelf, name, table, &mut settings);
     let settings = settings.or(shelf.defaults);
     let schedule = schedule(walk, shelf, key, &own, &settings);
-    let action = one_action(walk, shelf, key, &own, &settings);
+    let task = one_task(walk, shelf, key, &own, &settings);
     let (line, _) = walk.file.place(key.span().start);
     let limited = settings.timeout.is_some();
     let job = Job {
@@ -79,7 +81,7 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         skip_on: settings.skip_on.unwrap_or_default(),
         only_on: settings.only_on.unwrap_or_default(),
         jitter: settings.jitter.unwrap_or_default(),
-        task: Task::Run(action?),
+        task: task?,
         misfire: settings.misfire.unwrap_or_default(),
         overlap: settings.overlap.unwrap_or_default(),
         delivery: settings.delivery.unwrap_or_default(),
@@ -88,8 +90,8 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         kill_after: settings.kill_after.unwrap_or(Duration::from_secs(10)),
         lease: settings.lease.unwrap_or(Duration::from_secs(30)),
         mutex: own.mutex,
-        start_within: None,
-        message_trigger: false,
+        start_within: settings.start_within,
+        message_trigger: own.message_trigger.unwrap_or(false),
         log_limit: settings.log_limit.unwrap_or(1 << 20),
         keep: settings.keep.unwrap_or_default(),
         source: Source { file: walk.file.name.clone(), line },
@@ -167,16 +169,17 @@ fn own_keys<'v, 'i>(
             "description" => own.description = walk.text(word, value),
             "owner" => own.owner = walk.text(word, value),
             "runbook" => own.runbook = walk.text(word, value),
+            "message_trigger" => own.message_trigger = walk.boolean(word, value),
             "enabled" => own.enabled = walk.boolean(word, value),
-            _ if settings.take(walk, &shelf.names, key, value) => {
-                if word == "timezone" {
-                    own.timezone = Some(key);
-                }
-            }
+            _ if settings.take(walk, &shelf.names, key, value) => match word {
+                "timezone" => own.timezone = Some(key),
+                "queue" | "start_within" => own.for_workers.push(key),
+                "run_on" if settings.on_worker == Some(true) => own.for_workers.push(key),
+                _ => {}
+            },
             // Told by `dotted` already.
             _ if walk.found.iter().any(|one| one.code == "E0011" && one.span.end == key.span().end) => {}
             _ => {
-                own.later |= word == "publish";
                 own.meant.extend(walk.unknown_key(key, &JOB, &format!("job `{name}`")));
             }
         }
@@ -236,18 +239,18 @@ fn two(walk: &mut Walk<'_>, code: &str, name: &Key<'_>, (what, first): (&str, &K
     error.help(if what == "action" { "split it into two jobs" } else { "keep one; several texts go into a list" });
 }
 
-fn one_action(
+fn one_task(
     walk: &mut Walk<'_>,
     shelf: &Shelf<'_>,
     name: &Key<'_>,
     own: &Own<'_, '_>,
     settings: &Settings,
-) -> Option<Action> {
+) -> Option<Task> {
     let [(key, value), rest @ ..] = own.action.as_slice() else {
-        // A misspelt or a later action is told already; "does nothing" would only be its echo.
-        if !own.later && !own.meant.iter().any(|word| ACTIONS.contains(word)) {
+        // A misspelt action is told already; "does nothing" would only be its echo.
+        if !own.meant.iter().any(|word| ACTIONS.contains(word)) {
             let message = format!("job `{}` does nothing", name.get_ref());
-            walk.error("E0014", name.span(), message, "needs exactly one of command, http, handler")
+            walk.error("E0014", name.span(), message, "needs exactly one of command, http, publish, handler")
                 .help("add e.g. `command = \"echo hello\"`");
         }
         return None;
@@ -258,21 +261,47 @@ fn one_action(
     let chosen = key.get_ref().as_ref();
     misplaced(walk, own.stdin, "command", chosen);
     misplaced(walk, own.args, "handler", chosen);
-    match chosen {
+    let queue = match (settings.on_worker, settings.queue.clone()) {
+        (Some(true), queue) if chosen != "publish" => Some(queue.unwrap_or_default()),
+        _ => {
+            for key in &own.for_workers {
+                for_workers(walk, key, chosen);
+            }
+            None
+        }
+    };
+    let action = match chosen {
         "command" => {
             let stdin = own.stdin.and_then(|(_, value)| walk.text("stdin", value));
             let shell = !value.get_ref().is_array();
             let words = action::command(walk, value)?;
-            Some(Action::Command(action::wrapped(words, shell, stdin, settings)))
+            Action::Command(action::wrapped(words, shell, stdin, settings))
         }
-        "http" => action::http(walk, shelf.names.secrets, value).map(Action::Http),
+        "http" => Action::Http(action::http(walk, shelf.names.secrets, value)?),
+        "publish" => return publish(walk, shelf.names.secrets, value).map(Task::Publish),
         _ => {
             let args = match own.args {
                 Some((_, args)) => args_of(walk, args)?,
                 None => serde_json::Value::Null,
             };
-            Some(Action::Handler { name: walk.text("handler", value)?, args })
+            Action::Handler { name: walk.text("handler", value)?, args }
         }
+    };
+    Some(match queue {
+        Some(queue) => Task::Queue(queue, action),
+        None => Task::Run(action),
+    })
+}
+
+/// Notes a setting that only a job for workers has.
+fn for_workers(walk: &mut Walk<'_>, key: &Key<'_>, chosen: &str) {
+    let word = key.get_ref().as_ref();
+    if chosen == "publish" {
+        walk.error("E0029", key.span(), format!("`{word}` goes with work of your own"), "this job has `publish`")
+            .help("leave it out: whoever takes the message does the work");
+    } else {
+        walk.error("E0029", key.span(), format!("`{word}` goes with `run_on`"), "a replica does this job")
+            .help("add `run_on = \"worker\"`, or leave it out");
     }
 }
 
@@ -286,7 +315,7 @@ fn misplaced(walk: &mut Walk<'_>, found: Option<(&Key<'_>, &Value<'_>)>, needs: 
 
 fn args_of(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<serde_json::Value> {
     if matches!(value.get_ref(), DeValue::Table(_)) {
-        return action::json(walk, value);
+        return action::json(walk, value, |walk, value| walk.untemplated("args", value));
     }
     walk.wrong_type("args", value, "a table");
     None

@@ -15,6 +15,7 @@ mod keys;
 mod pages;
 mod policy;
 mod process;
+mod publish;
 mod reference;
 mod schema;
 mod secrets;

@@ -2,6 +2,7 @@
 //! never said here but in the schedule files.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,10 @@ pub struct Flags {
     pub grace: Option<String>,
     /// `--max-parallel`
     pub max_parallel: Option<usize>,
+    /// `--workers`
+    pub workers: Option<usize>,
+    /// `--concurrency`
+    pub concurrency: Option<usize>,
 }
 
 /// How this process is set up.
@@ -57,6 +62,10 @@ pub struct Process {
     pub grace: Duration,
     /// Runs side by side at most. Default 100.
     pub max_parallel: usize,
+    /// Requests for workers that a replica carries out at once from each queue. Default 0.
+    pub workers: usize,
+    /// The same for a worker. Default 4.
+    pub concurrency: usize,
     /// How lines are written; `None` means text on a terminal and JSON elsewhere.
     pub log_format: Option<LogFormat>,
 }
@@ -110,6 +119,8 @@ impl Process {
             listen: None,
             grace: Duration::from_secs(25),
             max_parallel: 100,
+            workers: 0,
+            concurrency: 4,
             log_format: None,
         };
         take(redis(flags, env).map(|found| process.redis = found));
@@ -118,7 +129,12 @@ impl Process {
         take(check_word("--replica / CRONCLAVE_REPLICA", &process.replica));
         take(listen(flags, env).map(|found| process.listen = found));
         take(grace(flags, env).map(|found| process.grace = found));
-        take(max_parallel(flags, env).map(|found| process.max_parallel = found));
+        let asked = (flags.max_parallel, "--max-parallel", "CRONCLAVE_MAX_PARALLEL");
+        take(number(asked, env, 1..=10_000).map(|found| process.max_parallel = found.unwrap_or(100)));
+        let asked = (flags.workers, "--workers", "CRONCLAVE_WORKERS");
+        take(number(asked, env, 0..=1000).map(|found| process.workers = found.unwrap_or(0)));
+        let asked = (flags.concurrency, "--concurrency", "CRONCLAVE_CONCURRENCY");
+        take(number(asked, env, 1..=1000).map(|found| process.concurrency = found.unwrap_or(4)));
         take(log_format(env).map(|found| process.log_format = found));
         if wrongs.is_empty() { Ok(process) } else { Err(wrongs) }
     }
@@ -259,14 +275,23 @@ fn grace(flags: &Flags, env: Env<'_>) -> Result<Duration, WrongSetting> {
     Ok(Duration::from_secs(secs))
 }
 
-fn max_parallel(flags: &Flags, env: Env<'_>) -> Result<usize, WrongSetting> {
-    let place = "--max-parallel / CRONCLAVE_MAX_PARALLEL";
-    let named = match (flags.max_parallel, env("CRONCLAVE_MAX_PARALLEL")) {
+/// A number from a flag or a variable.
+fn number(
+    (flag, name, variable): (Option<usize>, &str, &str),
+    env: Env<'_>,
+    range: RangeInclusive<usize>,
+) -> Result<Option<usize>, WrongSetting> {
+    let place = format!("{name} / {variable}");
+    let named = match (flag, env(variable)) {
         (Some(number), _) => number,
-        (None, Some(text)) => text.parse().map_err(|_| wrong(place, format!("`{text}` is not a number")))?,
-        (None, None) => 100,
+        (None, Some(text)) => text.parse().map_err(|_| wrong(&place, format!("`{text}` is not a number")))?,
+        (None, None) => return Ok(None),
     };
-    if (1..=10_000).contains(&named) { Ok(named) } else { Err(wrong(place, format!("{named} is not from 1 to 10000"))) }
+    let (least, most) = (range.start(), range.end());
+    if range.contains(&named) {
+        return Ok(Some(named));
+    }
+    Err(wrong(&place, format!("{named} is not from {least} to {most}")))
 }
 
 fn log_format(env: Env<'_>) -> Result<Option<LogFormat>, WrongSetting> {

@@ -10,7 +10,8 @@ use super::policy;
 use super::secrets::Secrets;
 use super::walk::{Key, Value, Walk};
 use super::warnings;
-use crate::job::{Delivery, Keep, Misfire, Overlap, Retry, Text};
+use super::words;
+use crate::job::{Delivery, Keep, Misfire, Overlap, QueueName, Retry, Text};
 use crate::schedule::{Calendar, GapRule, OverlapRule, UnknownZone, Zone, tzdb_version};
 
 /// What names in a file may stand for.
@@ -28,6 +29,10 @@ pub(super) struct Settings {
     pub(super) skip_on: Option<Vec<Arc<Calendar>>>,
     pub(super) only_on: Option<Vec<Arc<Calendar>>>,
     pub(super) jitter: Option<Duration>,
+    /// Whether a worker does it.
+    pub(super) on_worker: Option<bool>,
+    pub(super) queue: Option<QueueName>,
+    pub(super) start_within: Option<Duration>,
     pub(super) shell: Option<Vec<String>>,
     pub(super) cwd: Option<PathBuf>,
     pub(super) env: BTreeMap<String, Text>,
@@ -53,6 +58,9 @@ impl Settings {
             "dst_overlap" => self.repeated = policy::repeated(walk, value),
             "skip_on" => self.skip_on = names.calendars.named(walk, "skip_on", value),
             "only_on" => self.only_on = names.calendars.named(walk, "only_on", value),
+            "run_on" => self.on_worker = walk.one_of("run_on", value, &words::PLACE, &[]),
+            "queue" => self.queue = queue(walk, value),
+            "start_within" => self.start_within = walk.span_of_time("start_within", value),
             "jitter" => self.jitter = walk.duration("jitter", value),
             "shell" => self.shell = shell(walk, value),
             "cwd" => self.cwd = walk.text("cwd", value).map(PathBuf::from),
@@ -86,6 +94,9 @@ impl Settings {
             skip_on: self.skip_on.or_else(|| defaults.skip_on.clone()),
             only_on: self.only_on.or_else(|| defaults.only_on.clone()),
             jitter: self.jitter.or(defaults.jitter),
+            on_worker: self.on_worker.or(defaults.on_worker),
+            queue: self.queue.or_else(|| defaults.queue.clone()),
+            start_within: self.start_within.or(defaults.start_within),
             shell: self.shell.or_else(|| defaults.shell.clone()),
             cwd: self.cwd.or_else(|| defaults.cwd.clone()),
             env,
@@ -127,6 +138,20 @@ fn zone(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Zone> {
         }
     }
     None
+}
+
+fn queue(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<QueueName> {
+    let text = walk.text("queue", value)?;
+    let name = QueueName::new(&text);
+    if name.is_none() {
+        let label = "only a-z, 0-9, `-` and `_`, at most 63 characters, not `-` or `_` first";
+        let error = walk.error("E0037", value.span(), format!("{text:?} is not a valid name for a queue"), label);
+        let better = text.to_lowercase().replace([' ', '.', '/'], "-");
+        if QueueName::new(&better).is_some() {
+            error.suggest("rename the queue", value.span(), format!("{better:?}"));
+        }
+    }
+    name
 }
 
 fn shell(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<String>> {

@@ -11,6 +11,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::duration::{duration, meant};
 use super::keys::{self, Table};
 use super::words::{Borrowed, Word, nearest};
+use crate::template::{self, Misplaced};
 
 pub(super) type Key<'i> = Spanned<DeString<'i>>;
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -151,6 +152,18 @@ impl<'a> Walk<'a> {
         let Some(at) = text.find("{{") else { return Some(text) };
         let span = self.inside(value, at..at + 2);
         self.error("E0004", span, "templates are not supported by this version", "would be sent as it stands");
+        None
+    }
+
+    /// Text with places to fill in, each of which can be.
+    pub(super) fn templated(&mut self, what: &str, value: &Value<'_>) -> Option<String> {
+        let text = self.text(what, value)?;
+        let Err(Misplaced { at, why, meant }) = template::check(&text) else { return Some(text) };
+        let span = self.inside(value, at);
+        let error = self.error("E0038", span.clone(), "a place in the text cannot be filled in", why);
+        if let Some(meant) = meant.filter(|_| span != value.span()) {
+            error.suggest(format!("did you mean `{meant}`?"), span, meant);
+        }
         None
     }
 

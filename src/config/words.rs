@@ -1,7 +1,7 @@
 //! The words that settings accept, each with what it stands for and what to say about it; and those of other tools.
 
 use super::keys::Said;
-use crate::job::{Backoff, Delivery, MisfirePolicy, Overlap};
+use crate::job::{Backoff, Completion, Delivery, Format, MisfirePolicy, Overlap};
 use crate::schedule::{GapRule, OverlapRule};
 
 /// A word, what it stands for, and what it does.
@@ -68,6 +68,22 @@ pub(super) const MISFIRE_ELSEWHERE: [Borrowed; 5] = [
     ("do_nothing", "skip", "Quartz says"),
     ("ignore", "run_all", "Quartz says"),
     ("catchup", "run_all", "Airflow says"),
+];
+
+/// Where a job is done: `true` by a worker.
+pub(super) const PLACE: [Word<bool>; 2] = [
+    ("replica", false, "The replica that won the occurrence does it."),
+    ("worker", true, "A worker that takes from the job's `queue` does it."),
+];
+
+pub(super) const FORMAT: [Word<Format>; 2] = [
+    ("plain", Format::Plain, "The payload as it stands."),
+    ("cloudevents", Format::CloudEvents, "A CloudEvent in JSON, with the payload as its data."),
+];
+
+pub(super) const COMPLETION: [Word<Completion>; 2] = [
+    ("confirm", Completion::Confirm, "The run is over once the broker has the message in a queue."),
+    ("result", Completion::Result, "The run is over once whoever took the message reports, within `timeout`."),
 ];
 
 pub(super) const BACKOFF: [Word<Backoff>; 4] = [

@@ -93,7 +93,7 @@ pub enum Format {
     CloudEvents,
     /// As it stands.
     #[default]
-    Raw,
+    Plain,
 }
 
 /// When a run that is a message counts as done.

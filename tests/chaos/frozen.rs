@@ -86,7 +86,15 @@ fn the_replica_that_freezes() {
             http: cronclave::runner::HttpRunner::new(),
             handlers: Default::default(),
         });
-        let service = cronclave::service::Service { process, parts, config, sources, watch: false, listener: None };
+        let service = cronclave::service::Service {
+            process,
+            parts,
+            config,
+            sources,
+            watch: false,
+            listener: None,
+            role: Default::default(),
+        };
         service.run().await.unwrap();
     });
 }

@@ -1,18 +1,19 @@
 //! What a job may say, and what `[defaults]` may say for all of them.
 
 use super::super::words;
-use super::parts::{HTTP, KEEP, LOCK, MISFIRE, MISFIRES, RETRY, VALUE};
+use super::parts::{HTTP, KEEP, LOCK, MISFIRE, MISFIRES, PUBLISH, RETRY, VALUE};
 use super::{Key, Kind, Said, Table};
 
 const GAPS: [Said; 2] = words::said(&words::GAP);
 const REPEATS: [Said; 3] = words::said(&words::REPEATED);
 const OVERLAPS: [Said; 5] = words::said(&words::OVERLAP);
+const PLACES: [Said; 2] = words::said(&words::PLACE);
 const DELIVERIES: [Said; 2] = words::said(&words::DELIVERY);
 const TEXTS: Kind = Kind::List(&Kind::Text);
 
 pub(in crate::config) static JOB: Table = Table::new(
     "[jobs.NAME]",
-    "One job: exactly one of `schedule`, `every` and `at` says when, exactly one of `command`, `http` and `handler` what.",
+    "One job: exactly one of `schedule`, `every` and `at` says when, exactly one of `command`, `http`, `publish` and `handler` what.",
     &KEYS,
 )
 .later(LATER)
@@ -27,19 +28,8 @@ pub(in crate::config) static DEFAULTS: Table = Table {
 
 const JOB_LIKE: Table = Table::new("", "", &KEYS).later(LATER).foreign(FOREIGN);
 
-const LATER: &[&str] = &[
-    "user",
-    "publish",
-    "run_on",
-    "queue",
-    "warn_after",
-    "must_succeed_within",
-    "ping",
-    "on_start",
-    "on_success",
-    "on_failure",
-    "on_overdue",
-];
+const LATER: &[&str] =
+    &["user", "warn_after", "must_succeed_within", "ping", "on_start", "on_success", "on_failure", "on_overdue"];
 
 const FOREIGN: &[(&str, &str)] = &[
     ("active_deadline_seconds", "here it is `timeout = \"10m\"`"),
@@ -63,7 +53,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("working_directory", "here it is `cwd`"),
 ];
 
-static KEYS: [Key; 35] = [
+static KEYS: [Key; 40] = [
     Key::new(
         "schedule",
         Kind::Either(&[Kind::Text, TEXTS]),
@@ -135,12 +125,37 @@ static KEYS: [Key; 35] = [
     Key::new("stdin", Kind::Text, "\"yes\"", "Fed to the command's standard input."),
     Key::new("http", Kind::Table(&HTTP), "{ url = \"https://crm.example/api/sync\" }", "An HTTP request to make."),
     Key::new(
+        "publish",
+        Kind::Table(&PUBLISH),
+        "{ exchange = \"billing\", routing_key = \"invoices.close\" }",
+        "A message to send to somebody else's service.",
+    ),
+    Key::new(
         "handler",
         Kind::Text,
         "\"dunning::send\"",
         "A function that the embedding program registered under this name.",
     ),
     Key::new("args", Kind::Named("name", &Kind::Any), "{ max_letters = 500 }", "Handed to the handler as JSON."),
+    Key::new("run_on", Kind::Word(&PLACES), "\"worker\"", "Who does it.").or("\"replica\"").shared(),
+    Key::new("queue", Kind::Text, "\"ledger\"", "With `run_on = \"worker\"`, the queue its requests wait in.")
+        .or("\"default\"")
+        .shared(),
+    Key::new(
+        "start_within",
+        Kind::Duration,
+        "\"10m\"",
+        "With `run_on = \"worker\"`: a request that no worker has begun within this is taken for lost and sent again. \
+         By default until the next occurrence, at least 30 s and at most 1 h.",
+    )
+    .shared(),
+    Key::new(
+        "message_trigger",
+        Kind::Flag,
+        "true",
+        "Whether a message to `trigger.CLUSTER.JOB` may ask for a run; docs/EVENTS.md says how.",
+    )
+    .or("false"),
     Key::new("timeout", Kind::Duration, "\"2h\"", "A run that takes longer is stopped: TERM to all of its processes.")
         .or("\"1h\"")
         .shared(),

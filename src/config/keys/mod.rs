@@ -8,7 +8,7 @@ mod parts;
 mod top;
 
 pub(super) use job::{DEFAULTS, JOB};
-pub(super) use parts::{EXPECT, HTTP, KEEP, LOCK, MISFIRE, RETRY, SECRET, SECRET_USE};
+pub(super) use parts::{EXPECT, HTTP, KEEP, LOCK, MISFIRE, PUBLISH, RETRY, SECRET, SECRET_USE};
 pub(super) use top::{BETWEEN, CALENDAR, TOP};
 
 /// A word that a setting accepts, and what it does.

@@ -32,6 +32,40 @@ static HTTP_KEYS: [Key; 6] = [
     Key::new("expect", Kind::Table(&EXPECT), "{ status = [200, 202] }", "What the answer must be."),
 ];
 
+const FORMATS: [Said; 2] = words::said(&words::FORMAT);
+const COMPLETIONS: [Said; 2] = words::said(&words::COMPLETION);
+
+pub(in crate::config) static PUBLISH: Table = Table::new(
+    "publish = { ... }",
+    "A message to somebody else's service, by way of RabbitMQ. Its texts may have places such as `{{ scheduled_at | date }}`.",
+    &PUBLISH_KEYS,
+)
+.later(&["payload_file"])
+.foreign(&[("body", "here it is `payload`"), ("topic", "here it is `routing_key`"), ("ttl", "here it is `expires`")]);
+
+static PUBLISH_KEYS: [Key; 10] = [
+    Key::new(
+        "exchange",
+        Kind::Text,
+        "\"billing\"",
+        "Where to: an exchange that is there. Without one the routing key is the name of a queue.",
+    ),
+    Key::new("routing_key", Kind::Text, "\"invoices.close.daily\"", "Whom it is for.").required(),
+    Key::new("format", Kind::Word(&FORMATS), "\"cloudevents\"", "How the payload is wrapped.").or("\"plain\""),
+    Key::new(
+        "payload",
+        Kind::Any,
+        "{ day = \"{{ scheduled_at | date }}\" }",
+        "Text as it stands; a table or a list is sent as JSON. A CloudEvent without it says which run it is.",
+    ),
+    Key::new("content_type", Kind::Text, "\"application/xml\"", "What the payload is, where that is not plain."),
+    Key::new("headers", Kind::Named("name", &VALUE), "{ tenant = \"eu\" }", "Sent along; a value may be a secret."),
+    Key::new("priority", Kind::Whole(0, 255), "5", "Among the messages of a queue that heeds it."),
+    Key::new("expires", Kind::Duration, "\"6h\"", "The broker drops it when nobody has taken it within this."),
+    Key::new("persistent", Kind::Flag, "false", "Whether it survives a restart of the broker.").or("true"),
+    Key::new("complete_on", Kind::Word(&COMPLETIONS), "\"result\"", "When the run counts as done.").or("\"confirm\""),
+];
+
 pub(in crate::config) static EXPECT: Table =
     Table::new("expect = { ... }", "What the answer to a request must be; anything else fails the run.", &EXPECT_KEYS);
 

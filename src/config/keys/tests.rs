@@ -14,7 +14,7 @@ fn file(table: &str, key: &str, value: &str) -> String {
         ("", "version") => format!("{line}\n"),
         ("", _) => format!("version = 1\n{line}\n"),
         ("[jobs.NAME]", "schedule" | "every" | "at") => job(&line, echo, ""),
-        ("[jobs.NAME]", "command" | "http" | "handler") => job(daily, &line, ""),
+        ("[jobs.NAME]", "command" | "http" | "publish" | "handler") => job(daily, &line, ""),
         ("[jobs.NAME]", "args") => job(daily, "handler = \"x\"", &line),
         ("[jobs.NAME]" | "[defaults]", "skip_on" | "only_on") => {
             let days = "every_year = [\"12-25\"]";
@@ -25,10 +25,13 @@ fn file(table: &str, key: &str, value: &str) -> String {
             };
             format!("{file}[calendars.holidays]\n{days}\n[calendars.closing-days]\n{days}\n")
         }
+        ("[jobs.NAME]", "queue" | "start_within") => job(daily, echo, &format!("run_on = \"worker\"\n{line}")),
         ("[defaults]", _) => format!("version = 1\n[defaults]\n{line}\n"),
         ("[jobs.NAME]", _) => job(daily, echo, &line),
         ("http = { ... }", "url") => job(daily, &format!("http = {{ {line} }}"), ""),
         ("http = { ... }", _) => job(daily, &format!("http = {{ {url}, {line} }}"), ""),
+        ("publish = { ... }", "routing_key") => job(daily, &format!("publish = {{ {line} }}"), ""),
+        ("publish = { ... }", _) => job(daily, &format!("publish = {{ routing_key = \"x\", {line} }}"), ""),
         ("expect = { ... }", _) => job(daily, &format!("http = {{ {url}, expect = {{ {line} }} }}"), ""),
         ("[secrets]: NAME = { ... }", _) => format!("version = 1\n[secrets]\nx = {{ {line} }}\n"),
         ("{ secret = \"NAME\" }", _) => {
@@ -79,7 +82,7 @@ fn read() -> Vec<(&'static str, &'static Key)> {
 
 #[test]
 fn every_example_and_every_default_is_read_without_a_mistake() {
-    assert_eq!(tables().len(), 13);
+    assert_eq!(tables().len(), 14);
     let none = Vec::<String>::new();
     for (table, key) in read() {
         let lists: &[&str] = &["secrets"];
