@@ -13,6 +13,8 @@ mod faulty;
 mod invariants;
 #[path = "common/jobs.rs"]
 mod jobs;
+#[path = "cluster/post.rs"]
+mod post;
 #[path = "cluster/world.rs"]
 mod world;
 

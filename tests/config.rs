@@ -251,7 +251,7 @@ mod wrong {
         ("misfire = { max = 5000 }", "5:19 E0023 `max` is out of range"),
         ("dst_gap = \"shfit\"", "5:11 E0020 unknown dst_gap \"shfit\""),
         ("timezone = \"Europe/Berln\"", "5:12 E0030 unknown time zone \"Europe/Berln\""),
-        ("publish = {}", "5:11 E0027 `publish` needs `routing_key`"),
+        ("publish = {}", "5:1 E0015 job `a` has two actions"),
         ("suspend = true", "5:1 E0019 unknown key `suspend` in job `a`"),
         ("catchup = false", "5:1 E0019 unknown key `catchup` in job `a`"),
         ("concurrency_policy = \"Forbid\"", "5:1 E0019 unknown key `concurrency_policy` in job `a`"),

@@ -67,8 +67,10 @@ pub(crate) async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease
         (Reply::Cancelled, _) => return Err(Carried::NotStarted("it was cancelled before it started".into())),
         (_, found) => return Err(Carried::NotStarted(refusal(key, found))),
     }
-    if lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
-        // The answer took so long that the code could hardly be stopped in time.
+    let begun_before = answer.events.is_empty();
+    if begun_before || lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
+        // The answer took so long that the code could hardly be stopped in time; or an earlier request was granted
+        // whose answer got lost, and the lease counts from then.
         let Some(renewed) = renew(parts, job, key, lease.ttl, lease.trusted_until).await else {
             return Err(Carried::NotStarted("the lease was lost before the code started".into()));
         };

@@ -14,6 +14,7 @@ mod logs;
 mod next;
 mod out;
 mod pause;
+mod queues;
 mod refusal;
 mod resume;
 mod run;
@@ -37,7 +38,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Flags, Process};
 use crate::schedule::Zone;
-use crate::service;
+use crate::service::{self, Backends};
 use crate::store::{Create, Store};
 use failure::Failure;
 use show::Style;
@@ -218,9 +219,14 @@ impl Context {
         Ok(service::read_config(paths).map_err(|wrong| Failure::config(&wrong, self.colored()))?.1)
     }
 
-    /// The store, for a command that only looks or steers.
+    /// Store and broker, for a command that only looks or steers.
+    async fn backends(&self, process: &Process) -> Result<Backends, Failure> {
+        Ok(service::reach(process, Create::Never).await?)
+    }
+
+    /// The store alone.
     async fn store(&self, process: &Process) -> Result<Arc<dyn Store>, Failure> {
-        Ok(service::reach(process, Create::Never).await?.store)
+        Ok(self.backends(process).await?.store)
     }
 
     /// Whether standard error takes colours.

@@ -116,5 +116,7 @@ pub(super) fn replica(replica: &Replica, now: Timestamp, live: bool) -> Value {
         "tzdb": replica.tzdb,
         "jobs": replica.jobs,
         "running": replica.running,
+        "queues": replica.queues,
+        "slots": replica.slots,
     })
 }

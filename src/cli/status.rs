@@ -9,10 +9,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::locks::Lock;
+use super::queues::{self, Queues};
 use super::show::{self, Mark, Table};
 use super::{Context, Failure, out, shape};
 use crate::clock::Timestamp;
 use crate::record::{Open, Phase};
+use crate::service::Backends;
 use crate::store::{Replica, Snapshot, Store};
 
 /// Show the replicas of the cluster, its open runs and locks, and what is wrong with it.
@@ -44,7 +46,7 @@ pub(super) fn is_live(replica: &Replica, now: Timestamp) -> bool {
 
 /// Whether anybody is there to start runs.
 pub(super) async fn somebody_is_there(store: &dyn Store, now: Timestamp) -> Result<bool, Failure> {
-    Ok(store.replicas().await?.iter().any(|replica| is_live(replica, now)))
+    Ok(store.replicas().await?.iter().any(|one| is_live(one, now) && !one.is_worker()))
 }
 
 /// Something that is wrong.
@@ -58,10 +60,12 @@ struct Problem {
 impl Status {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.quiet()?;
-        let store = context.store(&process).await?;
+        let Backends { store, broker } = context.backends(&process).await?;
         let snapshot = store.snapshot().await?;
         let replicas = store.replicas().await?;
-        let seen = Seen { now: snapshot.now, snapshot, replicas };
+        let queues = Queues::ask(&*broker, &process, &replicas).await;
+        let (workers, replicas) = replicas.into_iter().partition(Replica::is_worker);
+        let seen = Seen { now: snapshot.now, snapshot, replicas, workers, queues };
         let problems = seen.problems();
         let about = [("store", store.describe()), ("cluster", process.cluster)];
         if context.global.json {
@@ -78,11 +82,17 @@ struct Seen {
     now: Timestamp,
     snapshot: Snapshot,
     replicas: Vec<Replica>,
+    workers: Vec<Replica>,
+    queues: Option<Queues>,
 }
 
 impl Seen {
     fn live(&self) -> impl Iterator<Item = &Replica> {
         self.replicas.iter().filter(|replica| is_live(replica, self.now))
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.iter().chain(&self.workers)
     }
 
     fn digests(&self) -> BTreeSet<&str> {
@@ -102,7 +112,7 @@ impl Seen {
         if self.live().next().is_none() {
             add("no_replica", "no replica is running: nothing is started until `cronclave serve` is".into());
         }
-        for replica in self.replicas.iter().filter(|replica| !is_live(replica, self.now)) {
+        for replica in self.processes().filter(|process| !is_live(process, self.now)) {
             let silent = self.now.since(replica.last_seen_at);
             if silent < GONE {
                 let name = &replica.name;
@@ -127,13 +137,16 @@ impl Seen {
             );
             add("run_stuck", text);
         }
+        for (code, text) in self.queues.iter().flat_map(Queues::problems) {
+            add(code, text);
+        }
         problems
     }
 
-    /// Which live replicas have another one than the most have.
+    /// Which live replicas and workers have another one than the most have.
     fn differing(&self, what: &str, of: impl Fn(&Replica) -> &str) -> Option<String> {
         let mut by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for replica in self.live() {
+        for replica in self.processes().filter(|process| is_live(process, self.now)) {
             by.entry(of(replica)).or_default().push(&replica.name);
         }
         let most = by.iter().max_by_key(|(_, names)| names.len()).map(|(value, _)| *value)?;
@@ -148,6 +161,7 @@ impl Seen {
     fn json(&self, about: &[(&str, String); 2], problems: &[Problem]) -> Result<(), Failure> {
         let [(_, store), (_, cluster)] = about;
         let replicas = self.replicas.iter().map(|one| shape::replica(one, self.now, is_live(one, self.now)));
+        let workers = self.workers.iter().map(|one| shape::replica(one, self.now, is_live(one, self.now)));
         let runs = self.open().map(|(job, run)| {
             json!({
                 "id": run.run_id, "job": job, "phase": run.phase, "scheduled_at": run.scheduled_at,
@@ -162,6 +176,8 @@ impl Seen {
             "store": {"description": store, "up": true},
             "config": {"digest": digest, "drift": self.digests().len() > 1},
             "replicas": replicas.collect::<Vec<_>>(),
+            "workers": workers.collect::<Vec<_>>(),
+            "broker": self.queues.as_ref().map(Queues::json),
             "runs": runs.collect::<Vec<_>>(),
             "locks": Lock::all(&self.snapshot),
             "problems": problems,
@@ -176,6 +192,14 @@ impl Seen {
         let mut text = format!("cluster {cluster}   {live}   {store}   config {config}\n\n");
         if !self.replicas.is_empty() {
             text += &self.replica_table(context);
+            text.push('\n');
+        }
+        if !self.workers.is_empty() {
+            text += &queues::workers(&self.workers.iter().collect::<Vec<_>>(), self.now, is_live, context);
+            text.push('\n');
+        }
+        if let Some(table) = self.queues.as_ref().and_then(|queues| queues.table(&context.style)) {
+            text += &table;
             text.push('\n');
         }
         let locks = Lock::all(&self.snapshot);

@@ -55,7 +55,7 @@ impl Flag {
         self.up.load(Ordering::SeqCst)
     }
 
-    async fn becomes(&self, up: bool) {
+    pub(crate) async fn becomes(&self, up: bool) {
         loop {
             let changed = self.changed.notified();
             if self.is_up() == up {
@@ -85,12 +85,12 @@ impl Machine {
         self.nap.lock().unwrap().take()
     }
 
-    fn chance(&self, of: f64) -> bool {
+    pub(crate) fn chance(&self, of: f64) -> bool {
         of > 0.0 && self.dice.roll() < of
     }
 
     /// Most calls are quick; in bad weather some take longer than a claim lasts.
-    async fn travel(&self, weather: Weather) {
+    pub(crate) async fn travel(&self, weather: Weather) {
         let most = if self.chance(weather.slow) { 6_000 } else { 20 };
         sleep(self.dice.pause(Duration::from_millis(most))).await;
     }

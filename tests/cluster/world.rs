@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cronclave::broker::NoBroker;
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::event::Bus;
-use cronclave::job::{Delivery, Job, JobName, Misfire, MisfirePolicy, Overlap, Retry};
+use cronclave::job::{
+    Action, Command, Completion, Delivery, Format, Job, JobName, Misfire, MisfirePolicy, Overlap, Publish, QueueName,
+    Retry, Task,
+};
 use cronclave::lease::{RunId, Trigger};
 use cronclave::parts::{Dice, Parts};
 use cronclave::record::{Op, Phase};
 use cronclave::replica::{self, Identity, Jobs, Pulse, Setup};
 use cronclave::stop::Stop;
 use cronclave::store::{Memory, Snapshot, Store};
+use cronclave::worker;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -22,6 +25,7 @@ use crate::code::Code;
 use crate::faulty::{Faulty, Flag, Machine, Weather, carry_out};
 use crate::invariants::{self, Evidence, Granted, Ran};
 use crate::jobs::{every, secs, start_of_time};
+use crate::post::{Post, Window};
 
 /// What really happened, by the store's clock.
 pub(crate) struct Journal {
@@ -49,11 +53,14 @@ struct Node {
     boots: u64,
     skew: i64,
     max_parallel: usize,
+    /// Requests it takes at once from each queue.
+    slots: usize,
 }
 
 struct World {
     dice: Dice,
     store: Arc<Memory>,
+    post: Arc<Post>,
     journal: Arc<Journal>,
     jobs: Arc<Jobs>,
     nodes: Vec<Node>,
@@ -107,6 +114,7 @@ impl World {
             Arc::new(Journal { clock, ran: Mutex::default(), granted: Mutex::default(), changed: Notify::new() });
         let mut world = World {
             store,
+            post: Arc::default(),
             journal,
             jobs: Arc::default(),
             nodes: Vec::new(),
@@ -138,6 +146,7 @@ impl World {
                 boots: 0,
                 skew: (world.dice.roll() * 600e6) as i64 - 300_000_000,
                 max_parallel: 1 + world.pick(8) as usize,
+                slots: if index == 0 { 1 } else { world.pick(4) as usize },
             });
         }
         world
@@ -182,8 +191,30 @@ impl World {
             timeout: secs(2 + self.pick(30)),
             kill_after: secs(self.pick(4)),
             enabled: self.pick(15) > 0,
+            task: self.task(),
+            start_within: Some(secs(2 + self.pick(30))),
             lease,
             ..every(name, 1 + self.pick(1 + self.pick(30)))
+        }
+    }
+
+    fn task(&self) -> Task {
+        let action = || Action::Command(Command::default());
+        match self.pick(5) {
+            0 | 1 => Task::Queue(QueueName::default(), action()),
+            2 => Task::Publish(Publish {
+                exchange: "billing".into(),
+                routing_key: "close".into(),
+                format: Format::Plain,
+                payload: None,
+                content_type: None,
+                headers: BTreeMap::new(),
+                priority: None,
+                expires: None,
+                persistent: true,
+                complete_on: Completion::Confirm,
+            }),
+            _ => Task::Run(action()),
         }
     }
 
@@ -208,7 +239,7 @@ impl World {
         let machine = node.machine.clone();
         let stop = Stop::default();
         let parts = Parts {
-            broker: Arc::new(NoBroker),
+            broker: Arc::new(Window { post: self.post.clone(), machine: machine.clone(), name: node.name.clone() }),
             cluster: "default".into(),
             store: Arc::new(Faulty { inner: store, machine: machine.clone(), journal: journal.clone() }),
             runner: Arc::new(Code { machine: machine.clone(), journal, holder: node.name.clone(), longest }),
@@ -225,14 +256,19 @@ impl World {
             tap: None,
             nudges: cronclave::parts::Nudges::default(),
         };
+        let slots = node.slots;
         let boot_id = format!("{}-{}", node.name, node.boots);
         let identity = Identity { boot_id, name: node.name.clone(), tzdb: String::new() };
+        let working = worker::Setup { identity: identity.clone(), queues: None, slots, grace: secs(5) };
         let setup = Setup { identity, max_parallel: node.max_parallel, grace: secs(5) };
         // Nobody changes the jobs, but the sender has to live on.
         let (jobs, watched) = watch::channel(jobs);
         let (pulse, _) = watch::channel(Pulse::default());
         let task = tokio::spawn(async move {
-            replica::run(parts, setup, watched, pulse).await;
+            tokio::join!(
+                replica::run(parts.clone(), setup, watched.clone(), pulse),
+                worker::run(parts, working, watched)
+            );
             drop(jobs);
         });
         node.running = Some((task, stop));
@@ -241,7 +277,7 @@ impl World {
     /// One thing goes wrong, or is done by an operator.
     fn befall(&mut self) {
         let index = self.pick(self.nodes.len() as u64) as usize;
-        match self.pick(14) {
+        match self.pick(15) {
             0 | 1 => {
                 // A crash: all its tasks end where they are.
                 if let Some((task, _)) = self.nodes[index].running.take() {
@@ -256,9 +292,12 @@ impl World {
             3..=5 => self.boot(index),
             6 | 7 => {
                 let (machine, length) = (self.nodes[index].machine.clone(), self.pause(30_000));
+                let (post, name) = (self.post.clone(), self.nodes[index].name.clone());
                 machine.frozen.set(true);
                 tokio::spawn(async move {
-                    sleep(length).await;
+                    sleep(length / 2).await;
+                    post.forget(&name);
+                    sleep(length / 2).await;
                     machine.frozen.set(false);
                 });
             }
@@ -273,6 +312,21 @@ impl World {
             9 => {
                 let weather = self.weather();
                 self.nodes[index].machine.weather.lock().unwrap().clone_from(&weather);
+            }
+            10 => {
+                let (post, length) = (self.post.clone(), self.pause(30_000));
+                match self.pick(3) {
+                    0 => post.purge(),
+                    // A broker that gives up on unacknowledged messages.
+                    1 => post.forget(&self.nodes[index].name),
+                    _ => {
+                        post.away.set(true);
+                        tokio::spawn(async move {
+                            sleep(length).await;
+                            post.away.set(false);
+                        });
+                    }
+                }
             }
             _ => self.operate(),
         }
@@ -327,6 +381,7 @@ impl World {
             node.machine.cut.set(false);
             *node.machine.weather.lock().unwrap() = Weather::default();
         }
+        self.post.away.set(false);
         for name in self.jobs.by_name.keys() {
             self.ask(name.clone(), Op::Resume { catch_up: true, by: None });
         }
@@ -374,6 +429,16 @@ impl World {
         }
     }
 
+    /// A claim's message to another service is sent once, unless the job wants it sent again when in doubt.
+    fn no_message_is_sent_twice(&self) {
+        let mut sent = self.post.sent();
+        sent.sort();
+        for pair in sent.windows(2).filter(|pair| pair[0] == pair[1]) {
+            let job = &self.jobs.by_name[&pair[0].0];
+            assert_eq!(job.delivery, Delivery::AtLeastOnce, "broken: a message is sent once\n  {pair:?}");
+        }
+    }
+
     /// Stops everything and gathers the evidence.
     async fn end(mut self) -> Evidence {
         for node in &mut self.nodes {
@@ -383,6 +448,7 @@ impl World {
         }
         // Code that outlived its replica ends with its lease.
         sleep(secs(60)).await;
+        self.no_message_is_sent_twice();
         let snapshot = self.store.snapshot().await.unwrap();
         let known = |name: &JobName| snapshot.records.get(name).cloned().unwrap_or_default();
         Evidence {
