@@ -24,5 +24,6 @@ pub mod schedule;
 pub mod service;
 pub mod stop;
 pub mod store;
+mod tls;
 
 pub use runner::shim;

@@ -1,6 +1,7 @@
 //! How messages get from process to process: the [`Broker`] trait, and its homes. A message is a
 //! wake-up, the store is the truth: brokers may deliver twice, late or not at all.
 
+pub mod amqp;
 pub mod cloud;
 mod local;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::job::QueueName;
 
+pub use amqp::Amqp;
 pub use local::Local;
 
 /// A way for messages. Every call but [`Consumer::next`] has a limit of its own.
