@@ -27,6 +27,7 @@ pub mod service;
 pub mod stop;
 pub mod store;
 pub mod template;
+mod tls;
 pub mod worker;
 
 pub use runner::shim;

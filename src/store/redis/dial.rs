@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::address::{Address, Place};
-use super::tls;
+use crate::tls;
 
 /// How long one step of connecting may take.
 pub(super) const STEP: Duration = Duration::from_secs(2);
@@ -47,7 +47,8 @@ pub(super) async fn dial(address: &Address, place: &Place, limit: Instant) -> Re
     }
     let name = ServerName::try_from(host.clone()).map_err(|_| format!("`{host}` is no name a certificate can have"))?;
     let (insecure, ca_file) = (address.insecure, address.ca_file.clone());
-    let config = move || if insecure { tls::believing() } else { tls::checking(ca_file.as_deref()) };
+    let config =
+        move || if insecure { tls::believing() } else { tls::checking(ca_file.as_deref(), "CRONCLAVE_REDIS_CA_FILE") };
     // It reads files.
     let config = tokio::task::spawn_blocking(config).await.unwrap_or_else(|error| Err(error.to_string()))?;
     let step = limit.min(Instant::now() + STEP);

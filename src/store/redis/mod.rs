@@ -16,7 +16,6 @@ mod prune;
 mod resolve;
 mod sentinel;
 mod server;
-mod tls;
 mod wire;
 mod words;
 

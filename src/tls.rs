@@ -1,4 +1,4 @@
-//! Whom to believe: what TLS connections to the server go by.
+//! Whom to believe: what TLS connections to a server of ours go by.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Trusts what the system trusts, and the authorities in `ca_file`. Read anew for each connection,
-/// so that a renewed file needs no restart.
-pub(super) fn checking(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+/// Trusts what the system trusts, and the authorities in `ca_file`, which `variable` named. Read anew for each
+/// connection, so that a renewed file needs no restart.
+pub(crate) fn checking(ca_file: Option<&Path>, variable: &str) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     // Some of a system's certificates may be odd; the rest is no worse for it.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {
-        let bad = |why: String| format!("CRONCLAVE_REDIS_CA_FILE: {}: {why}", path.display());
+        let bad = |why: String| format!("{variable}: {}: {why}", path.display());
         let text = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
         let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
         let all = all.map_err(|error| bad(format!("it is no PEM file: {error}")))?;
@@ -31,7 +31,7 @@ pub(super) fn checking(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
 }
 
 /// Believes anybody.
-pub(super) fn believing() -> Result<ClientConfig, String> {
+pub(crate) fn believing() -> Result<ClientConfig, String> {
     let believer = Arc::new(Believer(provider()));
     Ok(with_versions()?.dangerous().with_custom_certificate_verifier(believer).with_no_client_auth())
 }
