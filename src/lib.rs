@@ -1,6 +1,7 @@
 //! Cronclave: the cluster-safe cron. Any number of replicas, every occurrence starts once.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod announce;
 pub mod attempt;
 pub mod broker;
 pub mod cli;
@@ -10,6 +11,7 @@ pub mod crontab;
 pub mod diff;
 pub mod event;
 pub mod http;
+pub mod inbox;
 pub mod job;
 pub mod lease;
 pub mod ledger;

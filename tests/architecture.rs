@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 28] = [
+const ORDER: [&str; 30] = [
     "clock", "schedule", "job", "diff", "lease", "ledger", "record", "plan", "runner", "store", "broker", "event",
-    "stop", "parts", "race", "attempt", "request", "handover", "worker", "replica", "config", "crontab", "http",
-    "report", "service", "cli", "lib", "main",
+    "stop", "parts", "announce", "race", "attempt", "request", "handover", "worker", "replica", "inbox", "config",
+    "crontab", "http", "report", "service", "cli", "lib", "main",
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

@@ -2,6 +2,7 @@
 //! wake-up, the store is the truth: brokers may deliver twice, late or not at all.
 
 pub mod cloud;
+mod dead;
 mod local;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::job::QueueName;
 
+pub use dead::dead_letter;
 pub use local::Local;
 
 /// A way for messages. Every call but [`Consumer::next`] has a limit of its own.
@@ -200,6 +202,11 @@ pub struct DeadLetter {
     pub size: usize,
     /// Its beginning, readable.
     pub excerpt: String,
+}
+
+/// A name as one word of a routing key, whose words end at dots: `web.1` is `web-1`.
+pub fn word(name: &str) -> String {
+    name.replace('.', "-")
 }
 
 /// A readable beginning of what may be anything.

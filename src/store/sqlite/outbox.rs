@@ -23,8 +23,11 @@ pub(super) fn take(db: &Connection, holder: &str, now: Timestamp, ttl: Duration)
         Some((_, _, mark)) => mark,
         None => tables::head(db)?.cast_signed(),
     };
-    db.prepare_cached("INSERT OR REPLACE INTO outbox VALUES (1, ?1, ?2, ?3)")?
-        .execute(params![holder, now.plus(ttl), mark])?;
+    db.prepare_cached("INSERT OR REPLACE INTO outbox VALUES (1, ?1, ?2, ?3)")?.execute(params![
+        holder,
+        now.plus(ttl),
+        mark
+    ])?;
     Ok(Some(mark.cast_unsigned()))
 }
 
