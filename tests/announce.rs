@@ -180,7 +180,8 @@ async fn what_happened_last_is_sent_before_it_ends() {
 #[tokio::test(start_paused = true)]
 async fn events_that_were_dropped_unsent_are_told_as_a_gap() {
     let bench = Bench::new();
-    let store = Arc::new(happenings::Forgetful { inner: bench.store.clone(), before: 31.into() });
+    let store = Arc::new(happenings::Forgetful::new(bench.store.clone()));
+    store.before.store(31, std::sync::atomic::Ordering::SeqCst);
     let parts = wire::parts(store, bench.clock.clone(), "web.1");
     let mut told = parts.bus.listen();
     bench.wire.set_away(true);

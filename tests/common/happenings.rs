@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +14,7 @@ use cronclave::lease::{Ended, Fence, Outcome, RunId, Token, Trigger};
 use cronclave::ledger::{Entry, Event, Fate, Next, Pass, What};
 use cronclave::plan::View;
 use cronclave::record::{Bid, Key, Op, Reply, Target};
-use cronclave::store::{Answer, Memory, Piece, Query, Replica, Snapshot, Store, StoreError};
+use cronclave::store::{Answer, Memory, Piece, Query, Replica, Snapshot, Store, StoreError, Trouble};
 
 /// One of everything that can happen to a job `a`, in an order that can be.
 pub(crate) fn all() -> Vec<Event> {
@@ -67,7 +67,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) async fn started(store: &dyn Store, job: &str, clock: &Clock) -> Run {
+    /// One that is claimed only.
+    pub(crate) async fn claimed(store: &dyn Store, job: &str, clock: &Clock) -> Run {
         let job = JobName::new(job).unwrap();
         let token = Token::fresh();
         let target = Target::Request {
@@ -87,9 +88,26 @@ impl Run {
         };
         let Reply::Won(run) = store.apply(&job, &Op::Claim(bid)).await.unwrap().reply else { panic!() };
         let key = Key { run_id: run.run_id, fence: run.fence, token };
-        let start = Op::Start { key: key.clone(), holder: "w".into(), ttl: Duration::from_secs(600) };
-        store.apply(&job, &start).await.unwrap();
         Run { job, key }
+    }
+
+    pub(crate) async fn started(store: &dyn Store, job: &str, clock: &Clock) -> Run {
+        let run = Run::claimed(store, job, clock).await;
+        let start = Op::Start { key: run.key.clone(), holder: "w".into(), ttl: Duration::from_secs(600) };
+        store.apply(&run.job, &start).await.unwrap();
+        run
+    }
+
+    /// One whose request lies in a queue.
+    pub(crate) async fn published(store: &dyn Store, job: &str, clock: &Clock) -> Run {
+        let run = Run::claimed(store, job, clock).await;
+        run.publish(store).await;
+        run
+    }
+
+    pub(crate) async fn publish(&self, store: &dyn Store) {
+        let published = Op::Published { key: self.key.clone(), ttl: Duration::from_secs(600) };
+        store.apply(&self.job, &published).await.unwrap();
     }
 
     pub(crate) async fn settle(&self, store: &dyn Store) {
@@ -98,10 +116,22 @@ impl Run {
     }
 }
 
-/// A store that has dropped all events before one.
+/// A store that has dropped all events before one, and that may be away.
 pub(crate) struct Forgetful {
-    pub(crate) inner: Arc<Memory>,
+    inner: Arc<Memory>,
     pub(crate) before: AtomicU64,
+    pub(crate) away: AtomicBool,
+}
+
+impl Forgetful {
+    pub(crate) fn new(inner: Arc<Memory>) -> Forgetful {
+        Forgetful { inner, before: 1.into(), away: false.into() }
+    }
+
+    fn answers(&self) -> Result<(), StoreError> {
+        let away = self.away.load(Ordering::SeqCst);
+        if away { Err(StoreError { kind: Trouble::Passing, message: "no answer".into() }) } else { Ok(()) }
+    }
 }
 
 #[async_trait]
@@ -110,9 +140,11 @@ impl Store for Forgetful {
         self.inner.describe()
     }
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
+        self.answers()?;
         self.inner.view(job, mutex).await
     }
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
+        self.answers()?;
         self.inner.apply(job, op).await
     }
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
