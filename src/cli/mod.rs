@@ -2,6 +2,7 @@
 
 mod cancel;
 mod diff;
+mod events;
 mod explain;
 mod failure;
 mod find;
@@ -125,6 +126,8 @@ enum Command {
     Status(status::Status),
     /// Show past runs
     History(history::History),
+    /// Show what happens in the cluster, live
+    Events(events::Events),
     /// Show the output of a run
     Logs(logs::Logs),
     /// Ask the cluster to run a job now
@@ -154,6 +157,7 @@ impl Command {
             Command::Jobs(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::History(command) => command.run(context).await,
+            Command::Events(command) => command.run(context).await,
             Command::Logs(command) => command.run(context).await,
             Command::Trigger(command) => command.run(context).await,
             Command::Cancel(command) => command.run(context).await,
