@@ -1,6 +1,7 @@
 //! Cronclave: the cluster-safe cron. Any number of replicas, every occurrence starts once.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod announce;
 pub mod attempt;
 pub mod broker;
 pub mod cli;
@@ -11,6 +12,7 @@ pub mod diff;
 pub mod event;
 pub mod handover;
 pub mod http;
+pub mod inbox;
 pub mod job;
 pub mod lease;
 pub mod ledger;

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use crate::job::Job;
 use crate::lease::{Lease, Token, Work};
 use crate::parts::Parts;
+use crate::plan::View;
 use crate::record::{Bid, Op, Open, Reply, Target};
 use crate::store::{Answer, StoreError, Trouble};
 
@@ -52,15 +53,15 @@ pub async fn run(parts: &Parts, job: &Job, target: Target) -> Result<Race, Store
     parts.bus.tell_all(answer.events.clone());
     Ok(match &answer.reply {
         Reply::Won(open) => {
-            let work = work(job, open, &answer);
+            let work = work(job, open, &answer.view);
             Race::Won(Box::new(Lease { work, token, trusted_until, ttl: job.lease }), answer)
         }
         _ => Race::Lost(answer),
     })
 }
 
-/// What the code of a run is told, given the run as it stands.
-pub(crate) fn work(job: &Job, open: &Open, answer: &Answer) -> Work {
+/// What the code of an open run is handed.
+pub fn work(job: &Job, open: &Open, view: &View) -> Work {
     Work {
         job: job.name.clone(),
         run_id: open.run_id,
@@ -70,7 +71,7 @@ pub(crate) fn work(job: &Job, open: &Open, answer: &Answer) -> Work {
         fence: open.fence,
         trigger: open.trigger.clone(),
         args: open.args.clone(),
-        previous_success_at: answer.view.record.last_success,
+        previous_success_at: view.record.last_success,
         lease_until: open.until,
     }
 }

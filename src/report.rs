@@ -42,13 +42,19 @@ impl Reporter {
 
     /// Writes one line.
     pub fn print(&self, told: &Told) {
-        let Some(line) = Line::of(told, self.clock.now()) else { return };
-        let text = match self.format {
+        if let Some(text) = self.line(told) {
+            // A reader that went away must not end the scheduler.
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
+        }
+    }
+
+    /// The line about it, without its end; `None` for what is not worth one.
+    pub fn line(&self, told: &Told) -> Option<String> {
+        let line = Line::of(told, self.clock.now())?;
+        Some(match self.format {
             LogFormat::Text => line.text(),
             LogFormat::Json => self.json(&line),
-        };
-        // A reader that went away must not end the scheduler.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        })
     }
 
     fn json(&self, line: &Line) -> String {

@@ -67,7 +67,7 @@ pub(crate) fn envelope(work: &Work, cluster: &str, now: Timestamp, data: serde_j
         id: format!("{}.{}", work.run_id, work.attempt),
         kind: KIND.into(),
         cluster: cluster.into(),
-        job: work.job.clone(),
+        partition: work.job.to_string(),
         subject: format!("jobs/{}/runs/{}", work.job, work.run_id),
         at: now,
         data,

@@ -12,11 +12,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::broker::{Broker, Local, NoBroker};
+use crate::announce;
+use crate::broker::{Amqp, Broker, Local, NoBroker, amqp};
 use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::event::{Bus, Told};
 use crate::http;
+use crate::inbox;
 use crate::job::QueueName;
 use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
@@ -50,8 +52,8 @@ pub fn open(process: &Process, create: Create) -> Result<Backends, StoreError> {
         Some(address) => on_redis(process, Redis::open(address.clone(), &process.cluster, Time::Server)),
         None => {
             let file = Arc::new(Sqlite::open(&process.db, create, Clock::system())?);
-            let broker = Arc::new(Local::new(file.clone(), Clock::system()));
-            Backends { store: file, broker }
+            let local = || Arc::new(Local::new(file.clone(), Clock::system()));
+            Backends { broker: rabbit(process).unwrap_or_else(|| local()), store: file.clone() }
         }
     })
 }
@@ -67,8 +69,19 @@ pub async fn reach(process: &Process, create: Create) -> Result<Backends, StoreE
     Ok(on_redis(process, redis))
 }
 
-fn on_redis(_process: &Process, redis: Redis) -> Backends {
-    Backends { store: Arc::new(redis), broker: Arc::new(NoBroker) }
+fn on_redis(process: &Process, redis: Redis) -> Backends {
+    Backends { store: Arc::new(redis), broker: rabbit(process).unwrap_or_else(|| Arc::new(NoBroker)) }
+}
+
+/// The RabbitMQ that `process` names.
+fn rabbit(process: &Process) -> Option<Arc<dyn Broker>> {
+    let settings = amqp::Settings {
+        cluster: process.cluster.clone(),
+        replica: process.replica.clone(),
+        declare: process.declare,
+        mqtt: process.mqtt,
+    };
+    Some(Arc::new(Amqp::open(process.amqp.clone()?, settings)))
 }
 
 /// Everything a replica or a single run works with.
@@ -193,8 +206,23 @@ impl Service {
                 worker::run(parts.clone(), working, jobs_out.clone()).await;
             }
         };
-        tokio::join!(replica, worker);
-        over.softly();
+        let working = async {
+            tokio::join!(replica, worker);
+            over.softly();
+        };
+        // What happens while it drains is announced as well. Without a RabbitMQ nobody would hear of it.
+        let announcing = async {
+            if self.role.replica && self.process.amqp.is_some() {
+                let parts = Parts { stop: over.clone(), ..parts.clone() };
+                announce::run(parts, self.parts.broker.clone(), self.process.cluster.clone()).await;
+            }
+        };
+        let taking_in = async {
+            if self.role.replica {
+                inbox::run(parts.clone(), parts.broker.clone(), parts.cluster.clone(), jobs_out.clone()).await;
+            }
+        };
+        tokio::join!(working, announcing, taking_in);
         steering.abort();
         if let Some(http) = http {
             let _ = tokio::time::timeout(Duration::from_secs(2), http).await;

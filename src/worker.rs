@@ -191,7 +191,9 @@ impl Slot {
 
     async fn bury(&self, delivery: &Delivery, consumer: &mut dyn Consumer, why: &str) {
         self.parts.bus.tell(Told::Warning(format!("a message in queue {} is dead: {why}", self.queue)));
-        match dead_letter(&*self.parts.broker, &self.parts.cluster, delivery, self.queue.as_str(), why).await {
+        match dead_letter(&*self.parts.broker, &self.parts.cluster, delivery, &Queue::Tasks(self.queue.clone()), why)
+            .await
+        {
             Ok(()) => consumer.ack().await,
             Err(trouble) => {
                 tracing::warn!(%trouble, "the dead letter stays in its queue");

@@ -7,6 +7,8 @@ mod bench;
 mod commands;
 #[path = "cli/database.rs"]
 mod database;
+#[path = "cli/events.rs"]
+mod events;
 #[path = "cli/explain.rs"]
 mod explain;
 #[path = "cli/mistakes.rs"]

@@ -231,6 +231,69 @@ promises! {
     history_is_pruned_by_count_and_age_but_never_what_is_open
     replicas_come_and_go
     any_job_name_is_kept_apart
+    the_outbox_has_one_holder_at_a_time
+    an_outbox_whose_holder_is_silent_passes_on_with_its_mark
+    the_mark_of_the_outbox_never_moves_back
+    a_new_outbox_begins_where_the_events_end
+    positions_of_events_leave_no_hole
+}
+
+async fn the_outbox_has_one_holder_at_a_time(bench: Bench) {
+    let takers = (0..8).map(|n| {
+        let store = bench.store.clone();
+        tokio::spawn(async move { store.take_outbox(&format!("r{n}"), TTL).await.unwrap() })
+    });
+    let mut taken = 0;
+    for taker in takers.collect::<Vec<_>>() {
+        taken += usize::from(taker.await.unwrap().is_some());
+    }
+    assert_eq!(taken, 1);
+    assert!(!bench.store.mark_outbox("somebody", 7, TTL).await.unwrap());
+}
+
+async fn an_outbox_whose_holder_is_silent_passes_on_with_its_mark(bench: Bench) {
+    let bench = bench.registered().await;
+    assert_eq!(bench.store.take_outbox("a", TTL).await.unwrap(), Some(1));
+    bench.go_to(5);
+    assert!(bench.store.mark_outbox("a", 3, TTL).await.unwrap(), "which keeps it for longer");
+    bench.go_to(14);
+    assert_eq!(bench.store.take_outbox("b", TTL).await.unwrap(), None);
+    bench.go_to(16);
+    assert!(bench.store.mark_outbox("a", 4, TTL).await.unwrap(), "late, but nobody took it");
+    bench.go_to(27);
+    assert_eq!(bench.store.take_outbox("b", TTL).await.unwrap(), Some(4));
+    assert!(!bench.store.mark_outbox("a", 9, TTL).await.unwrap());
+    assert_eq!(bench.store.take_outbox("a", TTL).await.unwrap(), None);
+    assert_eq!(bench.store.take_outbox("b", TTL).await.unwrap(), Some(4), "asked again it is the same");
+}
+
+async fn the_mark_of_the_outbox_never_moves_back(bench: Bench) {
+    bench.store.take_outbox("a", TTL).await.unwrap();
+    assert!(bench.store.mark_outbox("a", 9, TTL).await.unwrap());
+    assert!(bench.store.mark_outbox("a", 2, TTL).await.unwrap());
+    assert_eq!(bench.store.take_outbox("a", TTL).await.unwrap(), Some(9));
+}
+
+async fn a_new_outbox_begins_where_the_events_end(bench: Bench) {
+    let bench = bench.registered().await;
+    bench.ask(Op::Pause { until: None, reason: None, by: None }).await;
+    let mark = bench.store.take_outbox("a", TTL).await.unwrap().unwrap();
+    assert_eq!(bench.store.events(0, 10).await.unwrap().last().unwrap().0, mark);
+    assert!(bench.store.events(mark, 10).await.unwrap().is_empty());
+}
+
+/// Whoever reads on from a position sees by the next one whether anything between was dropped.
+async fn positions_of_events_leave_no_hole(bench: Bench) {
+    let bench = bench.registered().await;
+    let cursor = bench.cursor().await;
+    bench.go_to(60);
+    // What is refused leaves no trace.
+    bench.reply(claim_next(at(1), 60, &Token::fresh())).await;
+    let (key, _) = bench.win(cursor, 60).await;
+    bench.start(&key).await;
+    bench.settle(&key, failed()).await;
+    let positions: Vec<u64> = bench.store.events(0, 100).await.unwrap().iter().map(|(at, _)| *at).collect();
+    assert_eq!(positions, [1, 2, 3, 4]);
 }
 
 async fn of_many_bids_for_one_occurrence_one_wins(bench: Bench) {

@@ -62,7 +62,7 @@ pub(crate) async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease
         (Reply::Kept { .. }, Some(open)) => {
             lease.trusted_until = asked + lease.ttl;
             // A worker knows of a run what its request says; the store knows better.
-            lease.work = race::work(job, open, &answer);
+            lease.work = race::work(job, open, &answer.view);
         }
         (Reply::Cancelled, _) => return Err(Carried::NotStarted("it was cancelled before it started".into())),
         (_, found) => return Err(Carried::NotStarted(refusal(key, found))),

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::Message;
 use crate::clock::Timestamp;
-use crate::job::JobName;
 
 /// What every CloudEvent of ours is sent as.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
@@ -18,8 +17,8 @@ pub struct CloudEvent {
     pub kind: String,
     /// Where it happened.
     pub cluster: String,
-    /// Which job it is about.
-    pub job: JobName,
+    /// What shares this is kept in order: the name of the job, or of the replica, that it is about.
+    pub partition: String,
     /// What it is about, as in `jobs/report/runs/ID`.
     pub subject: String,
     /// When it happened.
@@ -48,7 +47,7 @@ impl CloudEvent {
             all[name] = value.into();
         }
         all["datacontenttype"] = "application/json".into();
-        all["partitionkey"] = self.job.as_str().into();
+        all["partitionkey"] = self.partition.clone().into();
         all["data"] = self.data.clone();
         all
     }

@@ -1,28 +1,46 @@
-//! Letters that nobody can read: put aside with the reason, where people can look at them.
+//! The way to the dead letters: for what cannot be understood, or is not allowed.
 
-use super::{Broker, DIED_IN, Delivery, Exchange, Message, NotPublished, REASON};
+use super::{Broker, DIED_IN, Delivery, Exchange, Message, NotPublished, Queue, REASON, word};
 
-/// Puts a copy of what came from `queue` among the dead letters. Once that is done, the original may be acknowledged.
+/// The longest reason that is sent along: some brokers allow little room for headers.
+const REASON_MAX: usize = 1000;
+
+/// Sends a copy of what came from `queue` to the dead letters, with the reason. Once this is `Ok` the broker has it,
+/// and the message itself may be acknowledged.
 ///
 /// # Errors
-/// When the broker did not take it.
+/// As [`Broker::publish`].
 pub async fn dead_letter(
     broker: &dyn Broker,
     cluster: &str,
     delivery: &Delivery,
-    queue: &str,
-    why: &str,
+    queue: &Queue,
+    reason: &str,
 ) -> Result<(), NotPublished> {
-    let mut message = Message {
-        to: Exchange::Dead,
-        key: format!("dead.{cluster}.{queue}"),
-        expires: None,
-        priority: None,
-        transient: false,
-        optional: false,
-        ..delivery.message.clone()
-    };
-    message.headers.insert(REASON.into(), why.into());
-    message.headers.insert(DIED_IN.into(), queue.into());
-    broker.publish(&message).await
+    let mut copy =
+        Message { to: Exchange::Dead, expires: None, transient: false, optional: false, ..delivery.message.clone() };
+    let name = queue.name();
+    copy.key = format!("dead.{}.{name}", word(cluster));
+    copy.headers.insert(REASON.into(), reason.chars().take(REASON_MAX).collect());
+    copy.headers.insert(DIED_IN.into(), queue.called());
+    broker.publish(&copy).await
+}
+
+impl Queue {
+    /// Its name within a routing key.
+    pub fn name(&self) -> &str {
+        match self {
+            Queue::Tasks(name) => name.as_str(),
+            Queue::Results => "results",
+            Queue::Triggers => "triggers",
+        }
+    }
+
+    /// What no queue of the user's is called: none of their names begins with a dot.
+    pub(super) fn called(&self) -> String {
+        match self {
+            Queue::Tasks(name) => name.to_string(),
+            Queue::Results | Queue::Triggers => format!(".{}", self.name()),
+        }
+    }
 }

@@ -65,21 +65,12 @@ impl Local {
     }
 }
 
-/// What a queue is called in the table. No name of a queue of the user's begins with a dot.
-fn called(queue: &Queue) -> String {
-    match queue {
-        Queue::Tasks(name) => name.to_string(),
-        Queue::Results => ".results".into(),
-        Queue::Triggers => ".triggers".into(),
-    }
-}
-
 /// Which queue a message belongs to; `None` when nobody takes it.
 fn routed(message: &Message) -> Option<String> {
     match &message.to {
         Exchange::Tasks => message.key.split('.').nth(2).map(str::to_owned),
-        Exchange::Results => Some(called(&Queue::Results)),
-        Exchange::Triggers => Some(called(&Queue::Triggers)),
+        Exchange::Results => Some(Queue::Results.called()),
+        Exchange::Triggers => Some(Queue::Triggers.called()),
         Exchange::Dead => message.headers.get(DIED_IN).cloned(),
         Exchange::Events | Exchange::Foreign(_) => None,
     }
@@ -172,7 +163,7 @@ impl Broker for Local {
 
     fn consume(&self, queue: Queue) -> Box<dyn Consumer> {
         Box::new(Taker {
-            queue: called(&queue),
+            queue: queue.called(),
             name: format!("{:016x}", rand::random::<u64>()),
             home: self.clone(),
             said: None,

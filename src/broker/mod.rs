@@ -206,6 +206,11 @@ pub struct DeadLetter {
     pub excerpt: String,
 }
 
+/// A name as one word of a routing key, whose words end at dots: `web.1` is `web-1`.
+pub fn word(name: &str) -> String {
+    name.replace('.', "-")
+}
+
 /// A readable beginning of what may be anything.
 fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(200)]);

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod diff;
+mod events;
 mod explain;
 mod failure;
 mod find;
@@ -75,6 +76,9 @@ struct Global {
     /// password on the command line is seen by all]
     #[arg(long, global = true, value_name = "URL")]
     redis: Option<String>,
+    /// RabbitMQ for workers and messages [env: CRONCLAVE_AMQP_URL, AMQP_URL and the like, better than here]
+    #[arg(long, global = true, value_name = "URL")]
+    amqp: Option<String>,
     /// Name of the cluster [env: CRONCLAVE_CLUSTER] [default: default]
     #[arg(long, global = true, value_name = "NAME")]
     cluster: Option<String>,
@@ -129,6 +133,8 @@ enum Command {
     Status(status::Status),
     /// Show past runs
     History(history::History),
+    /// Show what happens in the cluster, live
+    Events(events::Events),
     /// Show the output of a run
     Logs(logs::Logs),
     /// Ask the cluster to run a job now
@@ -159,6 +165,7 @@ impl Command {
             Command::Jobs(command) => command.run(context).await,
             Command::Status(command) => command.run(context).await,
             Command::History(command) => command.run(context).await,
+            Command::Events(command) => command.run(context).await,
             Command::Logs(command) => command.run(context).await,
             Command::Trigger(command) => command.run(context).await,
             Command::Cancel(command) => command.run(context).await,
@@ -204,6 +211,7 @@ impl Context {
             config: self.global.config.clone(),
             db: self.global.db.clone(),
             redis: self.global.redis.clone(),
+            amqp: self.global.amqp.clone(),
             cluster: self.global.cluster.clone(),
             ..own
         }

@@ -142,6 +142,7 @@ pub(super) async fn service_until_told(service: Service, format: LogFormat) -> R
 /// Where messages go, and what it takes to have workers.
 pub(super) fn broker(process: &Process, parts: &Parts) -> String {
     let more = match (&process.redis, process.workers) {
+        _ if process.amqp.is_some() => "",
         (Some(_), _) => "  (set AMQP_URL to have workers and to publish)",
         (None, 0) => "  (workers on this machine: cronclave worker; AMQP_URL for many machines)",
         (None, _) => "  (AMQP_URL for workers on many machines)",

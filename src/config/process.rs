@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::secrets::file;
 use super::{Env, duration};
+use crate::broker::amqp;
 use crate::store::redis::Address;
 
 /// The environment of this process. A variable that is empty or not Unicode counts as not set.
@@ -25,6 +26,8 @@ pub struct Flags {
     pub db: Option<PathBuf>,
     /// `--redis`
     pub redis: Option<String>,
+    /// `--amqp`
+    pub amqp: Option<String>,
     /// `--cluster`
     pub cluster: Option<String>,
     /// `--replica`
@@ -52,6 +55,12 @@ pub struct Process {
     pub db: PathBuf,
     /// The Redis that holds the state, if one does.
     pub redis: Option<Address>,
+    /// The RabbitMQ that carries messages, if one does.
+    pub amqp: Option<amqp::Address>,
+    /// Whether what is missing there is made. Default `true`.
+    pub declare: bool,
+    /// Whether MQTT clients there hear events and may send triggers. Default `false`.
+    pub mqtt: bool,
     /// Default `default`.
     pub cluster: String,
     /// What this replica is called.
@@ -114,6 +123,9 @@ impl Process {
             config: Process::paths(flags, env),
             db: db(flags, env),
             redis: None,
+            amqp: None,
+            declare: flag(env, "CRONCLAVE_DECLARE").unwrap_or(true),
+            mqtt: flag(env, "CRONCLAVE_MQTT_BRIDGE").unwrap_or(false),
             cluster: flags.cluster.clone().or_else(|| env("CRONCLAVE_CLUSTER")).unwrap_or_else(|| "default".into()),
             replica: replica(flags, env, host),
             listen: None,
@@ -124,7 +136,8 @@ impl Process {
             log_format: None,
         };
         take(redis(flags, env).map(|found| process.redis = found));
-        take(check_queues(flags, env));
+        take(amqp(flags, env).map(|found| process.amqp = found));
+        take(check_key(&process));
         take(check_word("--cluster / CRONCLAVE_CLUSTER", &process.cluster));
         take(check_word("--replica / CRONCLAVE_REPLICA", &process.replica));
         take(listen(flags, env).map(|found| process.listen = found));
@@ -167,8 +180,8 @@ fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
         (Some(url), _) => Some(("--redis".to_owned(), url.clone())),
         // A flag outdoes the environment.
         (None, Some("--db")) => return Ok(None),
-        (None, Some(_)) => own_url(env)?,
-        (None, None) => match own_url(env)? {
+        (None, Some(_)) => own_url(env, REDIS_URL)?,
+        (None, None) => match own_url(env, REDIS_URL)? {
             Some(own) => Some(own),
             None => REDIS_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?))),
         },
@@ -188,11 +201,11 @@ fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
 }
 
 /// Our own variable, or the file its twin names, as secrets are often mounted.
-fn own_url(env: Env<'_>) -> Result<Option<(String, String)>, WrongSetting> {
-    if let Some(url) = env(REDIS_URL) {
-        return Ok(Some((REDIS_URL.to_owned(), url)));
+fn own_url(env: Env<'_>, name: &str) -> Result<Option<(String, String)>, WrongSetting> {
+    if let Some(url) = env(name) {
+        return Ok(Some((name.to_owned(), url)));
     }
-    let twin = format!("{REDIS_URL}_FILE");
+    let twin = format!("{name}_FILE");
     let Some(path) = env(&twin) else { return Ok(None) };
     match file(Path::new(&path)) {
         Some(url) => Ok(Some((twin, url))),
@@ -200,17 +213,37 @@ fn own_url(env: Env<'_>) -> Result<Option<(String, String)>, WrongSetting> {
     }
 }
 
-/// Who set a broker's address expects workers; doing without would be a silent surprise.
-fn check_queues(flags: &Flags, env: Env<'_>) -> Result<(), WrongSetting> {
-    if flags.db.is_some() || env("CRONCLAVE_DB").is_some() {
-        return Ok(());
-    }
-    match ["CRONCLAVE_AMQP_URL", "AMQP_URL"].into_iter().find(|name| env(name).is_some()) {
-        Some(name) => Err(wrong(
-            name,
-            "this version cannot use RabbitMQ yet: unset it, or set CRONCLAVE_DB=PATH (--db PATH) to run on this machine all the same",
+/// Whether a variable says yes or no.
+fn flag(env: Env<'_>, name: &str) -> Option<bool> {
+    Some(!["0", "false", "no", "off"].contains(&env(name)?.to_lowercase().as_str()))
+}
+
+/// Where providers put the address of their RabbitMQ, after our own name for it.
+const AMQP_URLS: [&str; 4] = [AMQP_URL, "AMQP_URL", "CLOUDAMQP_URL", "RABBITMQ_URL"];
+const AMQP_URL: &str = "CRONCLAVE_AMQP_URL";
+
+/// The RabbitMQ that was asked for.
+fn amqp(flags: &Flags, env: Env<'_>) -> Result<Option<amqp::Address>, WrongSetting> {
+    let url = match &flags.amqp {
+        Some(url) => Some(("--amqp".to_owned(), url.clone())),
+        None => match own_url(env, AMQP_URL)? {
+            Some(own) => Some(own),
+            None => AMQP_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?))),
+        },
+    };
+    let Some((place, url)) = url.filter(|(_, url)| !url.trim().is_empty()) else { return Ok(None) };
+    let address = url.parse::<amqp::Address>().map_err(|why| wrong(&place, why))?;
+    Ok(Some(address.trusting(env("CRONCLAVE_AMQP_CA_FILE").map(PathBuf::from))))
+}
+
+/// A cluster's name is one word of routing keys.
+fn check_key(process: &Process) -> Result<(), WrongSetting> {
+    match process.amqp.is_some() && process.cluster.contains('.') {
+        true => Err(wrong(
+            "--cluster / CRONCLAVE_CLUSTER",
+            format!("`{}` holds a dot, which parts the words of a routing key: write `-` instead", process.cluster),
         )),
-        None => Ok(()),
+        false => Ok(()),
     }
 }
 

@@ -30,6 +30,14 @@ struct Held {
     entries: BTreeMap<String, Entry>,
     output: BTreeMap<RunId, BTreeMap<(Fence, u64), Piece>>,
     replicas: BTreeMap<String, Replica>,
+    outbox: Option<Outbox>,
+}
+
+/// Who passes events on, until when, and how far they are passed on.
+struct Outbox {
+    holder: String,
+    until: Timestamp,
+    mark: u64,
 }
 
 impl Memory {
@@ -137,6 +145,27 @@ impl Store for Memory {
         let held = self.held();
         let since = usize::try_from(position).unwrap_or(usize::MAX);
         Ok((1u64..).zip(&held.events).skip(since).take(limit).map(|(at, event)| (at, event.clone())).collect())
+    }
+
+    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        let mut held = self.held();
+        let now = held.tick(&self.clock);
+        let mark = match &held.outbox {
+            Some(outbox) if outbox.holder != holder && outbox.until > now => return Ok(None),
+            Some(outbox) => outbox.mark,
+            None => held.events.len() as u64,
+        };
+        held.outbox = Some(Outbox { holder: holder.to_owned(), until: now.plus(ttl), mark });
+        Ok(Some(mark))
+    }
+
+    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+        let mut held = self.held();
+        let now = held.tick(&self.clock);
+        let Some(outbox) = held.outbox.as_mut().filter(|outbox| outbox.holder == holder) else { return Ok(false) };
+        outbox.mark = outbox.mark.max(position);
+        outbox.until = now.plus(ttl);
+        Ok(true)
     }
 
     async fn write_output(

@@ -7,6 +7,7 @@ mod sqlite;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -193,8 +194,17 @@ pub trait Store: Send + Sync {
     /// Lines of history, newest first.
     async fn history(&self, query: &Query) -> Result<Vec<Entry>, StoreError>;
 
-    /// What happened, oldest first, after `position`, at most `limit`; each with its own position.
+    /// What happened, oldest first, after `position`, at most `limit`; each with its own position. Positions
+    /// follow each other without a hole: where one is missing at the beginning, what stood there was dropped.
     async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError>;
+
+    /// Takes the outbox, the right to pass events on, for `ttl`: answers with the position of the last event
+    /// that was passed on. `None`: somebody else has it. A new outbox begins where the events end now.
+    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError>;
+
+    /// Everything up to `position` was passed on; it never moves back. Keeps the outbox for another `ttl`.
+    /// Whether it still was `holder`'s.
+    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError>;
 
     /// Adds to the output of one attempt and removes the pieces in `cut`.
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError>;

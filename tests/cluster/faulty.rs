@@ -211,6 +211,14 @@ impl Store for Faulty {
         self.call(self.inner.events(position, limit)).await
     }
 
+    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        self.call(self.inner.take_outbox(holder, ttl)).await
+    }
+
+    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+        self.call(self.inner.mark_outbox(holder, position, ttl)).await
+    }
+
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
         self.call(self.inner.write_output(run, pieces, cut)).await
     }

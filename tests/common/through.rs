@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cronclave::clock::Timestamp;
@@ -71,6 +72,14 @@ impl<H: Hook> Store for Through<H> {
     }
     async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
         self.inner.events(position, limit).await
+    }
+    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        let _writing = self.writing.read().await;
+        self.inner.take_outbox(holder, ttl).await
+    }
+    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+        let _writing = self.writing.read().await;
+        self.inner.mark_outbox(holder, position, ttl).await
     }
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
         let _writing = self.writing.read().await;

@@ -10,6 +10,7 @@ mod heard;
 mod history;
 mod lane;
 mod link;
+mod outbox;
 mod pack;
 mod peer;
 mod prune;
@@ -230,6 +231,14 @@ impl Store for Redis {
 
     async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
         self.server.events(position, limit).await
+    }
+
+    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        self.server.outbox(holder, None, ttl).await
+    }
+
+    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+        Ok(self.server.outbox(holder, Some(position), ttl).await?.is_some())
     }
 
     async fn write_output(

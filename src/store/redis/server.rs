@@ -77,6 +77,11 @@ impl Server {
         format!("{}unlisted", self.prefix)
     }
 
+    /// Who passes events on, and how far they are passed on.
+    pub(super) fn outbox_key(&self) -> String {
+        format!("{}outbox", self.prefix)
+    }
+
     /// For scripts: the time given from outside, or nothing for the server's own.
     pub(super) fn given_time(&self) -> Vec<u8> {
         match &self.time {

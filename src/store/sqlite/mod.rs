@@ -6,6 +6,7 @@
 
 mod lane;
 mod open;
+mod outbox;
 mod tables;
 
 use std::ops::Range;
@@ -175,6 +176,16 @@ impl Store for Sqlite {
 
     async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
         self.read(move |db| tables::events(db, position, limit)).await
+    }
+
+    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        let (holder, clock) = (holder.to_owned(), self.clock.clone());
+        self.write(move |db| outbox::take(db, &holder, tables::time(db, clock.now())?, ttl)).await
+    }
+
+    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+        let (holder, clock) = (holder.to_owned(), self.clock.clone());
+        self.write(move |db| outbox::mark(db, &holder, position, tables::time(db, clock.now())?.plus(ttl))).await
     }
 
     async fn write_output(

@@ -1,0 +1,77 @@
+//! What a replica tells of itself. There is no record of it: who is not there to hear it never does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
+
+use super::Notice;
+use crate::broker::{Broker, word};
+use crate::event::Told;
+use crate::parts::Parts;
+
+/// A broker that takes longer is not waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// At the end it is waited for less.
+const LAST: Duration = Duration::from_secs(1);
+
+pub(super) struct Own {
+    parts: Parts,
+    broker: Arc<dyn Broker>,
+    cluster: String,
+    told: Receiver<Arc<Told>>,
+}
+
+impl Own {
+    pub(super) fn new(parts: Parts, broker: Arc<dyn Broker>, cluster: String) -> Own {
+        let told = parts.bus.listen();
+        Own { parts, broker, cluster, told }
+    }
+
+    /// Until the process stops.
+    pub(super) async fn run(mut self) {
+        let stop = self.parts.stop.clone();
+        tokio::select! {
+            () = stop.soft() => {}
+            () = self.tell_on() => {}
+        }
+        self.send("replica.left", json!({}), LAST).await;
+    }
+
+    async fn tell_on(&mut self) {
+        let _ = timeout(PATIENCE, self.broker.up()).await;
+        self.send("replica.joined", json!({"version": env!("CARGO_PKG_VERSION")}), PATIENCE).await;
+        loop {
+            let told = match self.told.recv().await {
+                Ok(told) => told,
+                Err(RecvError::Lagged(_)) => continue,
+                Err(RecvError::Closed) => return,
+            };
+            match &*told {
+                Told::StoreDown(why) => self.send("backend.down", json!({"message": why}), PATIENCE).await,
+                Told::StoreUp(secs) => self.send("backend.up", json!({"after_seconds": secs}), PATIENCE).await,
+                Told::Reloaded { digest, jobs } => {
+                    self.send("config.reloaded", json!({"config_digest": digest, "jobs": jobs}), PATIENCE).await;
+                }
+                Told::Rejected(why) => self.send("config.rejected", json!({"message": why}), PATIENCE).await,
+                _ => {}
+            }
+        }
+    }
+
+    async fn send(&self, kind: &'static str, mut data: Value, limit: Duration) {
+        data["replica"] = self.parts.holder.clone().into();
+        let name = word(&self.parts.holder);
+        let at = self.parts.clock.now();
+        let notice = Notice::new(kind, (&self.cluster, &name), format!("replicas/{}", self.parts.holder), at, data);
+        match timeout(limit, self.broker.publish(&notice.message())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(kind, %error, "not announced"),
+            Err(_) => tracing::debug!(kind, "not announced in time"),
+        }
+    }
+}
