@@ -1,6 +1,6 @@
 //! A broker in the SQLite file of the store: workers on one machine, and no server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,7 +45,12 @@ pub struct Local {
     clock: Clock,
     /// Rung when a message comes from this process.
     bell: Arc<Notify>,
+    gone: Gone,
 }
+
+/// Those of this process who took messages and are gone: what they had is for the others. Of other processes it is
+/// known only when [`TAKEN`] is over.
+type Gone = Arc<Mutex<Vec<String>>>;
 
 impl Local {
     /// A broker in the file of a store.
@@ -54,7 +59,7 @@ impl Local {
     /// When the file cannot be written.
     pub async fn open(file: Arc<Sqlite>, clock: Clock) -> Result<Self, StoreError> {
         file.write(|db| db.execute_batch(LAYOUT)).await?;
-        Ok(Local { file, clock, bell: Arc::default() })
+        Ok(Local { file, clock, bell: Arc::default(), gone: Gone::default() })
     }
 }
 
@@ -103,6 +108,15 @@ fn message(row: &rusqlite::Row<'_>) -> rusqlite::Result<Message> {
     let message: Message =
         serde_json::from_str(&head).map_err(|error| rusqlite::types::FromSqlError::Other(error.into()))?;
     Ok(Message { body: row.get("body")?, ..message })
+}
+
+/// Gives back what these have.
+fn release(db: &Transaction<'_>, names: &[String]) -> rusqlite::Result<()> {
+    for name in names {
+        db.prepare_cached("UPDATE messages SET taken_by = NULL, taken_until = 0 WHERE taken_by = ?1 AND dead IS NULL")?
+            .execute([name])?;
+    }
+    Ok(())
 }
 
 fn take(db: &Transaction<'_>, queue: &str, name: &str, now: Timestamp) -> rusqlite::Result<Option<Delivery>> {
@@ -167,7 +181,9 @@ impl Broker for Local {
             file: self.file.clone(),
             clock: self.clock.clone(),
             bell: self.bell.clone(),
+            gone: self.gone.clone(),
             said: None,
+            unsettled: false,
         })
     }
 
@@ -245,6 +261,9 @@ struct Taker {
     bell: Arc<Notify>,
     /// When it last said that it takes from the queue.
     said: Option<tokio::time::Instant>,
+    gone: Gone,
+    /// It may have a message: also when nobody waited until the taking of it was over.
+    unsettled: bool,
 }
 
 impl Taker {
@@ -268,12 +287,32 @@ impl Taker {
             self.said = Some(tokio::time::Instant::now());
         }
         let (queue, clock) = (self.queue.clone(), self.clock.clone());
+        let mut freed = std::mem::take(&mut *self.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.unsettled {
+            freed.push(self.name.clone());
+        }
         // Looking takes no lock: an idle worker leaves the file to the others.
-        if !self.file.read(move |db| is_there(db, &queue, clock.now())).await? {
+        if freed.is_empty() && !self.file.read(move |db| is_there(db, &queue, clock.now())).await? {
             return Ok(None);
         }
+        self.unsettled = true;
         let (queue, name, clock) = (self.queue.clone(), self.name.clone(), self.clock.clone());
-        self.file.write(move |db| take(db, &queue, &name, clock.now())).await
+        let taken = self.file.write(move |db| {
+            release(db, &freed)?;
+            take(db, &queue, &name, clock.now())
+        });
+        let taken = taken.await?;
+        self.unsettled = taken.is_some();
+        Ok(taken)
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        if self.unsettled {
+            self.gone.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.name));
+            self.bell.notify_waiters();
+        }
     }
 }
 
@@ -297,10 +336,12 @@ impl Consumer for Taker {
 
     async fn ack(&mut self) {
         self.write("DELETE FROM messages WHERE taken_by = ?1 AND dead IS NULL").await;
+        self.unsettled = false;
     }
 
     async fn requeue(&mut self) {
         self.write("UPDATE messages SET taken_by = NULL, taken_until = 0 WHERE taken_by = ?1 AND dead IS NULL").await;
+        self.unsettled = false;
         self.bell.notify_waiters();
     }
 
