@@ -1,6 +1,6 @@
 //! A broker in the SQLite file of the store: workers on one machine, and no server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,12 +50,17 @@ pub struct Local {
     bell: Arc<Notify>,
     /// Whether the tables are there: who only looks at a store makes none.
     made: Arc<OnceCell<()>>,
+    gone: Gone,
 }
+
+/// Those of this process who took messages and are gone: what they had is for the others. Of other processes it is
+/// known only when [`TAKEN`] is over.
+type Gone = Arc<Mutex<Vec<String>>>;
 
 impl Local {
     /// A broker in the file of a store.
     pub fn new(file: Arc<Sqlite>, clock: Clock) -> Self {
-        Local { file, clock, bell: Arc::default(), made: Arc::default() }
+        Local { file, clock, bell: Arc::default(), made: Arc::default(), gone: Gone::default() }
     }
 
     /// The file, with the tables in it.
@@ -103,9 +108,15 @@ fn message(row: &rusqlite::Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message { body: row.get("body")?, ..message })
 }
 
+/// Gives back what these have.
+fn release(db: &Transaction<'_>, names: &[String]) -> rusqlite::Result<()> {
+    for name in names {
+        db.prepare_cached(GIVE_BACK)?.execute([name])?;
+    }
+    Ok(())
+}
+
 fn take(db: &Transaction<'_>, queue: &str, name: &str, now: Timestamp) -> rusqlite::Result<Option<Delivery>> {
-    // One that was taken for somebody who no longer listened when it came.
-    db.prepare_cached(GIVE_BACK)?.execute([name])?;
     let worn = "UPDATE messages SET dead = 'it came back too often', taken_by = NULL
                 WHERE queue = ?1 AND dead IS NULL AND taken_until <= ?2 AND deliveries >= ?3";
     db.prepare_cached(worn)?.execute(params![queue, now, DELIVERIES])?;
@@ -121,12 +132,12 @@ fn take(db: &Transaction<'_>, queue: &str, name: &str, now: Timestamp) -> rusqli
     .optional()
 }
 
-fn is_there(db: &Connection, queue: &str, name: &str, now: Timestamp) -> rusqlite::Result<bool> {
+fn is_there(db: &Connection, queue: &str, now: Timestamp) -> rusqlite::Result<bool> {
     db.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND dead IS NULL
-                        AND (taken_until <= ?2 OR taken_by = ?3) AND (expires IS NULL OR expires > ?2))",
+                        AND taken_until <= ?2 AND (expires IS NULL OR expires > ?2))",
     )?
-    .query_row(params![queue, now, name], |row| row.get(0))
+    .query_row(params![queue, now], |row| row.get(0))
 }
 
 #[async_trait]
@@ -167,6 +178,7 @@ impl Broker for Local {
             name: format!("{:016x}", rand::random::<u64>()),
             home: self.clone(),
             said: None,
+            unsettled: false,
         })
     }
 
@@ -244,6 +256,8 @@ struct Taker {
     home: Local,
     /// When it last said that it takes from the queue.
     said: Option<tokio::time::Instant>,
+    /// It may have a message: also when nobody waited until the taking of it was over.
+    unsettled: bool,
 }
 
 impl Taker {
@@ -267,13 +281,33 @@ impl Taker {
             .await?;
             self.said = Some(tokio::time::Instant::now());
         }
-        let (queue, name, now) = (self.queue.clone(), self.name.clone(), clock.now());
+        let mut freed = std::mem::take(&mut *home.gone.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.unsettled {
+            freed.push(self.name.clone());
+        }
+        let (queue, now) = (self.queue.clone(), clock.now());
         // Looking takes no lock: an idle worker leaves the file to the others.
-        if !file.read(move |db| is_there(db, &queue, &name, now)).await? {
+        if freed.is_empty() && !file.read(move |db| is_there(db, &queue, now)).await? {
             return Ok(None);
         }
+        self.unsettled = true;
         let (queue, name) = (self.queue.clone(), self.name.clone());
-        file.write(move |db| take(db, &queue, &name, clock.now())).await
+        let taken = file.write(move |db| {
+            release(db, &freed)?;
+            take(db, &queue, &name, clock.now())
+        });
+        let taken = taken.await?;
+        self.unsettled = taken.is_some();
+        Ok(taken)
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        if self.unsettled {
+            self.home.gone.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.name));
+            self.home.bell.notify_waiters();
+        }
     }
 }
 
@@ -297,10 +331,12 @@ impl Consumer for Taker {
 
     async fn ack(&mut self) {
         self.write("DELETE FROM messages WHERE taken_by = ?1 AND dead IS NULL").await;
+        self.unsettled = false;
     }
 
     async fn requeue(&mut self) {
         self.write(GIVE_BACK).await;
+        self.unsettled = false;
         self.home.bell.notify_waiters();
     }
 

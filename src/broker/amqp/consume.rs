@@ -9,7 +9,7 @@ use lapin::types::FieldTable;
 use lapin::{Acker, Channel};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::link::{Link, next};
+use super::link::{Link, Session, next};
 use super::topology::{self, Trouble};
 use super::{Settings, wire};
 use crate::broker::{Consumer, Delivery, Queue};
@@ -36,6 +36,7 @@ pub(super) struct Taker {
 
 /// A channel that messages come on. Dropped, it is closed, and what came and was not settled goes back.
 struct Open {
+    session: Arc<Session>,
     channel: Channel,
     /// `None` while no further message is wanted.
     consumer: Option<lapin::Consumer>,
@@ -57,7 +58,7 @@ impl Taker {
             // The next message is for whoever is free first.
             let limited = channel.basic_qos(1, BasicQosOptions::default()).await;
             limited.map_err(|error| Trouble::of("a channel", &error))?;
-            Ok(Open { channel, consumer: None, last: None })
+            Ok(Open { session: session.clone(), channel, consumer: None, last: None })
         };
         let opened = timeout(STEP, opening).await.map_err(|_| "RabbitMQ does not answer in time".to_owned())?;
         opened.map_err(Trouble::into_words)
@@ -81,13 +82,21 @@ impl Taker {
             _ => self.open().await?,
         };
         if open.consumer.is_none() {
-            open.consumer = Some(self.consume(&open).await?);
+            match self.consume(&open).await {
+                Ok(consumer) => open.consumer = Some(consumer),
+                Err(why) => {
+                    open.session.forget().await;
+                    return Err(why);
+                }
+            }
         }
         let open = self.open.insert(open);
         let Some(consumer) = &mut open.consumer else { return Err("nothing is consumed".into()) };
         let came = match next(consumer).await {
             Some(Ok(came)) => came,
             ended => {
+                // Somebody may have deleted the queue: it is made again.
+                open.session.forget().await;
                 self.open = None;
                 let queue = topology::name(&self.settings.cluster, &self.queue);
                 let why = ended.and_then(Result::err).map(|error| error.to_string());
