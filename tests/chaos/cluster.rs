@@ -65,6 +65,10 @@ macro_rules! on_each_store {
 }
 pub(crate) use on_each_store;
 
+/// The number of the first worker among the processes of a cluster.
+#[allow(dead_code, reason = "not every test has workers")]
+pub(crate) const WORKERS: usize = 10;
+
 /// A directory with schedule files, a database and the jobs' ledger, and the replicas that work in it.
 pub(crate) struct Cluster {
     pub(crate) dir: TempDir,
@@ -73,6 +77,8 @@ pub(crate) struct Cluster {
     given: BTreeMap<usize, BTreeMap<String, String>>,
     /// Where the truth is, unless it is in a file of the directory.
     pub(crate) redis: Option<servers::Redis>,
+    /// Where messages go, if not into the file.
+    pub(crate) amqp: Option<String>,
     /// One for all questions to Redis, as each has a connection of its own.
     store: Option<Arc<dyn Store>>,
     _turn: MutexGuard<'static, ()>,
@@ -96,7 +102,7 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("schedules")).unwrap();
         fs::write(dir.path().join("schedules/jobs.toml"), format!("version = 1\n{jobs}")).unwrap();
-        Cluster { dir, replicas: Vec::new(), given: BTreeMap::new(), redis: None, store: None, _turn: turn }
+        Cluster { dir, replicas: Vec::new(), given: BTreeMap::new(), redis: None, amqp: None, store: None, _turn: turn }
     }
 
     /// With the truth in a Redis of its own.
@@ -137,6 +143,7 @@ impl Cluster {
             command.env_remove(name);
         }
         command.envs(self.redis.as_ref().map(|redis| ("REDIS_URL", redis.url())));
+        command.envs(self.amqp.as_ref().map(|url| ("AMQP_URL", url)));
         command
     }
 
@@ -154,9 +161,21 @@ impl Cluster {
 
     /// Starts replica number `index`, or starts it again. Its lines go to `replica-INDEX.log`.
     pub(crate) fn serve(&mut self, index: usize) -> i32 {
-        let log = File::options().create(true).append(true).open(self.path(&format!("replica-{index}.log"))).unwrap();
         let name = format!("replica-{index}");
-        let mut command = self.cronclave(&["serve", "--no-http", "--replica", &name, "--log-format", "text"]);
+        self.start(index, &name, &["serve", "--no-http", "--replica", &name])
+    }
+
+    /// The same for a worker; it counts as process number [`WORKERS`] plus `index`. Its lines go to `worker-INDEX.log`.
+    #[allow(dead_code, reason = "not every test has workers")]
+    pub(crate) fn work(&mut self, index: usize) -> i32 {
+        let name = format!("worker-{index}");
+        self.start(WORKERS + index, &name, &["worker", "--concurrency", "8", "--name", &name])
+    }
+
+    fn start(&mut self, index: usize, name: &str, args: &[&str]) -> i32 {
+        let log = File::options().create(true).append(true).open(self.path(&format!("{name}.log"))).unwrap();
+        let mut command = self.cronclave(args);
+        command.args(["--log-format", "text"]);
         command.envs(self.given.get(&index).into_iter().flatten());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
@@ -171,6 +190,14 @@ impl Cluster {
         let mut child = self.replicas[index].take().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Asks one process to stop and waits for it.
+    #[allow(dead_code, reason = "not every test stops one alone")]
+    pub(crate) fn end(&mut self, index: usize) {
+        let mut child = self.replicas[index].take().unwrap();
+        signal(child.id().cast_signed(), Signal::TERM);
+        until("it stops", || child.try_wait().unwrap().is_some());
     }
 
     /// Asks each replica to stop and waits for it; each must end well.
@@ -199,9 +226,11 @@ impl Cluster {
     pub(crate) fn logs(&self) -> String {
         let mut all = String::new();
         for index in 0..9 {
-            let text = fs::read_to_string(self.path(&format!("replica-{index}.log"))).unwrap_or_default();
-            let tail: Vec<&str> = text.lines().rev().take(20).collect();
-            all += &format!("--- replica {index}\n{}\n", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            for name in [format!("replica-{index}"), format!("worker-{index}")] {
+                let text = fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
+                let tail: Vec<&str> = text.lines().rev().take(20).collect();
+                all += &format!("--- {name}\n{}\n", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            }
         }
         all
     }

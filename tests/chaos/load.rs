@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cronclave::clock::Clock;
 use cronclave::ledger::State;
 
-use super::cluster::{Cluster, Line, SIGN, until};
+use super::cluster::{Cluster, Line, SIGN, UNDER_FAULTS, duration, say, until};
 
 pub(crate) const JOBS: usize = 20;
 pub(crate) const REPLICAS: usize = 5;
@@ -51,7 +51,7 @@ pub(crate) struct Tally {
     /// Of each start after its instant, in milliseconds, the least first.
     late: Vec<i64>,
     /// How many runs each replica had.
-    wins: Vec<usize>,
+    pub(crate) wins: Vec<usize>,
 }
 
 /// Holds the ledger that the jobs kept against the history: nothing started twice or early, and nothing passed over
@@ -79,7 +79,9 @@ pub(crate) fn reckon(cluster: &Cluster) -> Tally {
         }
         assert!(written.keys().all(|second| seconds.contains_key(second)), "{job} ran what was never decided");
         for replica in cluster.history(&job).iter().filter_map(|entry| Some(&entry.latest()?.replica)) {
-            tally.wins[replica.trim_start_matches("replica-").parse::<usize>().unwrap()] += 1;
+            // Of a worker as well.
+            let number = replica.trim_start_matches(|c: char| !c.is_ascii_digit());
+            tally.wins[number.parse::<usize>().unwrap()] += 1;
         }
     }
     for line in ledger.iter().filter(|line| line.job.starts_with("job-")) {
@@ -144,4 +146,31 @@ pub(crate) fn caught_up(cluster: &Cluster) -> Duration {
         (0..JOBS).all(|n| ledger.iter().rev().any(|line| line.job == format!("job-{n}") && on_time(line)))
     });
     began.elapsed()
+}
+
+/// How long a claim lasts unless a job says otherwise.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Disturbs a cluster in turns of its choice for as long as a load test lasts, then sees that it gets over it.
+pub(crate) fn disturb(
+    what: &str,
+    cluster: &mut Cluster,
+    mut turn: impl FnMut(&mut Cluster),
+    heal: impl FnOnce(),
+) -> Tally {
+    // First everything is well: that a replica cannot start without its store is another matter.
+    until("every job has run", || (0..JOBS).all(|n| !cluster.history(&format!("job-{n}")).is_empty()));
+    let (time, began) = (duration(UNDER_FAULTS), Instant::now());
+    while began.elapsed() < time {
+        turn(cluster);
+    }
+    heal();
+    let took = caught_up(cluster);
+    cluster.stop();
+    let tally = reckon(cluster);
+    say(&format!("{what}: {tally}; on time again after {took:.1?}"));
+    tally.lasted(time);
+    // A start that was carried out, and of which its replica never heard, is waited for until its lease ends.
+    assert!(took < LEASE + Duration::from_secs(30), "{what}: it took {took:?} to get over it");
+    tally
 }

@@ -7,7 +7,7 @@ use cronclave::ledger::State;
 use rustix::process::Signal;
 
 use super::cluster::{Cluster, SIGN, UNDER_FAULTS, duration, say, signal, until};
-use super::load::{self, REPLICAS, Tally};
+use super::load::{self, REPLICAS, Tally, disturb};
 use super::proxy::{Fault, Proxy};
 
 fn sleep(secs: f64) {
@@ -36,28 +36,6 @@ fn replicas_whose_clocks_are_minutes_apart_start_nothing_twice_or_early_or_late(
     let tally = load::reckon(&cluster);
     say(&format!("clocks up to ten minutes apart: {tally}"));
     tally.lasted(time).all_ran().fair();
-}
-
-/// How long a claim lasts unless a job says otherwise.
-const LEASE: Duration = Duration::from_secs(30);
-
-/// Disturbs a cluster in turns of its choice for as long as a load test lasts, then sees that it gets over it.
-fn disturb(what: &str, cluster: &mut Cluster, mut turn: impl FnMut(&mut Cluster), heal: impl FnOnce()) -> Tally {
-    // First everything is well: that a replica cannot start without its store is another matter.
-    until("every job has run", || (0..load::JOBS).all(|n| !cluster.history(&format!("job-{n}")).is_empty()));
-    let (time, began) = (duration(UNDER_FAULTS), Instant::now());
-    while began.elapsed() < time {
-        turn(cluster);
-    }
-    heal();
-    let took = load::caught_up(cluster);
-    cluster.stop();
-    let tally = load::reckon(cluster);
-    say(&format!("{what}: {tally}; on time again after {took:.1?}"));
-    tally.lasted(time);
-    // A start that was carried out, and of which its replica never heard, is waited for until its lease ends.
-    assert!(took < LEASE + Duration::from_secs(30), "{what}: it took {took:?} to get over it");
-    tally
 }
 
 /// The same, with a proxy between each replica and Redis.
