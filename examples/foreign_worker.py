@@ -1,10 +1,8 @@
 """A worker in another language: does what a `publish` job with `complete_on = "result"` asks for, and reports.
+Debian: apt-get install python3-pika. AMQP_URL names the RabbitMQ; it stops on SIGTERM and Ctrl-C."""
+import json, os, signal, sys, pika
 
-Debian: apt-get install python3-pika. AMQP_URL names the RabbitMQ; it stops on SIGTERM and Ctrl-C.
-"""
-import json, os, signal, pika
-
-def work(body):
+def work(body):  # what takes longer than a minute belongs into a thread: heartbeats must go on
     print("closing the day:", body.decode(), flush=True)
 
 def on_request(channel, delivery, properties, body):
@@ -21,7 +19,8 @@ def on_request(channel, delivery, properties, body):
     channel.basic_publish("cronclave.results", key, json.dumps(report), lasting, mandatory=True)
     channel.basic_ack(delivery.delivery_tag)
 
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: sys.exit())
 channel = pika.BlockingConnection(pika.URLParameters(os.environ["AMQP_URL"])).channel()
 channel.confirm_delivery()
 channel.basic_qos(prefetch_count=1)
