@@ -17,6 +17,7 @@ use cronclave::event::Told;
 use cronclave::inbox;
 use cronclave::job::{Completion, Format, Job, JobName, Overlap, Publish, Retry, Task};
 use cronclave::ledger::{Entry, State};
+use cronclave::parts::Dice;
 use cronclave::record::{Op, Open, Phase};
 use cronclave::replica::Jobs;
 use cronclave::store::{Memory, Query, Store};
@@ -338,4 +339,31 @@ async fn a_wish_that_is_not_allowed_or_makes_no_sense_is_a_dead_letter_with_its_
     }
     assert!(bench.open().await.is_empty());
     assert_eq!(bench.wire.published(&Exchange::Dead)[0].key, "dead.prod.triggers");
+}
+
+// ---- anything ----------------------------------------------------------------------------------
+
+/// Whatever stands in them, messages are dealt with one by one and none stops the others.
+#[tokio::test(start_paused = true)]
+async fn no_message_stops_those_after_it() {
+    let bench = Bench::new();
+    let run = bench.published().await;
+    let good = [says(&run, "started").to_string(), json!({"id": "w", "args": {"a": 1}}).to_string()];
+    let dice = Dice::seeded(7);
+    let mut count = 0;
+    for (queue, key, good) in
+        [(Queue::Results, "result.prod.a.x", &good[0]), (Queue::Triggers, "trigger.prod.a", &good[1])]
+    {
+        for place in 0..good.len() {
+            let mut body = good.clone().into_bytes();
+            body[place] = b"\0\"{}[]:,\\9x-\xff"[(dice.roll() * 13.0) as usize];
+            bench.wire.deliver(queue.clone(), Message { key: key.into(), body, ..Message::default() });
+            bench.wire.deliver(queue.clone(), Message { key: key[..place % 15].into(), ..Message::default() });
+            count += 2;
+        }
+    }
+    sleep(secs(3600)).await;
+    assert_eq!(bench.wire.settled(), (count, 0));
+    bench.report(says(&run, "succeeded")).await;
+    assert_eq!(bench.entries().await.last().unwrap().state, State::Succeeded);
 }
