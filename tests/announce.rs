@@ -42,7 +42,7 @@ impl Bench {
     /// An announcer that has had time to begin.
     async fn announcer(&self, holder: &str) -> (Parts, JoinHandle<()>) {
         let parts = wire::parts(self.store.clone(), self.clock.clone(), holder);
-        let life = tokio::spawn(announce::run(parts.clone(), Arc::new(Port(self.wire.clone())), "prod".into()));
+        let life = tokio::spawn(announce::run(parts.clone(), Port::new(&self.wire), "prod".into()));
         sleep(secs(1)).await;
         (parts, life)
     }
@@ -147,6 +147,22 @@ async fn two_announcers_never_interleave() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_has_no_way_to_the_broker_leaves_it_to_another() {
+    let bench = Bench::new();
+    let port = Port::new(&bench.wire);
+    let parts = wire::parts(bench.store.clone(), bench.clock.clone(), "web.1");
+    tokio::spawn(announce::run(parts, port.clone(), "prod".into()));
+    sleep(secs(1)).await;
+    let _second = bench.announcer("web.2").await;
+    port.cut();
+    for n in 1..=10 {
+        bench.happens("a", n).await;
+    }
+    sleep(secs(10)).await;
+    assert_eq!(bench.seen("a"), (1..=10).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_goes_on_knows_how_a_run_began() {
     let bench = Bench::new();
     let (first, life) = bench.announcer("web.1").await;
@@ -190,7 +206,7 @@ async fn events_that_were_dropped_unsent_are_told_as_a_gap() {
     for n in 1..=40 {
         bench.happens("a", n).await;
     }
-    tokio::spawn(announce::run(parts.clone(), Arc::new(Port(bench.wire.clone())), "prod".into()));
+    tokio::spawn(announce::run(parts.clone(), Port::new(&bench.wire), "prod".into()));
     sleep(secs(5)).await;
     bench.wire.set_away(false);
     sleep(secs(10)).await;

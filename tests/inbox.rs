@@ -15,8 +15,9 @@ use cronclave::broker::{DIED_IN, Exchange, Message, Queue, REASON};
 use cronclave::clock::Clock;
 use cronclave::event::Told;
 use cronclave::inbox;
-use cronclave::job::{Job, JobName, Overlap, Retry};
+use cronclave::job::{Completion, Format, Job, JobName, Overlap, Publish, Retry, Task};
 use cronclave::ledger::{Entry, State};
+use cronclave::parts::Dice;
 use cronclave::record::{Op, Open, Phase};
 use cronclave::replica::Jobs;
 use cronclave::store::{Memory, Query, Store};
@@ -52,7 +53,7 @@ impl Bench {
         let by_name = [job, every("shut", 3600)].map(|job| (job.name.clone(), Arc::new(job))).into();
         let (jobs, seen) = watch::channel(Arc::new(Jobs { by_name, digest: String::new() }));
         let told = parts.bus.listen();
-        let port = Arc::new(Port(wire.clone()));
+        let port = Port::new(&wire);
         let life = tokio::spawn(inbox::run(parts, port, "prod".into(), seen));
         Bench { wire, store, clock, told, life, jobs }
     }
@@ -149,11 +150,32 @@ async fn a_reported_failure_is_tried_again_as_the_job_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_somebody_started_is_settled_under_his_token() {
-    let bench = Bench::new();
+async fn a_run_of_a_message_is_settled_under_the_token_it_was_started_with() {
+    let message = Publish {
+        exchange: "billing".into(),
+        routing_key: "invoices.close.daily".into(),
+        format: Format::CloudEvents,
+        payload: None,
+        content_type: None,
+        headers: [].into(),
+        priority: None,
+        expires: None,
+        persistent: true,
+        complete_on: Completion::Result,
+    };
+    let bench = Bench::with(Job { task: Task::Publish(message), ..every("a", 3600) });
     let run = Run::started(&*bench.store, "a", &bench.clock).await;
     bench.report(says(&run, "succeeded")).await;
     assert_eq!(bench.entries().await[0].state, State::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_our_own_cannot_be_ended_from_outside() {
+    let mut bench = Bench::new();
+    let run = Run::started(&*bench.store, "a", &bench.clock).await;
+    bench.report(says(&run, "succeeded")).await;
+    assert_eq!(bench.entries().await[0].state, State::Running);
+    assert!(bench.warnings()[0].contains("in a process of ours"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +250,7 @@ async fn a_message_is_kept_while_the_store_does_not_answer_and_given_back_at_the
     let start = || {
         let parts = wire::parts(store.clone(), bench.clock.clone(), "web.2");
         let jobs = bench.jobs.subscribe();
-        let life = tokio::spawn(inbox::run(parts.clone(), Arc::new(Port(bench.wire.clone())), "prod".into(), jobs));
+        let life = tokio::spawn(inbox::run(parts.clone(), Port::new(&bench.wire), "prod".into(), jobs));
         (parts, life)
     };
     let (parts, life) = start();
@@ -317,4 +339,31 @@ async fn a_wish_that_is_not_allowed_or_makes_no_sense_is_a_dead_letter_with_its_
     }
     assert!(bench.open().await.is_empty());
     assert_eq!(bench.wire.published(&Exchange::Dead)[0].key, "dead.prod.triggers");
+}
+
+// ---- anything ----------------------------------------------------------------------------------
+
+/// Whatever stands in them, messages are dealt with one by one and none stops the others.
+#[tokio::test(start_paused = true)]
+async fn no_message_stops_those_after_it() {
+    let bench = Bench::new();
+    let run = bench.published().await;
+    let good = [says(&run, "started").to_string(), json!({"id": "w", "args": {"a": 1}}).to_string()];
+    let dice = Dice::seeded(7);
+    let mut count = 0;
+    for (queue, key, good) in
+        [(Queue::Results, "result.prod.a.x", &good[0]), (Queue::Triggers, "trigger.prod.a", &good[1])]
+    {
+        for place in 0..good.len() {
+            let mut body = good.clone().into_bytes();
+            body[place] = b"\0\"{}[]:,\\9x-\xff"[(dice.roll() * 13.0) as usize];
+            bench.wire.deliver(queue.clone(), Message { key: key.into(), body, ..Message::default() });
+            bench.wire.deliver(queue.clone(), Message { key: key[..place % 15].into(), ..Message::default() });
+            count += 2;
+        }
+    }
+    sleep(secs(3600)).await;
+    assert_eq!(bench.wire.settled(), (count, 0));
+    bench.report(says(&run, "succeeded")).await;
+    assert_eq!(bench.entries().await.last().unwrap().state, State::Succeeded);
 }

@@ -12,6 +12,8 @@ mod heard;
 mod lane;
 #[path = "redis/memory.rs"]
 mod memory;
+#[path = "redis/outbox.rs"]
+mod outbox;
 #[path = "common/servers.rs"]
 mod servers;
 

@@ -49,7 +49,8 @@ const BATCH: usize = 200;
 const BEFORE: u64 = 2_000;
 
 /// Announces what happens, until `parts.stop` is soft, and then once more what happened last: whoever wants the ends
-/// of runs that drain announced stops this after them. Never ends before, whatever broker and store do.
+/// of runs that drain announced stops this after them. Never ends before, whatever broker and store do. For a broker
+/// that others listen to: without one there is nobody to tell.
 pub async fn run(parts: Parts, broker: Arc<dyn Broker>, cluster: String) {
     let own = own::Own::new(parts.clone(), broker.clone(), cluster.clone());
     let announcer = Announcer { parts, broker, cluster, name: Token::fresh().0, held: None, told: String::new() };

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::bench::Place;
+use super::servers::Redis;
 
 fn documents(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -40,7 +41,7 @@ fn events_in_json_are_cloud_events_a_line_each() {
     assert!(data["duration_seconds"].is_number() && data["scheduled_at"].is_string(), "{data}");
     // Asked for alone, the end still knows its beginning, and is the same event.
     let alone = place.ask(&["events", "--json", "--type", "run.failed"]).expect(0, &[]).out;
-    assert_eq!(documents(&alone), [last.clone()]);
+    assert_eq!(documents(&alone), std::slice::from_ref(last));
     let runs = place.ask(&["events", "--json", "--type", "run.*,job.paused"]).expect(0, &[]).out;
     assert!(kinds(&runs).iter().all(|kind| kind.starts_with("dev.cronclave.run.")), "{runs}");
 }
@@ -61,6 +62,25 @@ fn events_go_on_while_they_are_followed() {
     following.signal("INT");
     let said = following.end();
     assert!(said.out.lines().count() >= 2, "{said:#?}");
+}
+
+#[test]
+fn events_of_a_redis_are_shown_alike() {
+    let (place, redis) = (Place::new(), Redis::plain());
+    let ask = |args: &[&str]| {
+        let mut command = place.command(args);
+        command.env("REDIS_URL", redis.url());
+        place.finish(command).expect(0, &[]).out
+    };
+    assert_eq!(ask(&["events"]), "");
+    ask(&["run", "hello"]);
+    for reason in ["a", "b", "c"] {
+        ask(&["pause", "fails", "--reason", reason]);
+    }
+    assert_eq!(ask(&["events", "-n", "2"]).lines().count(), 2);
+    let all = ask(&["events", "--json"]);
+    assert_eq!(kinds(&all).last().unwrap(), "dev.cronclave.job.paused.v1");
+    assert!(kinds(&all).contains(&"dev.cronclave.run.succeeded.v1".to_owned()), "{all}");
 }
 
 #[test]

@@ -11,11 +11,12 @@ use super::servers::{Redis, free_port};
 const LIMIT: Duration = Duration::from_secs(8);
 
 /// All that need a store.
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 11] = [
     &["status"],
     &["jobs"],
     &["history"],
     &["logs", "hello"],
+    &["events"],
     &["locks"],
     &["trigger", "hello"],
     &["cancel", "hello"],

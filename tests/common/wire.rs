@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -84,7 +85,21 @@ impl Wire {
 }
 
 /// The broker as one process sees it: several may share a wire.
-pub(crate) struct Port(pub(crate) Arc<Wire>);
+pub(crate) struct Port {
+    wire: Arc<Wire>,
+    /// This process's own way to it is cut.
+    cut: AtomicBool,
+}
+
+impl Port {
+    pub(crate) fn new(wire: &Arc<Wire>) -> Arc<Port> {
+        Arc::new(Port { wire: wire.clone(), cut: false.into() })
+    }
+
+    pub(crate) fn cut(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+    }
+}
 
 #[async_trait]
 impl Broker for Port {
@@ -92,11 +107,12 @@ impl Broker for Port {
         "a broker of a test".into()
     }
     fn down(&self) -> Option<String> {
-        self.0.state().away.then(|| "it is away".into())
+        let away = self.wire.state().away || self.cut.load(Ordering::SeqCst);
+        away.then(|| "it is away".into())
     }
     async fn up(&self) {
         loop {
-            let changed = self.0.changed.notified();
+            let changed = self.wire.changed.notified();
             if self.down().is_none() {
                 return;
             }
@@ -107,21 +123,21 @@ impl Broker for Port {
         if let Some(why) = self.down() {
             return Err(NotPublished::Away(why));
         }
-        let fate = self.0.state().fates.pop_front();
+        let fate = self.wire.state().fates.pop_front();
         match &fate {
             Some(Fate::Lost) => return Err(NotPublished::Unknown("no confirmation".into())),
             Some(Fate::Refused) => return Err(NotPublished::Refused("it is full".into())),
             Some(Fate::Slow(long)) => sleep(*long).await,
             _ => sleep(Duration::from_millis(2)).await,
         }
-        self.0.state().published.push(message.clone());
+        self.wire.state().published.push(message.clone());
         if let Some(Fate::Unconfirmed) = fate {
             return Err(NotPublished::Unknown("no confirmation".into()));
         }
         Ok(())
     }
     fn consume(&self, queue: Queue) -> Box<dyn Consumer> {
-        Box::new(Taker { wire: self.0.clone(), queue, held: None })
+        Box::new(Taker { wire: self.wire.clone(), queue, held: None })
     }
     async fn queues(&self, _: &[QueueName]) -> Result<Vec<QueueState>, String> {
         Ok(Vec::new())

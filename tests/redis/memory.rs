@@ -102,6 +102,8 @@ async fn what_runs_goes_on_and_what_is_new_waits_while_the_memory_is_full() {
     store.beat(&replica()).await.unwrap();
     assert_eq!(store.replicas().await.unwrap()[0].name, "web.1");
     store.leave("boot").await.unwrap();
+    let mark = store.take_outbox("web.1", TTL).await.unwrap().unwrap();
+    assert!(store.mark_outbox("web.1", mark, TTL).await.unwrap());
 
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     claim(&store, &job, "new").await.unwrap();
