@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::broker::cloud::CloudEvent;
-use crate::broker::{Exchange, Message};
+use crate::broker::{Exchange, Message, word};
 use crate::clock::Timestamp;
 use crate::job::{Job, JobName, QueueName};
 use crate::lease::{Fence, RunId, Work};
@@ -54,7 +54,7 @@ pub fn message(job: &Job, queue: &QueueName, work: &Work, cluster: &str, now: Ti
     });
     Message {
         to: Exchange::Tasks,
-        key: format!("task.{cluster}.{queue}.{}", work.job),
+        key: format!("task.{}.{queue}.{}", word(cluster), work.job),
         expires: Some(job.patience(work.scheduled_at)),
         ..envelope(work, cluster, now, data)
     }
