@@ -73,6 +73,10 @@ struct Global {
     /// password on the command line is seen by all]
     #[arg(long, global = true, value_name = "URL")]
     redis: Option<String>,
+    /// RabbitMQ that carries messages to workers [env: CRONCLAVE_AMQP_URL, AMQP_URL and the like, better than here: a
+    /// password on the command line is seen by all]
+    #[arg(long, global = true, value_name = "URL")]
+    amqp: Option<String>,
     /// Name of the cluster [env: CRONCLAVE_CLUSTER] [default: default]
     #[arg(long, global = true, value_name = "NAME")]
     cluster: Option<String>,
@@ -199,6 +203,7 @@ impl Context {
             config: self.global.config.clone(),
             db: self.global.db.clone(),
             redis: self.global.redis.clone(),
+            amqp: self.global.amqp.clone(),
             cluster: self.global.cluster.clone(),
             ..own
         }

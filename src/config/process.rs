@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::secrets::file;
 use super::{Env, duration};
+use crate::broker::amqp;
 use crate::store::redis::Address;
 
 /// The environment of this process. A variable that is empty or not Unicode counts as not set.
@@ -24,6 +25,8 @@ pub struct Flags {
     pub db: Option<PathBuf>,
     /// `--redis`
     pub redis: Option<String>,
+    /// `--amqp`
+    pub amqp: Option<String>,
     /// `--cluster`
     pub cluster: Option<String>,
     /// `--replica`
@@ -47,6 +50,12 @@ pub struct Process {
     pub db: PathBuf,
     /// The Redis that holds the state, if one does.
     pub redis: Option<Address>,
+    /// The RabbitMQ that carries the messages, if one does.
+    pub amqp: Option<amqp::Address>,
+    /// What is missing in RabbitMQ is made. Default yes.
+    pub declare: bool,
+    /// MQTT hears the events and may send triggers. Default no.
+    pub mqtt: bool,
     /// Default `default`.
     pub cluster: String,
     /// What this replica is called.
@@ -105,6 +114,9 @@ impl Process {
             config: Process::paths(flags, env),
             db: db(flags, env),
             redis: None,
+            amqp: None,
+            declare: !env("CRONCLAVE_DECLARE").is_some_and(|text| is_no(&text)),
+            mqtt: env("CRONCLAVE_MQTT_BRIDGE").is_some_and(|text| !is_no(&text)),
             cluster: flags.cluster.clone().or_else(|| env("CRONCLAVE_CLUSTER")).unwrap_or_else(|| "default".into()),
             replica: replica(flags, env, host),
             listen: None,
@@ -113,8 +125,11 @@ impl Process {
             log_format: None,
         };
         take(redis(flags, env).map(|found| process.redis = found));
-        take(check_queues(flags, env));
+        take(amqp(flags, env).map(|found| process.amqp = found));
         take(check_word("--cluster / CRONCLAVE_CLUSTER", &process.cluster));
+        if process.amqp.is_some() {
+            take(check_key_part(&process.cluster));
+        }
         take(check_word("--replica / CRONCLAVE_REPLICA", &process.replica));
         take(listen(flags, env).map(|found| process.listen = found));
         take(grace(flags, env).map(|found| process.grace = found));
@@ -151,8 +166,8 @@ fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
         (Some(url), _) => Some(("--redis".to_owned(), url.clone())),
         // A flag outdoes the environment.
         (None, Some("--db")) => return Ok(None),
-        (None, Some(_)) => own_url(env)?,
-        (None, None) => match own_url(env)? {
+        (None, Some(_)) => own_url(REDIS_URL, env)?,
+        (None, None) => match own_url(REDIS_URL, env)? {
             Some(own) => Some(own),
             None => REDIS_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?))),
         },
@@ -165,18 +180,17 @@ fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
         ));
     }
     let address = url.parse::<Address>().map_err(|why| wrong(&place, why))?;
-    let allowed =
-        env("CRONCLAVE_REDIS_ALLOW_EVICTION").is_some_and(|text| !["0", "false", "no"].contains(&text.as_str()));
+    let allowed = env("CRONCLAVE_REDIS_ALLOW_EVICTION").is_some_and(|text| !is_no(&text));
     let ca_file = env("CRONCLAVE_REDIS_CA_FILE").map(PathBuf::from);
     Ok(Some(address.trusting(ca_file).allowing_eviction(allowed)))
 }
 
 /// Our own variable, or the file its twin names, as secrets are often mounted.
-fn own_url(env: Env<'_>) -> Result<Option<(String, String)>, WrongSetting> {
-    if let Some(url) = env(REDIS_URL) {
-        return Ok(Some((REDIS_URL.to_owned(), url)));
+fn own_url(name: &str, env: Env<'_>) -> Result<Option<(String, String)>, WrongSetting> {
+    if let Some(url) = env(name) {
+        return Ok(Some((name.to_owned(), url)));
     }
-    let twin = format!("{REDIS_URL}_FILE");
+    let twin = format!("{name}_FILE");
     let Some(path) = env(&twin) else { return Ok(None) };
     match file(Path::new(&path)) {
         Some(url) => Ok(Some((twin, url))),
@@ -184,18 +198,32 @@ fn own_url(env: Env<'_>) -> Result<Option<(String, String)>, WrongSetting> {
     }
 }
 
-/// Who set a broker's address expects workers; doing without would be a silent surprise.
-fn check_queues(flags: &Flags, env: Env<'_>) -> Result<(), WrongSetting> {
-    if flags.db.is_some() || env("CRONCLAVE_DB").is_some() {
+/// Where providers put the address of their RabbitMQ, after our own name for it.
+const AMQP_URLS: [&str; 3] = ["AMQP_URL", "CLOUDAMQP_URL", "RABBITMQ_URL"];
+
+/// The RabbitMQ that was asked for, whatever holds the state.
+fn amqp(flags: &Flags, env: Env<'_>) -> Result<Option<amqp::Address>, WrongSetting> {
+    let url = match &flags.amqp {
+        Some(url) => Some(("--amqp".to_owned(), url.clone())),
+        None => own_url("CRONCLAVE_AMQP_URL", env)?
+            .or_else(|| AMQP_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?)))),
+    };
+    let Some((place, url)) = url.filter(|(_, url)| !url.trim().is_empty()) else { return Ok(None) };
+    let address = url.parse::<amqp::Address>().map_err(|why| wrong(&place, why))?;
+    Ok(Some(address.trusting(env("CRONCLAVE_AMQP_CA_FILE").map(PathBuf::from))))
+}
+
+/// Routing keys are words between dots.
+fn check_key_part(cluster: &str) -> Result<(), WrongSetting> {
+    if !cluster.contains(['.', '*', '#']) {
         return Ok(());
     }
-    match ["CRONCLAVE_AMQP_URL", "AMQP_URL"].into_iter().find(|name| env(name).is_some()) {
-        Some(name) => Err(wrong(
-            name,
-            "this version cannot use RabbitMQ yet: unset it, or set CRONCLAVE_DB=PATH (--db PATH) to run on this machine all the same",
-        )),
-        None => Ok(()),
-    }
+    let why = format!("`{cluster}` is part of RabbitMQ's routing keys, where `.`, `*` and `#` mean something: use `-`");
+    Err(wrong("--cluster / CRONCLAVE_CLUSTER", why))
+}
+
+fn is_no(text: &str) -> bool {
+    ["0", "false", "no"].contains(&text)
 }
 
 fn replica(flags: &Flags, env: Env<'_>, host: &str) -> String {

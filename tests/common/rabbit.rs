@@ -218,6 +218,19 @@ impl Rabbit {
         self.ctl(&["set_vm_memory_high_watermark", if blocked { "0.0000001" } else { "0.9" }]);
     }
 
+    /// Waits until a new quorum queue would outlive `kill -9`: the server writes down which there are once in
+    /// three seconds only.
+    pub(crate) fn remembers(&self, queue: &str) {
+        let file = self.dir.join("mnesia").join(&self.node).join("quorum").join(&self.node).join("names.dets");
+        let holds = |text: &[u8]| text.windows(queue.len()).any(|part| part == queue.as_bytes());
+        until("the queue is written down", || fs::read(&file).is_ok_and(|text| holds(&text)));
+    }
+
+    /// What the server wrote to its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log").join(format!("{}.log", self.node))).unwrap_or_default()
+    }
+
     /// Runs `rabbitmqctl`.
     pub(crate) fn ctl(&self, words: &[&str]) -> String {
         let mut command = Command::new(program("rabbitmqctl"));

@@ -93,7 +93,7 @@ pub(super) fn greeting(error: &Error, address: &Address, heard: bool) -> String 
 }
 
 const NOT_AMQP: &str = "it does not speak AMQP 0-9-1: is the port right? RabbitMQ has 5672, with TLS 5671; \
-                        15672 is for browsers";
+                        15672 is for browsers; for TLS begin the URL with amqps://";
 
 /// Why there is no connection of TCP.
 pub(super) fn no_connection(error: &io::Error) -> String {
