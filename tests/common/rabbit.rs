@@ -164,19 +164,18 @@ impl Rabbit {
         let name = format!("v{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let (code, said) = self.ask("PUT", &format!("/api/vhosts/{name}"), Some(json!({})));
         assert!((200..300).contains(&code), "no vhost {name}: {code} {said}");
-        self.permit(&name, "guest", "");
+        self.permit(&name, "guest", [".*"; 3]);
         name
     }
 
-    /// A user with this password, who may do what matches `pattern` in a vhost; an empty pattern: everything.
-    pub(crate) fn user(&self, vhost: &str, user: &str, password: &str, pattern: &str) {
+    /// A user with this password, who may configure, write and read what matches these patterns in a vhost.
+    pub(crate) fn user(&self, vhost: &str, user: &str, password: &str, patterns: [&str; 3]) {
         self.ask("PUT", &format!("/api/users/{user}"), Some(json!({"password": password, "tags": ""})));
-        self.permit(vhost, user, pattern);
+        self.permit(vhost, user, patterns);
     }
 
-    fn permit(&self, vhost: &str, user: &str, pattern: &str) {
-        let pattern = if pattern.is_empty() { ".*" } else { pattern };
-        let body = json!({"configure": pattern, "write": pattern, "read": pattern});
+    fn permit(&self, vhost: &str, user: &str, [configure, write, read]: [&str; 3]) {
+        let body = json!({"configure": configure, "write": write, "read": read});
         let (code, said) = self.ask("PUT", &format!("/api/permissions/{vhost}/{user}"), Some(body));
         assert!((200..300).contains(&code), "{user} is not permitted: {code} {said}");
     }
