@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use cronclave::broker::amqp::Settings;
 use cronclave::broker::{Amqp, Broker, Message};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 
 /// So many messages are sent at each measurement.
@@ -55,8 +56,25 @@ where
     f64::from(u32::try_from(MESSAGES).unwrap()) / began.elapsed().as_secs_f64()
 }
 
-async fn send_plainly(channel: &Channel, body: &[u8]) {
-    let properties = BasicProperties::default().with_delivery_mode(2);
+/// The same properties, made beforehand.
+fn properties() -> BasicProperties {
+    let message = message();
+    let mut headers = FieldTable::default();
+    for (name, value) in &message.headers {
+        headers.insert(name.as_str().into(), AMQPValue::LongString(value.as_str().into()));
+    }
+    BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_message_id(message.id.into())
+        .with_correlation_id("01935a70-88d2-7a55-b6f5-5d5cf1d6b9c1".into())
+        .with_type(message.kind.into())
+        .with_content_type(message.content_type.into())
+        .with_app_id("cronclave/0.0.0".into())
+        .with_expiration("3600000".into())
+        .with_headers(headers)
+}
+
+async fn send_plainly(channel: &Channel, body: &[u8], properties: BasicProperties) {
     let (exchange, key) = ("cronclave.tasks".into(), "task.bench.q.report".into());
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let confirmed = channel.basic_publish(exchange, key, options, body, properties).await.unwrap().await.unwrap();
@@ -75,17 +93,17 @@ async fn main() {
     for window in [1, 100, 1000] {
         for round in 1..=3 {
             rabbit.purge("%2F", "cronclave.q.bench.q");
-            let channel = channel.clone();
+            let (channel, properties) = (channel.clone(), properties());
             let plain = rate(window, move || {
-                let channel = channel.clone();
-                async move { send_plainly(&channel, &[b'x'; 600]).await }
+                let (channel, properties) = (channel.clone(), properties.clone());
+                async move { send_plainly(&channel, &[b'x'; 600], properties).await }
             })
             .await;
             rabbit.purge("%2F", "cronclave.q.bench.q");
-            let broker = broker.clone();
+            let (broker, message) = (broker.clone(), Arc::new(message()));
             let ours = rate(window, move || {
-                let broker = broker.clone();
-                async move { broker.publish(&message()).await.unwrap() }
+                let (broker, message) = (broker.clone(), message.clone());
+                async move { broker.publish(&message).await.unwrap() }
             })
             .await;
             println!(
