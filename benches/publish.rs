@@ -38,9 +38,9 @@ fn message() -> Message {
 }
 
 /// Messages a second, when `window` of `send` are under way at the same time.
-async fn rate<F: Future<Output = ()> + Send>(window: usize, send: impl Fn() -> F + Send + Sync + 'static) -> f64
+async fn rate<F>(window: usize, send: impl Fn() -> F + Send + Sync + 'static) -> f64
 where
-    F: 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     let (send, left, began) = (Arc::new(send), Arc::new(AtomicUsize::new(MESSAGES)), Instant::now());
     let mut senders = tokio::task::JoinSet::new();
