@@ -76,7 +76,8 @@ struct Global {
     /// password on the command line is seen by all]
     #[arg(long, global = true, value_name = "URL")]
     redis: Option<String>,
-    /// RabbitMQ for workers and messages [env: CRONCLAVE_AMQP_URL, AMQP_URL and the like, better than here]
+    /// RabbitMQ that carries messages to workers [env: CRONCLAVE_AMQP_URL, AMQP_URL and the like, better than here: a
+    /// password on the command line is seen by all]
     #[arg(long, global = true, value_name = "URL")]
     amqp: Option<String>,
     /// Name of the cluster [env: CRONCLAVE_CLUSTER] [default: default]
