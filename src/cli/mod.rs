@@ -269,9 +269,10 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// What goes on inside, for whoever looks for a fault: CRONCLAVE_LOG sets how much.
+/// What goes on inside, for whoever looks for a fault: CRONCLAVE_LOG sets how much. What lapin calls errors are
+/// connections that ended, which we tell ourselves.
 fn log_to_stderr() -> Result<(), Failure> {
-    let filter = config::environment("CRONCLAVE_LOG").unwrap_or_else(|| "warn".into());
+    let filter = config::environment("CRONCLAVE_LOG").unwrap_or_else(|| "warn,lapin=off".into());
     let parsed = tracing_subscriber::EnvFilter::try_new(&filter).map_err(|error| {
         let hint = "write a level as in debug, or cronclave=debug,info";
         Failure::new(Failure::CONFIG, format!("CRONCLAVE_LOG: `{filter}`: {error}; {hint}"))

@@ -65,6 +65,18 @@ macro_rules! on_each_store {
 }
 pub(crate) use on_each_store;
 
+/// What a machine may have set for other programs.
+const FOREIGN: [&str; 8] = [
+    "REDIS_URL",
+    "AMQP_URL",
+    "CLOUDAMQP_URL",
+    "RABBITMQ_URL",
+    "CRONCLAVE_AMQP_URL",
+    "PORT",
+    "CRONCLAVE_DB",
+    "CRONCLAVE_CONFIG",
+];
+
 /// The number of the first worker among the processes of a cluster.
 #[allow(dead_code, reason = "not every test has workers")]
 pub(crate) const WORKERS: usize = 10;
@@ -150,7 +162,7 @@ impl Cluster {
     pub(crate) fn program(&self, path: &Path) -> Command {
         let mut command = Command::new(path);
         command.current_dir(self.dir.path()).stdin(Stdio::null());
-        for name in ["REDIS_URL", "AMQP_URL", "PORT", "CRONCLAVE_DB", "CRONCLAVE_CONFIG"] {
+        for name in FOREIGN {
             command.env_remove(name);
         }
         command.envs(self.redis.as_ref().map(|redis| ("REDIS_URL", redis.url())));

@@ -34,6 +34,9 @@ wait
 cd / && rm -rf "$1"
 "#;
 
+/// A small machine; limits of time are looked at every second instead of every minute.
+const ERL_ARGS: &str = "+S 1:1 +A 1 +sbt u -rabbit channel_tick_interval 1000";
+
 /// Longer than a boot takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -116,7 +119,7 @@ impl Rabbit {
             .env("RABBITMQ_DIST_PORT", dist)
             // It becomes the server instead of keeping it as a child.
             .env("RABBITMQ_ALLOW_INPUT", "1")
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +A 1 +sbt u")
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERL_ARGS)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -97,7 +97,7 @@ fn a_run_that_outlasts_the_workers_grace_is_interrupted_and_runs_elsewhere_when_
 
 /// A run of so many seconds, where the broker waits so many for an acknowledgement: how it went.
 fn outlast(limit: u64, length: u64) -> Cluster {
-    let rabbit = Rabbit::with(&format!("consumer_timeout = {}\nchannel_tick_interval = 1000\n", limit * 1000));
+    let rabbit = Rabbit::with(&format!("consumer_timeout = {}\n", limit * 1000));
     let jobs = format!(
         "[jobs.long]\nschedule = \"@manual\"\nrun_on = \"worker\"\ncommand = '{SIGN}; sleep {length}; echo over > over'\n"
     );
