@@ -210,7 +210,7 @@ impl Service {
             tokio::join!(replica, worker);
             over.softly();
         };
-        // What happens while it drains is announced as well. Without a RabbitMQ nobody would hear of it.
+        // What happens while it drains is announced as well. Without a RabbitMQ nobody would hear of it, nor answer.
         let announcing = async {
             if self.role.replica && self.process.amqp.is_some() {
                 let parts = Parts { stop: over.clone(), ..parts.clone() };
@@ -218,7 +218,7 @@ impl Service {
             }
         };
         let taking_in = async {
-            if self.role.replica {
+            if self.role.replica && self.process.amqp.is_some() {
                 inbox::run(parts.clone(), parts.broker.clone(), parts.cluster.clone(), jobs_out.clone()).await;
             }
         };
