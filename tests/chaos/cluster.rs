@@ -360,6 +360,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            say(&self.logs());
+        }
         for child in self.replicas.iter_mut().flatten() {
             // A frozen process dies of KILL all the same.
             let _ = child.kill();
