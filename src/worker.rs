@@ -4,7 +4,7 @@
 //! that is going or over is dropped. The run is the worker's by its lease in the store, not by the
 //! delivery, so however long it takes the broker's patience does not matter.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,25 +59,33 @@ pub fn queues(jobs: &Jobs) -> BTreeSet<QueueName> {
 
 /// Works until `parts.stop`, then finishes or gives back what it has. Returns when nothing of it is left.
 pub async fn run(parts: Parts, setup: Setup, mut jobs: watch::Receiver<Arc<Jobs>>) {
-    let (mut served, mut slots) = (BTreeSet::new(), JoinSet::new());
+    let mut served = BTreeSet::new();
+    // Which queue each takes from: one that breaks down is replaced.
+    let (mut slots, mut places) = (JoinSet::new(), HashMap::new());
     let (busy, (names_in, names)) = (Arc::new(AtomicUsize::new(0)), watch::channel(Vec::new()));
+    let mut missing: Vec<QueueName> = Vec::new();
     let mut beating = pin!(beat(&parts, &setup, jobs.clone(), names, &busy));
     let mut nudging = pin!(heed_cancels(&parts));
     loop {
         let wanted = setup.queues.clone().unwrap_or_else(|| queues(&jobs.borrow_and_update()));
         for queue in wanted {
             if served.insert(queue.clone()) {
-                for _ in 0..setup.slots {
-                    let slot =
-                        Slot { parts: parts.clone(), jobs: jobs.clone(), queue: queue.clone(), busy: busy.clone() };
-                    slots.spawn(slot.serve());
-                }
+                missing.extend(std::iter::repeat_n(queue, setup.slots));
             }
+        }
+        for queue in missing.drain(..) {
+            let slot = Slot { parts: parts.clone(), jobs: jobs.clone(), queue: queue.clone(), busy: busy.clone() };
+            places.insert(slots.spawn(slot.serve()).id(), queue);
         }
         names_in.send_replace(served.iter().map(QueueName::to_string).collect());
         tokio::select! {
+            biased;
             () = parts.stop.soft() => break,
             Ok(()) = jobs.changed() => {}
+            Some(Err(broken)) = slots.join_next() => {
+                parts.bus.tell(Told::Warning(format!("a slot of this worker broke down and is replaced: {broken}")));
+                missing.extend(places.remove(&broken.id()));
+            }
             () = &mut beating => {}
             () = &mut nudging => {}
         }
@@ -85,6 +93,7 @@ pub async fn run(parts: Parts, setup: Setup, mut jobs: watch::Receiver<Arc<Jobs>
     let deadline = Instant::now() + setup.grace;
     loop {
         tokio::select! {
+            biased;
             done = slots.join_next() => if done.is_none() { break },
             () = tokio::time::sleep_until(deadline), if !parts.stop.is_hard() => parts.stop.hard(),
             () = &mut beating => {}
@@ -205,6 +214,7 @@ impl Slot {
 
     async fn pause(&self) {
         tokio::select! {
+            biased;
             () = self.parts.stop.soft() => {}
             () = sleep(Duration::from_millis(500) + self.parts.dice.pause(Duration::from_secs(1))) => {}
         }
@@ -221,7 +231,7 @@ fn work(job: &Job, request: &Request) -> Work {
         max_attempts: job.retry.attempts,
         fence: request.fence,
         trigger: crate::lease::Trigger::Schedule,
-        args: std::collections::BTreeMap::new(),
+        args: BTreeMap::new(),
         previous_success_at: None,
         lease_until: Timestamp::EPOCH,
     }

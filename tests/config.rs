@@ -211,7 +211,12 @@ mod meaning {
 
     #[test]
     fn the_shipped_files_are_sound() {
-        for path in ["schedules/hello.toml", "schedules/examples/one-machine.toml", "schedules/examples/cluster.toml"] {
+        for path in [
+            "schedules/hello.toml",
+            "schedules/examples/one-machine.toml",
+            "schedules/examples/cluster.toml",
+            "schedules/examples/workers.toml",
+        ] {
             let files = find(&[PathBuf::from(path)], &mut std::io::empty()).unwrap();
             let config = load(&files, &env, now()).unwrap_or_else(|wrong| panic!("{}", report(&wrong, false)));
             assert!(config.warnings.is_empty(), "{}", report(&config.warnings, false));
@@ -273,6 +278,40 @@ mod wrong {
         ("every = \"5m\"", "5:1 E0016 job `a` has two schedules"),
         ("cwd = \"/a\"\ncwd = \"/b\"", "6:1 E0006 this key is already there"),
     ];
+
+    /// What is wrong about sending work or messages away: the lines of a job after its schedule.
+    const SENT: &[(&str, &str)] = &[
+        ("publish = { exchange = \"x\" }", "4:11 E0027 `publish` needs `routing_key`"),
+        ("publish = \"orders\"", "4:11 E0018 `publish` must be a table, not a string"),
+        ("publish = { routing_key = \"a.{{ runid }}\" }", "4:33 E0038 a place in the text cannot be filled in"),
+        (
+            "publish = { routing_key = \"a\", payload = { x = [\"{{ job | up }}\"] } }",
+            "4:59 E0038 a place in the text cannot be filled in",
+        ),
+        ("publish = { routing_key = \"a\", priority = 256 }", "4:43 E0023 `priority` is out of range"),
+        ("publish = { routing_key = \"a\", topic = \"b\" }", "4:32 E0019 unknown key `topic` in `publish`"),
+        (
+            "publish = { routing_key = \"a\", headers = { cronclave-job = \"b\" } }",
+            "4:44 E0024 \"cronclave-job\" cannot name a header",
+        ),
+        (
+            "publish = { routing_key = \"a\", exchange = \"cronclave.tasks\" }",
+            "4:43 E0024 `cronclave.tasks` is not for messages of your own",
+        ),
+        ("publish = { routing_key = \"a\" }\nrun_on = \"worker\"", "5:1 E0029 `run_on` goes with work of your own"),
+        ("command = \"x\"\nqueue = \"ledger\"", "5:1 E0029 `queue` goes with `run_on`"),
+        ("command = \"x\"\nstart_within = \"1m\"", "5:1 E0029 `start_within` goes with `run_on`"),
+        ("command = \"x\"\nrun_on = \"worker\"\nqueue = \"a.b\"", "6:9 E0037 \"a.b\" is not a valid name for a queue"),
+        ("command = \"x\"\nrun_on = \"workers\"", "5:10 E0020 unknown run_on \"workers\""),
+    ];
+
+    #[test]
+    fn each_mistake_about_workers_and_messages_is_told_with_its_place() {
+        for (lines, said) in SENT {
+            let text = format!("version = 1\n[jobs.a]\nschedule = \"@daily\"\n{lines}\n");
+            assert_eq!(mistakes(&text), [*said], "{lines}");
+        }
+    }
 
     #[test]
     fn each_mistake_in_a_setting_is_told_with_its_place_and_nothing_else_is() {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -11,6 +12,7 @@ use super::{Context, Failure, out, show};
 use crate::clock::Clock;
 use crate::config::{Config, Flags, LogFormat, Process};
 use crate::http;
+use crate::job::{Job, Task};
 use crate::parts::Parts;
 use crate::report::Reporter;
 use crate::runner::Handlers;
@@ -101,6 +103,7 @@ impl Serve {
         let backends = service::open(&process, Create::IfMissing)?;
         let format = format(self.log_format, &process);
         let parts = service::parts(&process, backends, Handlers::default());
+        warn_of_no_broker(&process, &config);
         if format == LogFormat::Text {
             let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
             // A reader that went away must not end the scheduler.
@@ -137,6 +140,19 @@ pub(super) async fn service_until_told(service: Service, format: LogFormat) -> R
         println!("stopped");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Jobs that need a broker fail without one; whoever starts this hears of it before they do.
+fn warn_of_no_broker(process: &Process, config: &Config) {
+    let needs = |job: &&Arc<Job>| match job.task {
+        Task::Queue(..) => process.redis.is_some(),
+        Task::Publish(_) => true,
+        Task::Run(_) => false,
+    };
+    let names: Vec<&str> = config.jobs.iter().filter(needs).map(|job| job.name.as_str()).collect();
+    if process.amqp.is_none() && !names.is_empty() {
+        out::note(format_args!("no run of {} can begin: set AMQP_URL to the address of a RabbitMQ", names.join(", ")));
+    }
 }
 
 /// Where messages go, and what it takes to have workers.
