@@ -8,12 +8,12 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::attempt::{self, Carried, renew, settle, start};
-use crate::broker::{Message, NotPublished};
+use crate::broker::{Exchange, Message, NotPublished};
 use crate::job::{Completion, Delivery, Format, Job, Publish, Task, Text};
-use crate::lease::{Ended, Lease, Outcome, Work};
+use crate::lease::{Ended, Lease, Outcome, Token, Work};
 use crate::parts::Parts;
 use crate::race::ask;
 use crate::record::{Key, Op, Reply};
@@ -22,6 +22,9 @@ use crate::template::{self, Values};
 
 /// A claim is kept so long for a broker that is away; then another replica may try, which may reach it.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// But never longer than this.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Between two tries to send.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -57,6 +60,7 @@ enum Undone {
 }
 
 /// One hand-over.
+#[derive(Clone, Copy)]
 struct Sender<'a> {
     parts: &'a Parts,
     job: &'a Job,
@@ -66,7 +70,7 @@ struct Sender<'a> {
 impl Sender<'_> {
     async fn request(&self, lease: &mut Lease, message: &Message) -> Result<Carried, Undone> {
         let ttl = self.parts.claim_ttl.min(self.job.lease);
-        let given_up = Instant::now() + PATIENCE;
+        let given_up = Instant::now() + self.patience(lease);
         self.reach_broker(lease, ttl, given_up).await?;
         // From now on a worker may start it, so it need not wait for us to hear of the broker's confirmation.
         // Should we die: after `ttl` another replica sends the next request, and this one is outdated.
@@ -87,23 +91,44 @@ impl Sender<'_> {
             }
         }
         // A worker may even be done with it: that this is refused then does not matter.
-        let _ = self.published(lease, self.job.patience(lease.work.scheduled_at)).await;
+        let patience = self.job.patience(lease.work.scheduled_at, lease.work.lease_until);
+        let _ = self.published(lease, patience).await;
         Ok(Carried::HandedOver)
     }
 
     async fn message(&self, lease: &mut Lease, publish: &Publish) -> Result<Carried, Undone> {
         let ttl = self.parts.claim_ttl.min(self.job.lease);
-        self.reach_broker(lease, ttl, Instant::now() + PATIENCE).await?;
+        self.reach_broker(lease, ttl, Instant::now() + self.patience(lease)).await?;
+        // Whose end others report is nobody's to renew, once it is sent.
+        let key = match publish.complete_on {
+            Completion::Confirm => self.key.clone(),
+            Completion::Result => {
+                self.published(lease, ttl).await?;
+                Key { token: Token::of_result(self.key.run_id, self.key.fence), ..self.key.clone() }
+            }
+        };
+        let sender = Sender { key: &key, ..*self };
         // It is as good as done from the moment it leaves: whether it may be sent again is a matter of `delivery`.
-        if let Err(refused) = start(self.parts, self.job, self.key, lease).await {
+        if let Err(refused) = start(self.parts, self.job, &key, lease).await {
             return Ok(refused);
         }
-        let sent = self.send(lease, publish).await;
-        sent.map_err(|undone| match undone {
+        let sent = sender.send(lease, publish).await;
+        match sent {
+            Err(Undone::Over(ended)) => Ok(settle(self.parts, self.job, &key, lease, ended).await),
             // It has started, so it cannot be given back as if it had not.
-            Undone::GaveUp(why) => Undone::Over(Ended::because(Outcome::Interrupted, why)),
-            undone => undone,
-        })
+            Err(Undone::GaveUp(why)) => {
+                let ended = Ended::because(Outcome::Interrupted, why);
+                Ok(settle(self.parts, self.job, &key, lease, ended).await)
+            }
+            other => other,
+        }
+    }
+
+    /// How long the claim is kept for a broker that is away. First not for long, as others may reach it; the later it
+    /// is, the longer, as they hardly can.
+    fn patience(&self, lease: &Lease) -> Duration {
+        let late = lease.work.lease_until.since(lease.work.scheduled_at);
+        late.clamp(PATIENCE, LONGEST)
     }
 
     async fn send(&self, lease: &mut Lease, publish: &Publish) -> Result<Carried, Undone> {
@@ -148,7 +173,7 @@ impl Sender<'_> {
                 biased;
                 () = parts.broker.up() => true,
                 () = parts.stop.soft() => false,
-                () = tokio::time::sleep_until(given_up) => false,
+                () = sleep_until(given_up) => false,
             }
         };
         if self.keep(lease, ttl, waiting).await? {
@@ -161,11 +186,13 @@ impl Sender<'_> {
     async fn keep<T>(&self, lease: &mut Lease, ttl: Duration, work: impl Future<Output = T>) -> Result<T, Undone> {
         let mut work = pin!(work);
         loop {
+            // A third of it after the last renewal, however short what is done in between.
+            let due = lease.trusted_until - ttl * 2 / 3;
             tokio::select! {
                 biased;
+                () = sleep_until(due) => {}
                 done = &mut work => return Ok(done),
                 () = self.parts.stop.ended() => return Err(Undone::GaveUp("its replica was told to stop".into())),
-                () = sleep(ttl / 3) => {}
             }
             match renew(self.parts, self.job, self.key, ttl, lease.trusted_until).await {
                 Some(renewed) if renewed.cancel => {
@@ -244,8 +271,11 @@ fn compose(parts: &Parts, publish: &Publish, work: &Work) -> Result<Message, Str
         };
         message.headers.insert(name.clone(), value);
     }
-    message.to = crate::broker::Exchange::Foreign(publish.exchange.clone());
+    message.to = Exchange::Foreign(publish.exchange.clone());
     message.key = template::fill(&publish.routing_key, &values);
+    if publish.exchange.is_empty() && message.key.starts_with("cronclave.") {
+        return Err(format!("`{}` is a queue of cronclave's own, not one for other messages", message.key));
+    }
     message.priority = publish.priority;
     message.expires = publish.expires;
     message.transient = !publish.persistent;

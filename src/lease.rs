@@ -117,6 +117,22 @@ impl Token {
     }
 }
 
+impl Token {
+    /// The token of a run that is somebody else's business: nobody of ours renews it, whoever does it reports. Every
+    /// replica names it alike, so that a report that comes twice counts once.
+    pub fn of_result(run_id: RunId, fence: Fence) -> Self {
+        Token(format!("{RESULT}{run_id}-{fence}"))
+    }
+
+    /// Whether it is one of those.
+    pub fn awaits_result(&self) -> bool {
+        self.0.starts_with(RESULT)
+    }
+}
+
+/// How the token of a run begins whose end somebody else reports.
+const RESULT: &str = "result-";
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

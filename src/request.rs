@@ -55,7 +55,7 @@ pub fn message(job: &Job, queue: &QueueName, work: &Work, cluster: &str, now: Ti
     Message {
         to: Exchange::Tasks,
         key: format!("task.{}.{queue}.{}", word(cluster), work.job),
-        expires: Some(job.patience(work.scheduled_at)),
+        expires: Some(job.patience(work.scheduled_at, work.lease_until)),
         ..envelope(work, cluster, now, data)
     }
 }

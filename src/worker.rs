@@ -29,6 +29,9 @@ use crate::store::Replica;
 /// after 30 minutes unless told otherwise, and can be told 60 s at the least. The run goes on without it.
 const HELD: Duration = Duration::from_secs(45);
 
+/// A job that is not in the files here may be in those of another worker, or be read here a moment later.
+const UNKNOWN: Duration = Duration::from_secs(5);
+
 /// Between two reports of being alive.
 const BEAT: Duration = Duration::from_secs(5);
 
@@ -146,11 +149,13 @@ impl Slot {
         match job.filter(|job| job.task.action().is_some()) {
             Some(job) => self.carry_out(&job, &request, consumer).await,
             // Files of another version: a worker that has this job may be there, or be about to be.
-            None if !delivery.redelivered => {
-                self.pause().await;
+            None => {
+                // The broker ends this when it comes back again and again.
+                let why = format!("no job `{}` to run is in the files of {}", request.job, self.parts.holder);
+                self.parts.bus.tell(Told::Dropped(format!("{why}: its request is left to other workers")));
+                self.wait(UNKNOWN).await;
                 Verdict::ForOthers
             }
-            None => Verdict::Dead(format!("no job `{}` to run is in the files of {}", request.job, self.parts.holder)),
         }
     }
 
@@ -181,7 +186,8 @@ impl Slot {
         let lease = Lease {
             work: work(job, request),
             token: token.clone(),
-            trusted_until: Instant::now() + job.lease,
+            // Only until it has started; it is tried again if the store does not answer.
+            trusted_until: Instant::now() + job.lease.min(self.parts.claim_ttl),
             ttl: job.lease,
         };
         let mut running = pin!(attempt::run(&self.parts, job, lease));
@@ -213,10 +219,14 @@ impl Slot {
     }
 
     async fn pause(&self) {
+        self.wait(Duration::from_millis(500) + self.parts.dice.pause(Duration::from_secs(1))).await;
+    }
+
+    async fn wait(&self, time: Duration) {
         tokio::select! {
             biased;
             () = self.parts.stop.soft() => {}
-            () = sleep(Duration::from_millis(500) + self.parts.dice.pause(Duration::from_secs(1))) => {}
+            () = sleep(time) => {}
         }
     }
 }

@@ -212,7 +212,7 @@ async fn a_sender_that_dies_before_or_after_it_sent_is_followed_and_its_request_
             sleep(secs(1) / 1000).await;
         }
         sending.abort();
-        sleep(bench.job.patience(start_of_time()) + secs(1)).await;
+        sleep(bench.job.patience(start_of_time(), start_of_time()) + secs(1)).await;
         let fence = bench.store.view(&bench.job.name, None).await.unwrap().record.open[0].fence;
         let other = bench.parts("web.2", Port::new(&bench.wire));
         let lease = bench.claim(&other, Target::Open { run_id, fence }).await;

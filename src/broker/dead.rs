@@ -5,6 +5,9 @@ use super::{Broker, DIED_IN, Delivery, Exchange, Message, NotPublished, Queue, R
 /// The longest reason that is sent along: some brokers allow little room for headers.
 const REASON_MAX: usize = 1000;
 
+/// Headers beyond this many bytes are left out: the copy has some more, and must not be what no broker takes.
+const HEADERS_MAX: usize = 16 * 1024;
+
 /// Sends a copy of what came from `queue` to the dead letters, with the reason. Once this is `Ok` the broker has it,
 /// and the message itself may be acknowledged.
 ///
@@ -21,6 +24,12 @@ pub async fn dead_letter(
         Message { to: Exchange::Dead, expires: None, transient: false, optional: false, ..delivery.message.clone() };
     let name = queue.name();
     copy.key = format!("dead.{}.{name}", word(cluster));
+    let mut room = HEADERS_MAX;
+    copy.headers.retain(|name, value| {
+        let size = name.len() + value.len();
+        room = room.saturating_sub(size);
+        room > 0
+    });
     copy.headers.insert(REASON.into(), reason.chars().take(REASON_MAX).collect());
     copy.headers.insert(DIED_IN.into(), queue.called());
     broker.publish(&copy).await

@@ -243,8 +243,8 @@ impl Broker for NoBroker {
     fn consume(&self, _: Queue) -> Box<dyn Consumer> {
         Box::new(Silent)
     }
-    async fn queues(&self, _: &[QueueName]) -> Result<Vec<QueueState>, String> {
-        Ok(Vec::new())
+    async fn queues(&self, names: &[QueueName]) -> Result<Vec<QueueState>, String> {
+        if names.is_empty() { Ok(Vec::new()) } else { Err(NO_BROKER.into()) }
     }
     async fn dead_letters(&self, _: usize) -> Result<Vec<DeadLetter>, String> {
         Err(NO_BROKER.into())

@@ -43,8 +43,8 @@ impl Queues {
         Some(Queues { broker: broker.describe(), answer: asked.unwrap_or_else(|_| silent()) })
     }
 
-    /// What is wrong, each with its code.
-    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+    /// What is wrong, each with its code. Queues that are `served` have workers, which may only be busy.
+    pub(super) fn problems(&self, served: &BTreeSet<&str>) -> Vec<(&'static str, String)> {
         let queues = match &self.answer {
             Ok(queues) => queues,
             Err(why) => return vec![("broker_down", format!("broker {}: {why}", self.broker))],
@@ -52,7 +52,7 @@ impl Queues {
         let mut found = Vec::new();
         for queue in queues {
             match (&queue.queue, queue.ready.unwrap_or(0), queue.consumers) {
-                (Some(name), ready @ 1.., 0) => {
+                (Some(name), ready @ 1.., 0) if !served.contains(name.as_str()) => {
                     let text = format!(
                         "{} in queue {name}, and no worker takes from it",
                         show::count(count(ready), "request")

@@ -91,6 +91,15 @@ impl Seen {
         self.replicas.iter().filter(|replica| is_live(replica, self.now))
     }
 
+    /// Whether it is in order that nobody takes the run over.
+    fn has_to_wait(&self, run: &Open) -> bool {
+        let records = self.snapshot.records.values();
+        let paused =
+            records.filter(|record| record.paused(self.now).is_some()).any(|record| record.run(run.run_id).is_some());
+        let mutex = run.mutex.as_ref().and_then(|name| self.snapshot.mutexes.get(name));
+        paused || mutex.is_some_and(|mutex| mutex.keeps_out(run.run_id, self.now).is_some())
+    }
+
     fn processes(&self) -> impl Iterator<Item = &Replica> {
         self.replicas.iter().chain(&self.workers)
     }
@@ -129,7 +138,7 @@ impl Seen {
         for replica in self.live().filter(|replica| replica.clock_skew_seconds.abs() > SKEW) {
             add("clock_skew", skew_in_words(replica));
         }
-        for (job, run) in self.open().filter(|(_, run)| is_stuck(run, self.now)) {
+        for (job, run) in self.open().filter(|(_, run)| is_stuck(run, self.now) && !self.has_to_wait(run)) {
             let late = show::about(self.now.since(run.until));
             let text = format!(
                 "run {} of {job}: its holder's time is over since {late}, and nobody took over",
@@ -137,7 +146,9 @@ impl Seen {
             );
             add("run_stuck", text);
         }
-        for (code, text) in self.queues.iter().flat_map(Queues::problems) {
+        let live = self.workers.iter().filter(|worker| is_live(worker, self.now));
+        let served = live.flat_map(|worker| worker.queues.iter().map(String::as_str)).collect();
+        for (code, text) in self.queues.iter().flat_map(|queues| queues.problems(&served)) {
             add(code, text);
         }
         problems

@@ -47,6 +47,9 @@ pub(super) struct Worker {
     log_format: Option<Format>,
 }
 
+/// RabbitMQ has 2047 channels for a connection, and each slot has one.
+const SLOTS: usize = 2000;
+
 impl Worker {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.process(Flags {
@@ -59,10 +62,22 @@ impl Worker {
         let queues = self.queue.iter().map(|name| queue(name)).collect::<Result<BTreeSet<_>, _>>()?;
         let (sources, config) =
             service::read_config(&process.config).map_err(|wrong| Failure::config(&wrong, context.colored()))?;
+        if process.redis.is_some() && process.amqp.is_none() {
+            let why = "a worker takes requests from a RabbitMQ: set AMQP_URL to its address";
+            return Err(Failure::new(Failure::CONFIG, why.to_owned()));
+        }
         let backends = service::open(&process, Create::IfMissing)?;
         let format = serve::format(self.log_format, &process);
         let parts = service::parts(&process, backends, Handlers::default());
         let named = worker::queues(&service::jobs(&config));
+        let all = if queues.is_empty() { named.len() } else { queues.len() };
+        if all * process.concurrency > SLOTS {
+            let why = format!(
+                "{all} queues with {} slots each are more than {SLOTS}: lower --concurrency, or name fewer queues",
+                process.concurrency
+            );
+            return Err(Failure::new(Failure::USAGE, why));
+        }
         let taken: Vec<String> =
             if queues.is_empty() { &named } else { &queues }.iter().map(QueueName::to_string).collect();
         for name in queues.difference(&named) {

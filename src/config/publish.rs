@@ -36,7 +36,7 @@ pub(super) fn publish(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>)
             "routing_key" => publish.routing_key = routing_key(walk, value).unwrap_or_default(),
             "format" => publish.format = walk.one_of("format", value, &words::FORMAT, &[]).unwrap_or_default(),
             "payload" => publish.payload = payload(walk, value),
-            "content_type" => publish.content_type = walk.text("content_type", value),
+            "content_type" => publish.content_type = walk.untemplated("content_type", value),
             "headers" => publish.headers = headers(walk, secrets, value),
             "priority" => {
                 let number = walk.integer("priority", value, 0..256);
@@ -52,6 +52,11 @@ pub(super) fn publish(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>)
             }
         }
     }
+    if publish.exchange.is_empty() && publish.routing_key.starts_with("cronclave.") {
+        let label = "requests and results of cronclave wait here";
+        let message = format!("queue `{}` is not for messages of your own", publish.routing_key);
+        walk.error("E0024", value.span(), message, label).help("name a queue of the service that the message is for");
+    }
     if publish.routing_key.is_empty() && walk.found.len() == before {
         walk.error("E0027", value.span(), "`publish` needs `routing_key`", "nobody could be reached")
             .help("add e.g. `routing_key = \"invoices.close\"`; without an exchange it is the name of a queue");
@@ -60,7 +65,7 @@ pub(super) fn publish(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>)
 }
 
 fn exchange(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
-    let name = walk.text("exchange", value)?;
+    let name = walk.untemplated("exchange", value)?;
     if name.starts_with("cronclave.") {
         let label = "requests, results and events of cronclave go here";
         walk.error("E0024", value.span(), format!("`{name}` is not for messages of your own"), label)

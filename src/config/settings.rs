@@ -60,7 +60,7 @@ impl Settings {
             "only_on" => self.only_on = names.calendars.named(walk, "only_on", value),
             "run_on" => self.on_worker = walk.one_of("run_on", value, &words::PLACE, &[]),
             "queue" => self.queue = queue(walk, value),
-            "start_within" => self.start_within = walk.span_of_time("start_within", value),
+            "start_within" => self.start_within = start_within(walk, value),
             "jitter" => self.jitter = walk.duration("jitter", value),
             "shell" => self.shell = shell(walk, value),
             "cwd" => self.cwd = walk.text("cwd", value).map(PathBuf::from),
@@ -138,6 +138,16 @@ fn zone(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Zone> {
         }
     }
     None
+}
+
+fn start_within(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Duration> {
+    let found = walk.duration("start_within", value)?;
+    if found < Duration::from_secs(1) {
+        walk.error("E0023", value.span(), "`start_within` is out of range", "must be at least 1s")
+            .help("a worker takes a moment to begin: write some seconds, as in \"30s\"");
+        return None;
+    }
+    Some(found)
 }
 
 fn queue(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<QueueName> {

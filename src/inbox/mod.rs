@@ -89,7 +89,7 @@ impl Inbox {
         let key = &delivery.message.key;
         match fate {
             Fate::Done => {}
-            Fate::Dropped(why) => self.warn(format!("message `{key}` was dropped: {why}")),
+            Fate::Dropped(why) => self.parts.bus.tell(Told::Dropped(plain(&format!("message `{key}`: {why}")))),
             Fate::Dead(why) => {
                 self.warn(format!("message `{key}` went to the dead letters: {why}"));
                 self.bury(queue, delivery, &why).await;
@@ -98,15 +98,23 @@ impl Inbox {
     }
 
     async fn bury(&self, queue: &Queue, delivery: &Delivery, why: &str) {
+        let mut told = false;
         while let Err(error) = dead_letter(&*self.parts.broker, &self.parts.cluster, delivery, queue, why).await {
-            tracing::debug!(%error, "a message is kept until there is a place for dead letters");
+            if !std::mem::replace(&mut told, true) {
+                self.warn(format!("a message is kept until there is a place for dead letters: {error}"));
+            }
             sleep(PAUSE).await;
         }
     }
 
     fn warn(&self, text: String) {
-        self.parts.bus.tell(Told::Warning(text));
+        self.parts.bus.tell(Told::Warning(plain(&text)));
     }
+}
+
+/// What others sent may hold line ends, and what terminals obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The store's answer, or the trouble that it gave none.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::body::Body;
 use super::{Fate, Inbox, limited};
 use crate::broker::Message;
-use crate::job::{Job, JobName, Task};
+use crate::job::{Job, JobName};
 use crate::lease::{Ended, Fence, Outcome, RunId, Token};
 use crate::plan::{self, View};
 use crate::race;
@@ -70,15 +70,10 @@ impl Report {
         Key { run_id: self.run_id, fence: self.fence, token }
     }
 
-    /// Whether a run that is going is one for foreign workers: who knows a run's id and fence from its events must
-    /// not end what our own do.
-    fn is_about(&self, job: &Job, run: &Open) -> bool {
-        matches!(job.task, Task::Publish(_)) || run.token.as_ref() == Some(&self.token())
-    }
-
-    /// The token under which it starts: the same however often it is reported.
+    /// The token of the run if it is one for foreign workers: who knows a run's id and fence from its events must not
+    /// end what our own do.
     fn token(&self) -> Token {
-        Token(format!("result-{}-{}", self.run_id, self.fence))
+        Token::of_result(self.run_id, self.fence)
     }
 }
 
@@ -99,9 +94,7 @@ impl Inbox {
             )));
         };
         let key = match run.phase {
-            Phase::Running if report.is_about(&job, &run) => {
-                report.key(run.token.clone().unwrap_or_else(|| report.token()))
-            }
+            Phase::Running if run.token.as_ref() == Some(&report.token()) => report.key(report.token()),
             Phase::Running => return Ok(Fate::Dropped("its run is going in a process of ours".into())),
             _ => {
                 let key = report.key(report.token());

@@ -108,7 +108,7 @@ pub struct Job {
     /// Between asking a run to stop (TERM) and killing it. Default 10 s.
     pub kill_after: Duration,
     /// A request for a worker that nobody has begun within this is sent again, under a larger fence. Default: until
-    /// the next occurrence, at least 30 s, at most 1 h.
+    /// the next occurrence, at least 30 s, at most 1 h. See [`Job::patience`].
     pub start_within: Option<Duration>,
     /// Whether a message may ask for a run. Default `false`.
     pub message_trigger: bool,
@@ -146,10 +146,13 @@ impl Job {
         skipped.or(self.only_on.first().filter(|_| !kept)).map(|calendar| calendar.name.as_str())
     }
 
-    /// How long the request for the run scheduled for `at` may wait for a worker.
-    pub fn patience(&self, at: Timestamp) -> Duration {
+    /// How long the request that is sent at `now` for the run scheduled for `at` may wait for a worker. The later it
+    /// is already, the longer: where nobody takes them, requests are repeated ever more seldom, down to each hour.
+    pub fn patience(&self, at: Timestamp, now: Timestamp) -> Duration {
+        const LONGEST: Duration = Duration::from_secs(3600);
         let gap = || self.schedule.after(at).map_or(Duration::MAX, |next| next.since(at));
-        self.start_within.unwrap_or_else(|| gap().clamp(Duration::from_secs(30), Duration::from_secs(3600)))
+        let first = self.start_within.unwrap_or_else(|| gap().clamp(Duration::from_secs(30), LONGEST));
+        first.max(now.since(at).min(LONGEST))
     }
 
     /// The first occurrence after `t` on a day that is open; `None` when calendars close the next

@@ -14,6 +14,10 @@ impl Granting<'_> {
         let until = self.now.plus(ttl);
         let run = &mut self.record.open[index];
         match run.phase {
+            Phase::Claimed if run.is_held_by(&key.token) && run.cancel => {
+                self.close(index, Ended::because(Outcome::Cancelled, "cancelled before it started"));
+                Reply::Cancelled
+            }
             Phase::Claimed if run.is_held_by(&key.token) => {
                 run.phase = Phase::Published;
                 run.until = until;
@@ -38,6 +42,9 @@ impl Granting<'_> {
     pub(super) fn start(&mut self, key: &Key, holder: &str, ttl: Duration) -> Reply {
         let Some(index) = self.newest(key) else { return self.fence_off(key, "start", None) };
         let now = self.now;
+        if self.record.open[index].phase == Phase::Published && self.record.paused(now).is_some() {
+            return self.postpone(index, key);
+        }
         let run = &mut self.record.open[index];
         let may = match run.phase {
             Phase::Running if run.is_held_by(&key.token) => {
@@ -63,6 +70,16 @@ impl Granting<'_> {
         self.hold_mutex(&run);
         self.tell(What::Started { run_id: run.run_id, attempt: run.attempt, fence: run.fence, holder: run.holder });
         Reply::Kept { until: run.until, cancel: false }
+    }
+
+    /// What was asked for before the job was paused is asked for again afterwards.
+    fn postpone(&mut self, index: usize, key: &Key) -> Reply {
+        let run = &mut self.record.open[index];
+        run.phase = Phase::Waiting;
+        run.until = self.now;
+        self.free_mutex(key.run_id);
+        self.tell(What::Released { run_id: key.run_id, fence: key.fence });
+        Reply::Fenced
     }
 
     pub(super) fn renew(&mut self, key: &Key, ttl: Duration) -> Reply {

@@ -7,7 +7,7 @@ use super::op::Reply;
 use super::{Open, PAUSES, Pause, Phase, REMEMBERED};
 use crate::clock::Timestamp;
 use crate::job::Overlap;
-use crate::lease::{Ended, Outcome, RunId, Trigger};
+use crate::lease::{Ended, Outcome, RunId, Token, Trigger};
 use crate::ledger::What;
 
 impl Granting<'_> {
@@ -16,8 +16,9 @@ impl Granting<'_> {
             return Reply::NotFound;
         };
         let run = &mut self.record.open[index];
-        // A request that nobody has begun is as good as not sent.
-        if matches!(run.phase, Phase::Waiting | Phase::Published) {
+        // A request that nobody has begun is as good as not sent, and what others do for us we cannot stop.
+        let is_ours = !run.token.as_ref().is_some_and(Token::awaits_result);
+        if matches!(run.phase, Phase::Waiting | Phase::Published) || !is_ours {
             self.close(index, Ended::because(Outcome::Cancelled, format!("cancelled by {by} while it waited")));
         } else if !run.cancel {
             run.cancel = true;

@@ -25,11 +25,19 @@ pub(super) fn brief(what: &str, text: &str) -> Result<ShortString, String> {
     ShortString::try_new(text).map_err(|_| format!("{what} has {} bytes: RabbitMQ takes 255 at most", text.len()))
 }
 
+/// All headers of a message come in one frame, of 128 KiB unless the server says less; the other properties as well.
+const HEADERS: usize = 100_000;
+
 /// What is sent along with the body.
 ///
 /// # Errors
 /// When a text is longer than AMQP allows.
 pub(super) fn properties(message: &Message) -> Result<BasicProperties, String> {
+    let size: usize = message.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    if size > HEADERS {
+        // The server would end the connection, and with it everything that is under way.
+        return Err(format!("the headers have {size} bytes, and RabbitMQ takes no more than {HEADERS} at once"));
+    }
     let mut headers = FieldTable::default();
     for (name, value) in &message.headers {
         headers.insert(brief("the name of a header", name)?, AMQPValue::LongString(value.as_str().into()));

@@ -287,6 +287,10 @@ function G.published(s, key, ttl)
   local i = newest(s, key)
   if not i then return { FENCED } end
   local run = s.r[OPEN][i]
+  if run[PHASE] == CLAIMED and run[TOKEN] == key[3] and run[CANCEL] then
+    close(s, i, ended(CANCELLED, 'cancelled before it started'))
+    return { CALLED_OFF }
+  end
   if run[PHASE] == CLAIMED and run[TOKEN] == key[3] then
     run[PHASE], run[UNTIL] = PUBLISHED, plus(s.now, ttl)
     hold_mutex(s, run)
@@ -308,6 +312,13 @@ function G.start(s, key, holder, ttl)
   local i = newest(s, key)
   if not i then return fence_off(s, key, 'start', false) end
   local run = s.r[OPEN][i]
+  if run[PHASE] == PUBLISHED and paused(s) then
+    -- What was asked for before the job was paused is asked for again afterwards.
+    run[PHASE], run[UNTIL] = WAITING, s.now
+    free_mutex(s, key[1])
+    tell(s, E.released, key[1], key[2])
+    return { FENCED }
+  end
   local may = false
   if run[PHASE] == RUNNING and run[TOKEN] == key[3] then
     return { KEPT, run[UNTIL], run[CANCEL] }
@@ -400,8 +411,9 @@ function G.cancel(s, run_id, by)
   local i = place_of(s, run_id)
   if not i then return { NOT_FOUND } end
   local run = s.r[OPEN][i]
-  -- A request that nobody has begun is as good as not sent.
-  if run[PHASE] == WAITING or run[PHASE] == PUBLISHED then
+  -- A request that nobody has begun is as good as not sent, and what others do for us we cannot stop.
+  local is_theirs = run[TOKEN] and string.sub(run[TOKEN], 1, 7) == 'result-'
+  if run[PHASE] == WAITING or run[PHASE] == PUBLISHED or is_theirs then
     close(s, i, ended(CANCELLED, 'cancelled by ' .. by .. ' while it waited'))
   elseif not run[CANCEL] then
     run[CANCEL] = true
