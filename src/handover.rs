@@ -76,6 +76,9 @@ impl Sender<'_> {
                 Ok(()) => break,
                 Err(NotPublished::Refused(why)) => return Err(Undone::Over(Ended::because(Outcome::Failed, why))),
                 // Sending it twice does no harm.
+                Err(NotPublished::Away(why) | NotPublished::Unknown(why)) if Instant::now() >= given_up => {
+                    return Err(Undone::GaveUp(why));
+                }
                 Err(NotPublished::Away(why) | NotPublished::Unknown(why)) => {
                     tracing::debug!(job = %self.job.name, why, "not sent; trying again");
                     self.keep(lease, ttl, sleep(PAUSE / 2 + self.parts.dice.pause(PAUSE))).await?;

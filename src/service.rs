@@ -210,16 +210,16 @@ impl Service {
             tokio::join!(replica, worker);
             over.softly();
         };
-        // What happens while it drains is announced as well. Without a RabbitMQ nobody would hear of it.
+        // What happens while it drains is announced as well. Without a RabbitMQ nobody would hear of it, nor answer.
         let announcing = async {
             if self.role.replica && self.process.amqp.is_some() {
                 let parts = Parts { stop: over.clone(), ..parts.clone() };
-                announce::run(parts, self.parts.broker.clone(), self.process.cluster.clone()).await;
+                announce::run(parts).await;
             }
         };
         let taking_in = async {
-            if self.role.replica {
-                inbox::run(parts.clone(), parts.broker.clone(), parts.cluster.clone(), jobs_out.clone()).await;
+            if self.role.replica && self.process.amqp.is_some() {
+                inbox::run(parts.clone(), jobs_out.clone()).await;
             }
         };
         tokio::join!(working, announcing, taking_in);

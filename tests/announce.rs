@@ -21,7 +21,7 @@ use cronclave::store::{Memory, Store};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use wire::{Fate, Port, Wire};
+use wire::{Fate, Port, Wire, through};
 
 struct Bench {
     wire: Arc<Wire>,
@@ -42,7 +42,7 @@ impl Bench {
     /// An announcer that has had time to begin.
     async fn announcer(&self, holder: &str) -> (Parts, JoinHandle<()>) {
         let parts = wire::parts(self.store.clone(), self.clock.clone(), holder);
-        let life = tokio::spawn(announce::run(parts.clone(), Port::new(&self.wire), "prod".into()));
+        let life = tokio::spawn(announce::run(through(&parts, Port::new(&self.wire))));
         sleep(secs(1)).await;
         (parts, life)
     }
@@ -151,7 +151,7 @@ async fn whoever_has_no_way_to_the_broker_leaves_it_to_another() {
     let bench = Bench::new();
     let port = Port::new(&bench.wire);
     let parts = wire::parts(bench.store.clone(), bench.clock.clone(), "web.1");
-    tokio::spawn(announce::run(parts, port.clone(), "prod".into()));
+    tokio::spawn(announce::run(through(&parts, port.clone())));
     sleep(secs(1)).await;
     let _second = bench.announcer("web.2").await;
     port.cut();
@@ -206,7 +206,7 @@ async fn events_that_were_dropped_unsent_are_told_as_a_gap() {
     for n in 1..=40 {
         bench.happens("a", n).await;
     }
-    tokio::spawn(announce::run(parts.clone(), Port::new(&bench.wire), "prod".into()));
+    tokio::spawn(announce::run(through(&parts, Port::new(&bench.wire))));
     sleep(secs(5)).await;
     bench.wire.set_away(false);
     sleep(secs(10)).await;

@@ -101,7 +101,7 @@ async fn announced() -> Vec<Message> {
     let store = happenings::Forgetful::new(memory);
     store.before.store(2, std::sync::atomic::Ordering::SeqCst);
     let (parts, wire) = (wire::parts(Arc::new(store), clock, "web.1"), Wire::new());
-    let life = tokio::spawn(announce::run(parts.clone(), Port::new(&wire), "prod".into()));
+    let life = tokio::spawn(announce::run(wire::through(&parts, Port::new(&wire))));
     sleep(secs(5)).await;
     happenings::told().into_iter().for_each(|told| parts.bus.tell(told));
     sleep(secs(5)).await;
@@ -225,7 +225,7 @@ async fn the_inbox_takes_what_the_document_calls_right_and_nothing_else() {
         let job = Job { message_trigger: true, ..every("a", 60) };
         let jobs = Jobs { by_name: [(job.name.clone(), Arc::new(job))].into(), digest: String::new() };
         let (_jobs, seen) = watch::channel(Arc::new(jobs));
-        tokio::spawn(inbox::run(parts, Port::new(&wire), "prod".into(), seen));
+        tokio::spawn(inbox::run(wire::through(&parts, Port::new(&wire)), seen));
         let (queue, key) = match name {
             "result" => (Queue::Results, "result.prod.a.x"),
             _ => (Queue::Triggers, "trigger.prod.a"),

@@ -28,7 +28,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use wire::{Fate, Port, Wire};
+use wire::{Fate, Port, Wire, through};
 
 struct Bench {
     wire: Arc<Wire>,
@@ -54,7 +54,7 @@ impl Bench {
         let (jobs, seen) = watch::channel(Arc::new(Jobs { by_name, digest: String::new() }));
         let told = parts.bus.listen();
         let port = Port::new(&wire);
-        let life = tokio::spawn(inbox::run(parts, port, "prod".into(), seen));
+        let life = tokio::spawn(inbox::run(through(&parts, port), seen));
         Bench { wire, store, clock, told, life, jobs }
     }
 
@@ -250,7 +250,7 @@ async fn a_message_is_kept_while_the_store_does_not_answer_and_given_back_at_the
     let start = || {
         let parts = wire::parts(store.clone(), bench.clock.clone(), "web.2");
         let jobs = bench.jobs.subscribe();
-        let life = tokio::spawn(inbox::run(parts.clone(), Port::new(&bench.wire), "prod".into(), jobs));
+        let life = tokio::spawn(inbox::run(through(&parts, Port::new(&bench.wire)), jobs));
         (parts, life)
     };
     let (parts, life) = start();

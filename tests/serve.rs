@@ -32,7 +32,16 @@ impl Replica {
     fn start_in(dir: TempDir, args: &[&str]) -> Replica {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cronclave"));
         command.arg("serve").args(["--log-format", "text"]).args(args).current_dir(dir.path());
-        for name in ["REDIS_URL", "AMQP_URL", "PORT", "CRONCLAVE_DB", "CRONCLAVE_CONFIG", "CRONCLAVE_LISTEN"] {
+        for name in [
+            "REDIS_URL",
+            "AMQP_URL",
+            "CLOUDAMQP_URL",
+            "RABBITMQ_URL",
+            "PORT",
+            "CRONCLAVE_DB",
+            "CRONCLAVE_CONFIG",
+            "CRONCLAVE_LISTEN",
+        ] {
             command.env_remove(name);
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -51,17 +51,15 @@ const BEFORE: u64 = 2_000;
 /// Announces what happens, until `parts.stop` is soft, and then once more what happened last: whoever wants the ends
 /// of runs that drain announced stops this after them. Never ends before, whatever broker and store do. For a broker
 /// that others listen to: without one there is nobody to tell.
-pub async fn run(parts: Parts, broker: Arc<dyn Broker>, cluster: String) {
-    let own = own::Own::new(parts.clone(), broker.clone(), cluster.clone());
-    let announcer = Announcer { parts, broker, cluster, name: Token::fresh().0, held: None, told: String::new() };
+pub async fn run(parts: Parts) {
+    let own = own::Own::new(parts.clone());
+    let announcer = Announcer { parts, name: Token::fresh().0, held: None, told: String::new() };
     tokio::join!(own.run(), announcer.run());
 }
 
 /// One who may get the outbox.
 struct Announcer {
     parts: Parts,
-    broker: Arc<dyn Broker>,
-    cluster: String,
     /// As the store knows it: like no other.
     name: String,
     held: Option<Held>,
@@ -108,10 +106,10 @@ impl Announcer {
 
     /// One look and the pause after it.
     async fn step(&mut self) {
-        if self.broker.down().is_some() {
+        if self.parts.broker.down().is_some() {
             // Somebody else's way to the broker may be open.
             let _ = self.give_back().await;
-            let _ = timeout(AWAY, self.broker.up()).await;
+            let _ = timeout(AWAY, self.parts.broker.up()).await;
             return;
         }
         let pause = self.look().await.unwrap_or_else(|error| {
@@ -160,7 +158,7 @@ impl Announcer {
         if let Some(held) = self.held.as_mut().filter(|held| mark <= held.mark()) {
             held.trusted_until = trusted_until;
         } else {
-            let mut notices = Notices::new(&self.cluster);
+            let mut notices = Notices::new(&self.parts.cluster);
             let before = limited(self.parts.store.events(mark.saturating_sub(BEFORE), 2_000)).await?;
             for (_, event) in before.iter().filter(|(position, _)| *position <= mark) {
                 notices.learn(event);
@@ -180,7 +178,7 @@ impl Announcer {
             let (from, through) = (held.read + 1, first - 1);
             let count = through - held.read;
             let data = json!({"from": from, "through": through, "count": count});
-            let names = (self.cluster.as_str(), "outbox");
+            let names = (self.parts.cluster.as_str(), "outbox");
             let notice = Notice::new("outbox.gap", names, "outbox".into(), event.at, data).identified(through);
             held.left.insert(through, notice.message());
             self.parts.bus.tell(Told::Warning(format!(
@@ -202,7 +200,7 @@ impl Announcer {
         }
         let mut going = JoinSet::new();
         for chain in chains.into_values() {
-            going.spawn(send_in_order(self.broker.clone(), chain, held.trusted_until));
+            going.spawn(send_in_order(self.parts.broker.clone(), chain, held.trusted_until));
         }
         let mut trouble = None;
         let mut sent = BTreeSet::new();

@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::timeout;
 
 use super::Notice;
-use crate::broker::{Broker, word};
+use crate::broker::word;
 use crate::event::Told;
 use crate::parts::Parts;
 
@@ -21,15 +21,13 @@ const LAST: Duration = Duration::from_secs(1);
 
 pub(super) struct Own {
     parts: Parts,
-    broker: Arc<dyn Broker>,
-    cluster: String,
     told: Receiver<Arc<Told>>,
 }
 
 impl Own {
-    pub(super) fn new(parts: Parts, broker: Arc<dyn Broker>, cluster: String) -> Own {
+    pub(super) fn new(parts: Parts) -> Own {
         let told = parts.bus.listen();
-        Own { parts, broker, cluster, told }
+        Own { parts, told }
     }
 
     /// Until the process stops.
@@ -43,7 +41,7 @@ impl Own {
     }
 
     async fn tell_on(&mut self) {
-        let _ = timeout(PATIENCE, self.broker.up()).await;
+        let _ = timeout(PATIENCE, self.parts.broker.up()).await;
         self.send("replica.joined", json!({"version": env!("CARGO_PKG_VERSION")}), PATIENCE).await;
         loop {
             let told = match self.told.recv().await {
@@ -67,8 +65,9 @@ impl Own {
         data["replica"] = self.parts.holder.clone().into();
         let name = word(&self.parts.holder);
         let at = self.parts.clock.now();
-        let notice = Notice::new(kind, (&self.cluster, &name), format!("replicas/{}", self.parts.holder), at, data);
-        match timeout(limit, self.broker.publish(&notice.message())).await {
+        let notice =
+            Notice::new(kind, (&self.parts.cluster, &name), format!("replicas/{}", self.parts.holder), at, data);
+        match timeout(limit, self.parts.broker.publish(&notice.message())).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(kind, %error, "not announced"),
             Err(_) => tracing::debug!(kind, "not announced in time"),

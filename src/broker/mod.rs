@@ -171,7 +171,7 @@ pub enum NotPublished {
     #[error("{0}")]
     Unknown(String),
     /// It surely was not, and will not be until somebody mends something: no queue is bound, there is no such
-    /// exchange, the queue is full, access is refused.
+    /// exchange, access is refused.
     #[error("{0}")]
     Refused(String),
 }

@@ -77,7 +77,8 @@ struct Global {
     /// password on the command line is seen by all]
     #[arg(long, global = true, value_name = "URL")]
     redis: Option<String>,
-    /// RabbitMQ for workers and messages [env: CRONCLAVE_AMQP_URL, AMQP_URL and the like, better than here]
+    /// RabbitMQ that carries messages to workers [env: CRONCLAVE_AMQP_URL, AMQP_URL and the like, better than here: a
+    /// password on the command line is seen by all]
     #[arg(long, global = true, value_name = "URL")]
     amqp: Option<String>,
     /// Name of the cluster [env: CRONCLAVE_CLUSTER] [default: default]
@@ -272,9 +273,10 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// What goes on inside, for whoever looks for a fault: CRONCLAVE_LOG sets how much.
+/// What goes on inside, for whoever looks for a fault: CRONCLAVE_LOG sets how much. What lapin calls errors are
+/// connections that ended, which we tell ourselves.
 fn log_to_stderr() -> Result<(), Failure> {
-    let filter = config::environment("CRONCLAVE_LOG").unwrap_or_else(|| "warn".into());
+    let filter = config::environment("CRONCLAVE_LOG").unwrap_or_else(|| "warn,lapin=off".into());
     let parsed = tracing_subscriber::EnvFilter::try_new(&filter).map_err(|error| {
         let hint = "write a level as in debug, or cronclave=debug,info";
         Failure::new(Failure::CONFIG, format!("CRONCLAVE_LOG: `{filter}`: {error}; {hint}"))

@@ -137,7 +137,7 @@ impl Process {
         };
         take(redis(flags, env).map(|found| process.redis = found));
         take(amqp(flags, env).map(|found| process.amqp = found));
-        take(check_key(&process));
+        take(check_key_part(&process));
         take(check_word("--cluster / CRONCLAVE_CLUSTER", &process.cluster));
         take(check_word("--replica / CRONCLAVE_REPLICA", &process.replica));
         take(listen(flags, env).map(|found| process.listen = found));
@@ -194,8 +194,7 @@ fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
         ));
     }
     let address = url.parse::<Address>().map_err(|why| wrong(&place, why))?;
-    let allowed =
-        env("CRONCLAVE_REDIS_ALLOW_EVICTION").is_some_and(|text| !["0", "false", "no"].contains(&text.as_str()));
+    let allowed = flag(env, "CRONCLAVE_REDIS_ALLOW_EVICTION").unwrap_or(false);
     let ca_file = env("CRONCLAVE_REDIS_CA_FILE").map(PathBuf::from);
     Ok(Some(address.trusting(ca_file).allowing_eviction(allowed)))
 }
@@ -219,32 +218,28 @@ fn flag(env: Env<'_>, name: &str) -> Option<bool> {
 }
 
 /// Where providers put the address of their RabbitMQ, after our own name for it.
-const AMQP_URLS: [&str; 4] = [AMQP_URL, "AMQP_URL", "CLOUDAMQP_URL", "RABBITMQ_URL"];
-const AMQP_URL: &str = "CRONCLAVE_AMQP_URL";
+const AMQP_URLS: [&str; 3] = ["AMQP_URL", "CLOUDAMQP_URL", "RABBITMQ_URL"];
 
 /// The RabbitMQ that was asked for.
 fn amqp(flags: &Flags, env: Env<'_>) -> Result<Option<amqp::Address>, WrongSetting> {
     let url = match &flags.amqp {
         Some(url) => Some(("--amqp".to_owned(), url.clone())),
-        None => match own_url(env, AMQP_URL)? {
-            Some(own) => Some(own),
-            None => AMQP_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?))),
-        },
+        None => own_url(env, "CRONCLAVE_AMQP_URL")?
+            .or_else(|| AMQP_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?)))),
     };
     let Some((place, url)) = url.filter(|(_, url)| !url.trim().is_empty()) else { return Ok(None) };
     let address = url.parse::<amqp::Address>().map_err(|why| wrong(&place, why))?;
     Ok(Some(address.trusting(env("CRONCLAVE_AMQP_CA_FILE").map(PathBuf::from))))
 }
 
-/// A cluster's name is one word of routing keys.
-fn check_key(process: &Process) -> Result<(), WrongSetting> {
-    match process.amqp.is_some() && process.cluster.contains('.') {
-        true => Err(wrong(
-            "--cluster / CRONCLAVE_CLUSTER",
-            format!("`{}` holds a dot, which parts the words of a routing key: write `-` instead", process.cluster),
-        )),
-        false => Ok(()),
+/// Routing keys are words between dots.
+fn check_key_part(process: &Process) -> Result<(), WrongSetting> {
+    let cluster = &process.cluster;
+    if process.amqp.is_none() || !cluster.contains(['.', '*', '#']) {
+        return Ok(());
     }
+    let why = format!("`{cluster}` is part of RabbitMQ's routing keys, where `.`, `*` and `#` mean something: use `-`");
+    Err(wrong("--cluster / CRONCLAVE_CLUSTER", why))
 }
 
 fn replica(flags: &Flags, env: Env<'_>, host: &str) -> String {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::broker::{Broker, Delivery, Queue, dead_letter};
+use crate::broker::{Delivery, Queue, dead_letter};
 use crate::event::Told;
 use crate::parts::Parts;
 use crate::replica::Jobs;
@@ -41,21 +41,19 @@ enum Fate {
 }
 
 /// Takes in reports and wishes until `parts.stop` is soft. Never ends before, whatever broker and store do.
-pub async fn run(parts: Parts, broker: Arc<dyn Broker>, cluster: String, jobs: watch::Receiver<Arc<Jobs>>) {
-    let inbox = Inbox { parts, broker, cluster, jobs };
+pub async fn run(parts: Parts, jobs: watch::Receiver<Arc<Jobs>>) {
+    let inbox = Inbox { parts, jobs };
     tokio::join!(inbox.take_from(Queue::Results), inbox.take_from(Queue::Triggers));
 }
 
 struct Inbox {
     parts: Parts,
-    broker: Arc<dyn Broker>,
-    cluster: String,
     jobs: watch::Receiver<Arc<Jobs>>,
 }
 
 impl Inbox {
     async fn take_from(&self, queue: Queue) {
-        let mut consumer = self.broker.consume(queue.clone());
+        let mut consumer = self.parts.broker.consume(queue.clone());
         loop {
             let delivery = tokio::select! {
                 () = self.parts.stop.soft() => return,
@@ -100,7 +98,7 @@ impl Inbox {
     }
 
     async fn bury(&self, queue: &Queue, delivery: &Delivery, why: &str) {
-        while let Err(error) = dead_letter(&*self.broker, &self.cluster, delivery, queue, why).await {
+        while let Err(error) = dead_letter(&*self.parts.broker, &self.parts.cluster, delivery, queue, why).await {
             tracing::debug!(%error, "a message is kept until there is a place for dead letters");
             sleep(PAUSE).await;
         }

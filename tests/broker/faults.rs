@@ -32,6 +32,7 @@ async fn what_was_confirmed_outlives_a_server_that_is_killed() {
     let mut consumer = broker.consume(queue("q"));
     send(&broker, "one").await;
     assert_eq!(next(&mut consumer).await.message.id, "one");
+    rabbit.remembers("cronclave.q.prod.q");
     rabbit.kill();
     // The message is no longer ours to acknowledge.
     consumer.ack().await;
@@ -132,7 +133,8 @@ async fn many_messages_are_on_their_way_at_the_same_time_and_none_is_lost_to_cut
         let broker = broker.clone();
         senders.spawn(async move {
             let id = id.to_string();
-            send(&*broker, &id).await;
+            let sending = async { while broker.publish(&task("q", &id)).await.is_err() {} };
+            timeout(2 * PATIENCE, sending).await.expect("it is sent");
             id
         });
     }

@@ -65,6 +65,18 @@ macro_rules! on_each_store {
 }
 pub(crate) use on_each_store;
 
+/// What a machine may have set for other programs.
+const FOREIGN: [&str; 8] = [
+    "REDIS_URL",
+    "AMQP_URL",
+    "CLOUDAMQP_URL",
+    "RABBITMQ_URL",
+    "CRONCLAVE_AMQP_URL",
+    "PORT",
+    "CRONCLAVE_DB",
+    "CRONCLAVE_CONFIG",
+];
+
 /// The number of the first worker among the processes of a cluster.
 #[allow(dead_code, reason = "not every test has workers")]
 pub(crate) const WORKERS: usize = 10;
@@ -81,7 +93,7 @@ pub(crate) struct Cluster {
     pub(crate) amqp: Option<String>,
     /// One for all questions to Redis, as each has a connection of its own.
     store: Option<Arc<dyn Store>>,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 /// One line that a job wrote.
@@ -99,10 +111,17 @@ impl Cluster {
     /// With the truth in a file.
     pub(crate) fn on_a_file(jobs: &str) -> Cluster {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cluster = Cluster::beside_others(jobs);
+        cluster._turn = Some(turn);
+        cluster
+    }
+
+    /// The same for a test that only waits, and need not have the machine for itself.
+    pub(crate) fn beside_others(jobs: &str) -> Cluster {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("schedules")).unwrap();
         fs::write(dir.path().join("schedules/jobs.toml"), format!("version = 1\n{jobs}")).unwrap();
-        Cluster { dir, replicas: Vec::new(), given: BTreeMap::new(), redis: None, amqp: None, store: None, _turn: turn }
+        Cluster { dir, replicas: Vec::new(), given: BTreeMap::new(), redis: None, amqp: None, store: None, _turn: None }
     }
 
     /// With the truth in a Redis of its own.
@@ -112,11 +131,15 @@ impl Cluster {
 
     /// With the truth in a Redis with these settings.
     pub(crate) fn on_redis_with(jobs: &str, settings: &[&str]) -> Cluster {
-        let mut cluster = Cluster::on_a_file(jobs);
+        Cluster::on_a_file(jobs).moved_to_redis(settings)
+    }
+
+    /// The same with the truth in a Redis of its own.
+    pub(crate) fn moved_to_redis(mut self, settings: &[&str]) -> Cluster {
         let redis = servers::Redis::with(settings);
-        cluster.store = Some(open_store(Some(&redis.url()), cluster.dir.path()));
-        cluster.redis = Some(redis);
-        cluster
+        self.store = Some(open_store(Some(&redis.url()), self.dir.path()));
+        self.redis = Some(redis);
+        self
     }
 
     /// The Redis of a cluster that has one.
@@ -139,7 +162,7 @@ impl Cluster {
     pub(crate) fn program(&self, path: &Path) -> Command {
         let mut command = Command::new(path);
         command.current_dir(self.dir.path()).stdin(Stdio::null());
-        for name in ["REDIS_URL", "AMQP_URL", "PORT", "CRONCLAVE_DB", "CRONCLAVE_CONFIG"] {
+        for name in FOREIGN {
             command.env_remove(name);
         }
         command.envs(self.redis.as_ref().map(|redis| ("REDIS_URL", redis.url())));
@@ -337,6 +360,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            say(&self.logs());
+        }
         for child in self.replicas.iter_mut().flatten() {
             // A frozen process dies of KILL all the same.
             let _ = child.kill();

@@ -100,7 +100,8 @@ impl Tally {
 
     /// For jobs nobody disturbed: what was waiting when the replicas stopped has not started, and all else has run.
     pub(crate) fn all_ran(&self) -> &Tally {
-        let other = self.outcomes.keys().find(|state| ![State::Succeeded, State::Queued].contains(state));
+        let other =
+            self.outcomes.keys().find(|state| ![State::Succeeded, State::Queued, State::Published].contains(state));
         assert_eq!(other, None, "{self}");
         self
     }

@@ -34,6 +34,9 @@ wait
 cd / && rm -rf "$1"
 "#;
 
+/// A small machine; limits of time are looked at every second instead of every minute.
+const ERL_ARGS: &str = "+S 1:1 +A 1 +sbt u -rabbit channel_tick_interval 1000";
+
 /// Longer than a boot takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -116,7 +119,7 @@ impl Rabbit {
             .env("RABBITMQ_DIST_PORT", dist)
             // It becomes the server instead of keeping it as a child.
             .env("RABBITMQ_ALLOW_INPUT", "1")
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +A 1 +sbt u")
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", ERL_ARGS)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -164,19 +167,18 @@ impl Rabbit {
         let name = format!("v{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let (code, said) = self.ask("PUT", &format!("/api/vhosts/{name}"), Some(json!({})));
         assert!((200..300).contains(&code), "no vhost {name}: {code} {said}");
-        self.permit(&name, "guest", "");
+        self.permit(&name, "guest", [".*"; 3]);
         name
     }
 
-    /// A user with this password, who may do what matches `pattern` in a vhost; an empty pattern: everything.
-    pub(crate) fn user(&self, vhost: &str, user: &str, password: &str, pattern: &str) {
+    /// A user with this password, who may configure, write and read what matches these patterns in a vhost.
+    pub(crate) fn user(&self, vhost: &str, user: &str, password: &str, patterns: [&str; 3]) {
         self.ask("PUT", &format!("/api/users/{user}"), Some(json!({"password": password, "tags": ""})));
-        self.permit(vhost, user, pattern);
+        self.permit(vhost, user, patterns);
     }
 
-    fn permit(&self, vhost: &str, user: &str, pattern: &str) {
-        let pattern = if pattern.is_empty() { ".*" } else { pattern };
-        let body = json!({"configure": pattern, "write": pattern, "read": pattern});
+    fn permit(&self, vhost: &str, user: &str, [configure, write, read]: [&str; 3]) {
+        let body = json!({"configure": configure, "write": write, "read": read});
         let (code, said) = self.ask("PUT", &format!("/api/permissions/{vhost}/{user}"), Some(body));
         assert!((200..300).contains(&code), "{user} is not permitted: {code} {said}");
     }
@@ -216,6 +218,19 @@ impl Rabbit {
     /// Stops taking messages, as when its memory is full; or takes them again.
     pub(crate) fn block(&self, blocked: bool) {
         self.ctl(&["set_vm_memory_high_watermark", if blocked { "0.0000001" } else { "0.9" }]);
+    }
+
+    /// Waits until a new quorum queue would outlive `kill -9`: the server writes down which there are once in
+    /// three seconds only.
+    pub(crate) fn remembers(&self, queue: &str) {
+        let file = self.dir.join("mnesia").join(&self.node).join("quorum").join(&self.node).join("names.dets");
+        let holds = |text: &[u8]| text.windows(queue.len()).any(|part| part == queue.as_bytes());
+        until("the queue is written down", || fs::read(&file).is_ok_and(|text| holds(&text)));
+    }
+
+    /// What the server wrote to its log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log").join(format!("{}.log", self.node))).unwrap_or_default()
     }
 
     /// Runs `rabbitmqctl`.

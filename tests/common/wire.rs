@@ -231,3 +231,8 @@ pub(crate) fn parts(store: Arc<dyn Store>, clock: Clock, holder: &str) -> Parts 
         nudges: Nudges::default(),
     }
 }
+
+/// The same in the cluster `prod`, with a way to a broker.
+pub(crate) fn through(parts: &Parts, broker: Arc<Port>) -> Parts {
+    Parts { broker, cluster: "prod".into(), ..parts.clone() }
+}

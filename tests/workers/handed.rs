@@ -3,6 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use cronclave::ledger::{Event, What};
+
 use super::cluster::{Cluster, SIGN, UNDISTURBED, WORKERS, duration, say, until};
 use super::load;
 use super::rabbit::Rabbit;
@@ -93,20 +95,35 @@ fn a_run_that_outlasts_the_workers_grace_is_interrupted_and_runs_elsewhere_when_
     cluster.check();
 }
 
-/// RabbitMQ checks once a minute: what takes longer than its limit is delivered again after at most twice as long.
-#[test]
-fn a_run_that_is_longer_than_the_brokers_limit_for_acknowledgements_runs_once() {
-    let rabbit = Rabbit::with("consumer_timeout = 60000\nchannel_tick_interval = 10000\n");
-    let mut cluster = Cluster::on_redis(&format!(
-        "[jobs.long]\nschedule = \"@manual\"\nrun_on = \"worker\"\ncommand = '{SIGN}; sleep 150; echo over > over'\n"
-    ));
+/// A run of so many seconds, where the broker waits so many for an acknowledgement: how it went.
+fn outlast(limit: u64, length: u64) -> Cluster {
+    let rabbit = Rabbit::with(&format!("consumer_timeout = {}\n", limit * 1000));
+    let jobs = format!(
+        "[jobs.long]\nschedule = \"@manual\"\nrun_on = \"worker\"\ncommand = '{SIGN}; sleep {length}; echo over > over'\n"
+    );
+    let mut cluster = Cluster::beside_others(&jobs).moved_to_redis(&[]);
     cluster.amqp = Some(rabbit.url());
     start(&mut cluster, 1, 2);
     cluster.trigger("long");
-    std::thread::sleep(Duration::from_secs(140));
-    assert_eq!(cluster.ledger().len(), 1);
+    until("a worker runs it", || cluster.ledger().len() == 1);
+    std::thread::sleep(Duration::from_secs(length));
     until("it is over", || cluster.open_runs("long").is_empty());
     cluster.stop();
     assert_eq!((cluster.ledger().len(), cluster.counts("long")), (1, [("succeeded", 0)].into()));
     cluster.check();
+    cluster
+}
+
+#[test]
+fn a_run_that_is_longer_than_the_brokers_limit_for_acknowledgements_runs_once() {
+    let cluster = outlast(60, 150);
+    let refused = |event: &Event| matches!(event.what, What::Fenced { .. });
+    assert!(!cluster.events().iter().any(|(_, event)| refused(event)), "it was acknowledged in time");
+}
+
+#[test]
+fn a_request_that_comes_again_because_the_broker_lost_patience_is_dropped() {
+    let cluster = outlast(5, 20);
+    let refused = |event: &Event| matches!(&event.what, What::Fenced { tried, .. } if tried == "start");
+    assert!(cluster.events().iter().any(|(_, event)| refused(event)), "it came again, and that is on record");
 }

@@ -19,7 +19,7 @@ const STEP: Duration = Duration::from_secs(10);
 
 /// After a failed try comes a pause, longer and longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Longer than any connection is waited for: then it is waited for again.
 const LONG: Duration = Duration::from_secs(3600);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lapin::Channel;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicGetOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 use lapin::types::AMQPValue;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
@@ -35,6 +35,9 @@ impl Pile {
 
     /// Waits until they are back: whoever looks next is to find them where they were.
     async fn leave(self) -> Result<(), String> {
+        // Those of a closed channel go back a moment later; these go back at once. 0 is all of them.
+        let options = BasicNackOptions { multiple: true, requeue: true };
+        self.channel.basic_nack(0, options).await.map_err(|error| error.to_string())?;
         self.channel.close(200, "seen".into()).await.map_err(|error| error.to_string())
     }
 }

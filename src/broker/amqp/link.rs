@@ -16,7 +16,7 @@ use super::dial::{Fuse, WHOLE, dial};
 
 /// After a failed try comes a pause: at first this long, then longer and longer; not all replicas end theirs at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// With several places each has at least this long.
 const LEAST: Duration = Duration::from_secs(3);

@@ -28,8 +28,8 @@ use topology::Trouble;
 
 pub use address::Address;
 
-/// How long looking at the queues may take.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long looking at the queues may take: longer than a connection, so that it can be said why there is none.
+const LIMIT: Duration = Duration::from_secs(12);
 
 /// How the broker is used.
 #[derive(Debug, Clone, PartialEq, Eq)]

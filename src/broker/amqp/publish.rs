@@ -86,7 +86,8 @@ async fn send(session: &Session, channel: &Channel, parcel: &Parcel<'_>) -> Sent
     match confirmed {
         Ok(Confirmation::Ack(None)) => Sent::Confirmed,
         Ok(Confirmation::Ack(Some(_))) => Sent::Unroutable,
-        Ok(Confirmation::Nack(_)) => Sent::Failed(NotPublished::Refused(format!(
+        // It will take it when there is room again, or when the nodes of the queue have found each other.
+        Ok(Confirmation::Nack(_)) => Sent::Failed(NotPublished::Away(format!(
             "RabbitMQ does not take `{}` on exchange {name}: a queue it is bound for is full or cannot write",
             parcel.message.key
         ))),

@@ -151,8 +151,8 @@ impl Session {
             declared.insert(String::new());
         }
         let Some(queue) = queue else { return Ok(()) };
-        let wanted = wanted(settings, queue);
-        if !declared.contains(&wanted.name) {
+        if !declared.contains(&name(&settings.cluster, queue)) {
+            let wanted = wanted(settings, queue);
             self.declare_queue(&self.channel().await?, settings, &wanted).await?;
             declared.insert(wanted.name);
         }

@@ -8,6 +8,9 @@ use rustls::{CertificateError, Error as TlsError};
 
 use super::address::Address;
 
+/// What a user has to be permitted: to configure, to write, to read.
+const PERMISSIONS: &str = r"'^cronclave\.' '^(cronclave|amq)\.' '^(cronclave|amq)\.'";
+
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_FOUND: u16 = 404;
 const ACCESS_REFUSED: u16 = 403;
@@ -52,7 +55,7 @@ pub(super) fn about(what: &str, error: &Error) -> String {
         ),
         ACCESS_REFUSED => format!(
             "{what} is not ours to use: {text}. Give the user its permissions: \
-             rabbitmqctl set_permissions -p VHOST USER '^cronclave\\.' '^(cronclave\\.|amq\\.)' '^cronclave\\.'"
+             rabbitmqctl set_permissions -p VHOST USER {PERMISSIONS}"
         ),
         NOT_FOUND => format!("{what} is not there: {text}. Make it, or unset CRONCLAVE_DECLARE so that it is made"),
         _ => format!("{what}: {text}"),
@@ -80,7 +83,7 @@ pub(super) fn greeting(error: &Error, address: &Address, heard: bool) -> String 
         ),
         (Some((NOT_ALLOWED, text)), _) if text.contains("access to vhost") => format!(
             "user `{user}` may not use vhost `{vhost}`: \
-             `rabbitmqctl set_permissions -p {vhost} {user} '^cronclave\\.' '^(cronclave\\.|amq\\.)' '^cronclave\\.'`"
+             `rabbitmqctl set_permissions -p {vhost} {user} {PERMISSIONS}`"
         ),
         (Some((_, text)), _) => format!("RabbitMQ refuses: {text}"),
         (None, ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_)) => NOT_AMQP.into(),
@@ -93,7 +96,7 @@ pub(super) fn greeting(error: &Error, address: &Address, heard: bool) -> String 
 }
 
 const NOT_AMQP: &str = "it does not speak AMQP 0-9-1: is the port right? RabbitMQ has 5672, with TLS 5671; \
-                        15672 is for browsers";
+                        15672 is for browsers; for TLS begin the URL with amqps://";
 
 /// Why there is no connection of TCP.
 pub(super) fn no_connection(error: &io::Error) -> String {

@@ -1,0 +1,313 @@
+//! A claim carried to the broker, and a request carried out: what each answer of the broker leads to. Time is tokio's
+//! paused one.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "common/jobs.rs"]
+mod jobs;
+#[path = "common/wire.rs"]
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cronclave::attempt::Carried;
+use cronclave::broker::{Exchange, Message, Queue, REASON};
+use cronclave::clock::Clock;
+use cronclave::handover;
+use cronclave::job::{Action, Command, Completion, Delivery, Format, Job, Publish, QueueName, Task};
+use cronclave::lease::{Lease, RunId, Trigger};
+use cronclave::ledger::{Entry, State, What};
+use cronclave::parts::Parts;
+use cronclave::race::{self, Race};
+use cronclave::record::{Op, Phase, Target};
+use cronclave::replica::{Identity, Jobs};
+use cronclave::store::{Memory, Query, Store};
+use cronclave::worker;
+use jobs::{every, secs, start_of_time};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use wire::{Fate, Port, Wire, through};
+
+struct Bench {
+    job: Arc<Job>,
+    store: Arc<Memory>,
+    wire: Arc<Wire>,
+    clock: Clock,
+}
+
+fn on_worker() -> Task {
+    Task::Queue(QueueName::default(), Action::Command(Command::default()))
+}
+
+fn message(complete_on: Completion) -> Task {
+    Task::Publish(Publish {
+        exchange: "billing".into(),
+        routing_key: "close.{{ scheduled_at | date }}".into(),
+        format: Format::Plain,
+        payload: Some(serde_json::json!({"run": "{{ run_id }}", "full": true})),
+        content_type: None,
+        headers: BTreeMap::new(),
+        priority: Some(3),
+        expires: None,
+        persistent: true,
+        complete_on,
+    })
+}
+
+impl Bench {
+    fn new(task: Task) -> Bench {
+        Bench::with(Job { task, ..every("close", 60) })
+    }
+
+    fn with(job: Job) -> Bench {
+        let clock = Clock::starting_at(start_of_time());
+        Bench { job: Arc::new(job), store: Arc::new(Memory::new(clock.clone())), wire: Wire::new(), clock }
+    }
+
+    fn parts(&self, holder: &str, port: Arc<Port>) -> Parts {
+        through(&wire::parts(self.store.clone(), self.clock.clone(), holder), port)
+    }
+
+    /// Wins a new run of the job.
+    async fn win(&self, parts: &Parts) -> Lease {
+        let run_id = RunId::fresh(self.clock.now());
+        let trigger = Trigger::Manual { by: None, reason: None };
+        self.claim(parts, Target::Request { run_id, at: None, trigger, args: BTreeMap::new() }).await
+    }
+
+    async fn claim(&self, parts: &Parts, target: Target) -> Lease {
+        match race::run(parts, &self.job, target).await.unwrap() {
+            Race::Won(lease, _) => *lease,
+            Race::Lost(answer) => panic!("{:?}", answer.reply),
+        }
+    }
+
+    /// A replica of this name wins a run and hands it over.
+    async fn hand_over(&self) -> Carried {
+        let parts = self.parts("web.1", Port::new(&self.wire));
+        let lease = self.win(&parts).await;
+        handover::carry(&parts, &self.job, lease).await
+    }
+
+    fn begin(&self, parts: Parts, lease: Lease) -> JoinHandle<Carried> {
+        let job = self.job.clone();
+        tokio::spawn(async move { handover::carry(&parts, &job, lease).await })
+    }
+
+    async fn entry(&self) -> Entry {
+        self.store.history(&Query::default()).await.unwrap().remove(0)
+    }
+
+    async fn phases(&self) -> Vec<Phase> {
+        let open = self.store.view(&self.job.name, None).await.unwrap().record.open;
+        open.iter().map(|run| run.phase).collect()
+    }
+
+    /// A worker with these jobs, on what was published so far.
+    async fn work(&self, jobs: &[&Arc<Job>], requests: Vec<Message>) -> JoinHandle<()> {
+        let parts = self.parts("worker.1", Port::new(&self.wire));
+        let by_name = jobs.iter().map(|job| (job.name.clone(), (*job).clone())).collect();
+        let (_, jobs) = watch::channel(Arc::new(Jobs { by_name, digest: String::new() }));
+        let queues = Some([QueueName::default()].into());
+        let setup = worker::Setup { identity: Identity::default(), queues, slots: 2, grace: secs(5) };
+        let life = tokio::spawn(worker::run(parts, setup, jobs));
+        for request in requests {
+            self.wire.deliver(Queue::Tasks(QueueName::default()), request);
+        }
+        sleep(secs(20)).await;
+        life
+    }
+
+    fn requests(&self) -> Vec<Message> {
+        self.wire.published(&Exchange::Tasks)
+    }
+
+    fn to_others(&self) -> Vec<Message> {
+        self.wire.published(&Exchange::Foreign("billing".into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_says_which_run_under_which_fence_and_never_what_to_run() {
+    let bench = Bench::new(on_worker());
+    assert_eq!(bench.hand_over().await, Carried::HandedOver);
+    let [request] = &bench.requests()[..] else { panic!("one request") };
+    let entry = bench.entry().await;
+    assert_eq!((entry.state, &*request.key), (State::Published, "task.prod.default.close"));
+    assert_eq!(request.id, format!("{}.1", entry.id));
+    let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+    assert_eq!(body["data"]["fencing_token"], entry.attempts[0].fence.0);
+    assert!(body["data"].get("action").is_none() && !body.to_string().contains("command"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_is_a_failure_with_its_reason() {
+    let bench = Bench::new(on_worker());
+    bench.wire.next_fates([Fate::Refused]);
+    assert!(matches!(bench.hand_over().await, Carried::Settled(_)));
+    let entry = bench.entry().await;
+    assert_eq!((entry.state, entry.message.as_deref()), (State::Failed, Some("it is full")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_confirmation_a_request_is_sent_again_under_the_same_fence_and_runs_once() {
+    let bench = Bench::new(on_worker());
+    bench.wire.next_fates([Fate::Unconfirmed, Fate::Lost]);
+    assert_eq!(bench.hand_over().await, Carried::HandedOver);
+    let requests = bench.requests();
+    assert_eq!(requests.len(), 2, "one came without a confirmation, one was lost, one was confirmed");
+    assert_eq!(requests[0], Message { at: requests[0].at, ..requests[1].clone() });
+    bench.work(&[&bench.job], requests).await;
+    let entry = bench.entry().await;
+    assert_eq!((entry.state, entry.attempts.len()), (State::Succeeded, 1));
+    assert_eq!(bench.wire.settled(), (2, 0), "both are acknowledged, one of them dropped");
+    let events = bench.store.events(0, 100).await.unwrap();
+    let refused =
+        events.iter().filter(|(_, event)| matches!(&event.what, What::Fenced { tried, .. } if tried == "start"));
+    assert_eq!(refused.count(), 1, "the copy is on record");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_broker_is_away_the_claim_is_kept_and_sent_when_it_is_back() {
+    let bench = Bench::new(on_worker());
+    bench.wire.set_away(true);
+    let parts = bench.parts("web.1", Port::new(&bench.wire));
+    let lease = bench.win(&parts).await;
+    let sending = bench.begin(parts, lease);
+    sleep(secs(25)).await;
+    assert_eq!(bench.phases().await, [Phase::Claimed], "longer than a claim lasts unless renewed");
+    bench.wire.set_away(false);
+    assert_eq!(sending.await.unwrap(), Carried::HandedOver);
+    assert_eq!((bench.requests().len(), bench.entry().await.attempts.len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_without_a_way_to_the_broker_gives_the_run_back_to_one_that_has() {
+    let bench = Bench::new(on_worker());
+    let port = Port::new(&bench.wire);
+    port.cut();
+    let parts = bench.parts("web.1", port);
+    let lease = bench.win(&parts).await;
+    let run_id = lease.work.run_id;
+    let (began, sent) = (Instant::now(), bench.begin(parts, lease).await.unwrap());
+    assert!(matches!(sent, Carried::NotStarted(_)) && began.elapsed() < secs(60), "{sent:?}");
+    let other = bench.parts("web.2", Port::new(&bench.wire));
+    let fence = bench.store.view(&bench.job.name, None).await.unwrap().record.open[0].fence;
+    let lease = bench.claim(&other, Target::Open { run_id, fence }).await;
+    assert_eq!(handover::carry(&other, &bench.job, lease).await, Carried::HandedOver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_dies_before_or_after_it_sent_is_followed_and_its_request_is_outdated() {
+    for fates in [vec![Fate::Slow(secs(3600))], vec![]] {
+        let bench = Bench::new(on_worker());
+        let is_sent = fates.is_empty();
+        bench.wire.next_fates(fates);
+        let parts = bench.parts("web.1", Port::new(&bench.wire));
+        let lease = bench.win(&parts).await;
+        let run_id = lease.work.run_id;
+        let sending = bench.begin(parts, lease);
+        while bench.requests().is_empty() == is_sent || bench.phases().await != [Phase::Published] {
+            sleep(secs(1) / 1000).await;
+        }
+        sending.abort();
+        sleep(bench.job.patience(start_of_time()) + secs(1)).await;
+        let fence = bench.store.view(&bench.job.name, None).await.unwrap().record.open[0].fence;
+        let other = bench.parts("web.2", Port::new(&bench.wire));
+        let lease = bench.claim(&other, Target::Open { run_id, fence }).await;
+        assert_eq!(handover::carry(&other, &bench.job, lease).await, Carried::HandedOver);
+        let requests = bench.requests();
+        assert_eq!(requests.len(), 1 + usize::from(is_sent));
+        bench.work(&[&bench.job], requests).await;
+        let entry = bench.entry().await;
+        let starts = entry.attempts.iter().filter(|attempt| attempt.started_at.is_some());
+        assert_eq!((entry.state, starts.count()), (State::Succeeded, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_cancelled_meanwhile_starts_nothing() {
+    let bench = Bench::new(on_worker());
+    bench.hand_over().await;
+    let run_id = bench.entry().await.id.parse().unwrap();
+    bench.store.apply(&bench.job.name, &Op::Cancel { run_id, by: "ops".into() }).await.unwrap();
+    assert_eq!(bench.entry().await.state, State::Cancelled, "at once: nobody had begun it");
+    bench.work(&[&bench.job], bench.requests()).await;
+    assert_eq!((bench.entry().await.state, bench.wire.settled()), (State::Cancelled, (1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_to_another_service_is_filled_in_and_done_when_it_is_confirmed() {
+    let bench = Bench::new(message(Completion::Confirm));
+    assert!(matches!(bench.hand_over().await, Carried::Settled(_)));
+    let [sent] = &bench.to_others()[..] else { panic!("one message") };
+    let entry = bench.entry().await;
+    assert_eq!((entry.state, &*sent.key), (State::Succeeded, "close.2026-11-22"));
+    assert_eq!(sent.body, format!(r#"{{"run":"{}","full":true}}"#, entry.id).into_bytes());
+    assert_eq!((sent.priority, &*sent.content_type), (Some(3), "application/json"));
+    assert_eq!(sent.headers["cronclave-run-id"], entry.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_confirmation_is_lost_is_sent_again_only_where_the_job_says_so() {
+    for (delivery, sent, state) in
+        [(Delivery::AtMostOnce, 1, State::Lost), (Delivery::AtLeastOnce, 2, State::Succeeded)]
+    {
+        let bench = Bench::with(Job { task: message(Completion::Confirm), delivery, ..every("close", 60) });
+        bench.wire.next_fates([Fate::Unconfirmed]);
+        bench.hand_over().await;
+        let messages = bench.to_others();
+        assert_eq!((messages.len(), bench.entry().await.state), (sent, state));
+        assert!(messages.iter().all(|message| message.id == messages[0].id), "a copy is known by its id");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_awaits_its_result_leaves_the_run_open_for_the_jobs_timeout() {
+    let bench = Bench::with(Job { task: message(Completion::Result), timeout: secs(600), ..every("close", 60) });
+    assert_eq!(bench.hand_over().await, Carried::HandedOver);
+    let open = bench.store.view(&bench.job.name, None).await.unwrap();
+    let (run, left) = (&open.record.open[0], open.record.open[0].until.since(open.now));
+    assert_eq!(run.phase, Phase::Running);
+    assert!(left > secs(590) && left <= secs(600), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_a_worker_does_not_know_is_left_to_others_once_and_then_dead() {
+    let bench = Bench::new(on_worker());
+    bench.hand_over().await;
+    bench.work(&[], bench.requests()).await;
+    assert_eq!(bench.wire.settled(), (1, 1), "given back once, then buried and acknowledged");
+    let [dead] = &bench.wire.published(&Exchange::Dead)[..] else { panic!("one dead letter") };
+    assert!(dead.headers[REASON].contains("no job `close`"), "{:?}", dead.headers);
+    assert_eq!(bench.entry().await.state, State::Published, "its request will be sent again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_request_is_dead_and_the_worker_goes_on() {
+    let bench = Bench::new(on_worker());
+    bench.hand_over().await;
+    let [good] = &bench.requests()[..] else { panic!("one request") };
+    let with = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut body: serde_json::Value = serde_json::from_slice(&good.body).unwrap();
+        change(&mut body);
+        Message { body: body.to_string().into_bytes(), ..good.clone() }
+    };
+    let bad = [
+        Message { body: b"\xff{".into(), ..good.clone() },
+        Message { body: vec![b' '; 2 << 20], ..good.clone() },
+        with(&|body| body["type"] = "dev.cronclave.task.requested.v2".into()),
+        with(&|body| body["source"] = "urn:cronclave:cluster:other".into()),
+        with(&|body| body["data"] = serde_json::json!({"job": "../x", "run_id": 1})),
+    ];
+    let count = bad.len();
+    bench.work(&[&bench.job], bad.into_iter().chain([good.clone()]).collect()).await;
+    assert_eq!(bench.entry().await.state, State::Succeeded);
+    let reasons: Vec<String> =
+        bench.wire.published(&Exchange::Dead).iter().map(|dead| dead.headers[REASON].clone()).collect();
+    assert_eq!(reasons.len(), count, "{reasons:?}");
+    for (reason, said) in reasons.iter().zip(["not JSON", "bytes", "v2", "other", "not a request"]) {
+        assert!(reason.contains(said), "{reason}");
+    }
+}
