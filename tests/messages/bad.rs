@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::cluster::{SIGN, until};
 use super::others::{Place, QUEUE, body};
+use super::rabbit::Rabbit;
 
 fn jobs() -> String {
     format!(
@@ -69,10 +70,11 @@ fn a_request_that_comes_back_too_often_is_a_dead_letter_and_its_run_is_asked_for
     let mut place = Place::new(&jobs());
     place.cluster.serve(0);
     place.cluster.trigger("good");
-    until("the request is sent", || super::rabbit::Rabbit::shared().queue(&place.vhost, QUEUE).is_some());
-    let times = place.other.refuse(QUEUE, || place.dead().len() == 1);
-    assert!((20..=21).contains(&times), "it came {times} times");
-    assert_eq!(place.dead()[0]["reason"], "it came back too often");
+    until("the request is sent", || Rabbit::shared().queue(&place.vhost, QUEUE).is_some_and(|(ready, _)| ready == 1));
+    let is_dead = |letter: &Value| letter["reason"] == "it came back too often";
+    // On a slow machine the run may have been asked for again meanwhile.
+    let times = place.other.refuse(QUEUE, || place.dead().iter().any(is_dead));
+    assert!(times >= 20, "it came {times} times");
     place.cluster.work(0);
     assert_eq!(place.ended("good").0, State::Succeeded);
     assert_eq!(place.cluster.ledger().len(), 1);

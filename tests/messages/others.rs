@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use cronclave::ledger::{State, What};
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions,
+    QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -25,7 +28,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(jobs: &str) -> Place {
-        let mut cluster = Cluster::on_redis(jobs);
+        let mut cluster = Cluster::beside_others(jobs).moved_to_redis(&[]);
         let vhost = Rabbit::shared().vhost();
         let url = Rabbit::shared().url_of(&vhost);
         cluster.amqp = Some(url.clone());
@@ -103,6 +106,7 @@ impl Other {
         let (connection, channel) = runtime.block_on(async {
             let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
             let channel = connection.create_channel().await.unwrap();
+            channel.confirm_select(Default::default()).await.unwrap();
             (connection, channel)
         });
         Other { runtime, channel, _connection: connection }
@@ -162,13 +166,16 @@ impl Other {
         times
     }
 
+    /// Sends a message until a queue has taken it: ours are made when somebody first takes from them.
     pub(crate) fn send(&self, exchange: &str, key: &str, body: impl AsRef<[u8]>) {
-        let sent = async {
+        let sent = async || {
             let properties = BasicProperties::default().with_delivery_mode(2);
-            let options = Default::default();
+            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
             self.channel.basic_publish(exchange.into(), key.into(), options, body.as_ref(), properties).await?.await
         };
-        self.runtime.block_on(sent).unwrap();
+        until("a queue takes the message", || {
+            matches!(self.runtime.block_on(sent()).unwrap(), Confirmation::Ack(None))
+        });
     }
 
     /// Reports on a run as a foreign worker does.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use cronclave::ledger::State;
 use serde_json::json;
@@ -78,6 +79,10 @@ fn a_result_counts_once_and_only_under_the_fence_that_was_asked_for_whoever_is_k
     place.cluster.trigger("close");
     let asked = headers(&place.other.take("invoices"));
     let (run, fence) = (&asked["cronclave-run-id"], asked["cronclave-fencing-token"].parse::<u64>().unwrap());
+    until("the result is waited for", || {
+        let run = place.cluster.open_runs("close").remove(0);
+        run.until.since(run.opened) > Duration::from_secs(60)
+    });
     place.cluster.kill(0);
     place.cluster.serve(1);
     let outdated = json!({"run_id": run, "fencing_token": fence - 1, "outcome": "succeeded"});
