@@ -22,9 +22,11 @@ use cronclave::broker::cloud::CONTENT_TYPE;
 use cronclave::broker::{Exchange, Message, Queue};
 use cronclave::clock::Clock;
 use cronclave::inbox;
-use cronclave::job::Job;
+use cronclave::job::{Job, QueueName};
+use cronclave::lease::{Fence, Trigger, Work};
 use cronclave::record::Op;
 use cronclave::replica::Jobs;
+use cronclave::request;
 use cronclave::store::{Memory, Store};
 use jobs::{every, secs, start_of_time};
 use serde_json::{Value, json};
@@ -238,22 +240,34 @@ async fn the_inbox_takes_what_the_document_calls_right_and_nothing_else() {
 
 #[test]
 fn a_request_for_a_worker_is_as_the_document_says() {
-    let data = json!({"job": "ledger-check", "run_id": "01935a70-88d2-7a55-b6f5-5d5cf1d6b9c1", "attempt": 1,
-        "max_attempts": 5, "trigger": "schedule", "scheduled_at": "2026-11-22T11:30:00Z", "timezone": "America/New_York",
-        "deadline": "2026-11-22T11:40:00Z", "fencing_token": 184_460, "args": {}, "config_digest": "9f3c1a2e",
-        "queue": "ledger"});
-    let event = cronclave::broker::cloud::CloudEvent {
-        id: "01935a70-88d2-7a55-b6f5-5d5cf1d6b9c1.1".into(),
-        kind: "dev.cronclave.task.requested.v1".into(),
-        cluster: "prod".into(),
-        partition: "ledger-check".into(),
-        subject: "jobs/ledger-check/runs/01935a70-88d2-7a55-b6f5-5d5cf1d6b9c1".into(),
-        at: start_of_time(),
-        data,
+    let job = every("ledger-check", 60);
+    let work = Work {
+        job: job.name.clone(),
+        run_id: "01935a70-88d2-7a55-b6f5-5d5cf1d6b9c1".parse().unwrap(),
+        scheduled_at: start_of_time(),
+        attempt: 2,
+        max_attempts: 5,
+        fence: Fence(184_460),
+        trigger: Trigger::Schedule,
+        args: [("day".to_owned(), "2026-11-21".to_owned())].into(),
+        previous_success_at: None,
+        lease_until: start_of_time(),
     };
-    let good = event.document();
-    let mut lacking = good.clone();
+    let queue = QueueName::new("ledger").unwrap();
+    let message = request::message(&job, &queue, &work, "prod", start_of_time());
+    assert_eq!((&message.to, &*message.key), (&Exchange::Tasks, "task.prod.ledger.ledger-check"));
+    assert_eq!((&*message.kind, &*message.content_type), (request::KIND, CONTENT_TYPE));
+    let good: Value = serde_json::from_slice(&message.body).unwrap();
+    for field in good["data"].as_object().unwrap().keys() {
+        let known = &document()["components"]["schemas"]["Task"]["properties"];
+        assert!(known.get(field).is_some(), "`{field}` is not in the document");
+    }
+    let headers = json!(message.headers);
+    let (mut lacking, mut bare) = (good.clone(), headers.clone());
     lacking["data"]["fencing_token"] = Value::Null;
-    let said = wrong(&[(&event.kind, good), (&event.kind, lacking)]);
-    assert!(said[0].is_none() && said[1].as_ref().unwrap().contains("fencing_token"), "{said:?}");
+    bare.as_object_mut().unwrap().remove("cronclave-fencing-token");
+    let of_headers = format!("{}/headers", request::KIND);
+    let said = wrong(&[(request::KIND, good), (&of_headers, headers), (request::KIND, lacking), (&of_headers, bare)]);
+    assert_eq!(said[..2], [None, None]);
+    assert!(said[2..].iter().all(|why| why.as_ref().unwrap().contains("fencing")), "{said:?}");
 }

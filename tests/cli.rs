@@ -7,6 +7,8 @@ mod bench;
 mod commands;
 #[path = "cli/database.rs"]
 mod database;
+#[path = "cli/dead.rs"]
+mod dead;
 #[path = "cli/events.rs"]
 mod events;
 #[path = "cli/explain.rs"]

@@ -63,7 +63,7 @@ fn completed(text: &str) -> String {
     if !has_header && !has_version {
         file += "[jobs.backup]\n";
         file += if begins(&["schedule", "every", "at"]) { "" } else { "schedule = \"@daily\"\n" };
-        file += if begins(&["command", "comand", "http", "handler"]) { "" } else { "command = \"true\"\n" };
+        file += if begins(&["command", "comand", "http", "handler", "publish"]) { "" } else { "command = \"true\"\n" };
     }
     file + text
 }

@@ -1,6 +1,6 @@
 //! The way to the dead letters: for what cannot be understood, or is not allowed.
 
-use super::{Broker, DIED_IN, Delivery, Exchange, Message, NotPublished, Queue, REASON, word};
+use super::{Broker, CAME_AS, DIED_IN, Delivery, Exchange, Message, NotPublished, Queue, REASON, word};
 
 /// The longest reason that is sent along: some brokers allow little room for headers.
 const REASON_MAX: usize = 1000;
@@ -32,7 +32,20 @@ pub async fn dead_letter(
     });
     copy.headers.insert(REASON.into(), reason.chars().take(REASON_MAX).collect());
     copy.headers.insert(DIED_IN.into(), queue.called());
+    copy.headers.insert(CAME_AS.into(), delivery.message.key.clone());
     broker.publish(&copy).await
+}
+
+impl Message {
+    /// A dead letter as it was before it died, so that it can be sent again.
+    pub(super) fn revived(mut self) -> Message {
+        self.headers.remove(REASON);
+        self.headers.remove(DIED_IN);
+        if let Some(key) = self.headers.remove(CAME_AS) {
+            self.key = key;
+        }
+        Message { expires: None, ..self }
+    }
 }
 
 impl Queue {

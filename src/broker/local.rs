@@ -82,7 +82,7 @@ fn routed(message: &Message) -> Option<String> {
 }
 
 fn insert(db: &Transaction<'_>, queue: &str, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
-    let head = serde_json::to_string(message).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let head = head(message)?;
     let dead = (message.to == Exchange::Dead).then(|| message.headers.get(REASON).cloned().unwrap_or_default());
     let expires = message.expires.map(|after| now.plus(after));
     db.prepare_cached("DELETE FROM messages WHERE dead IS NULL AND expires <= ?1")?.execute([now])?;
@@ -98,6 +98,11 @@ fn insert(db: &Transaction<'_>, queue: &str, message: &Message, now: Timestamp) 
         .execute([DEAD])?;
     }
     Ok(())
+}
+
+/// All of a message but its body, as it is kept.
+fn head(message: &Message) -> rusqlite::Result<String> {
+    serde_json::to_string(message).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// A row as the message it holds.
@@ -130,6 +135,20 @@ fn take(db: &Transaction<'_>, queue: &str, name: &str, now: Timestamp) -> rusqli
         Ok(Delivery { message: message(row)?, redelivered: row.get::<_, i64>("deliveries")? > 1 })
     })
     .optional()
+}
+
+/// Puts a dead letter back, as it was.
+fn revive(db: &Transaction<'_>, id: i64) -> rusqlite::Result<usize> {
+    let mut asked = db.prepare_cached("SELECT head, body FROM messages WHERE id = ?1 AND dead IS NOT NULL")?;
+    let Some(dead) = asked.query_row([id], message).optional()? else { return Ok(0) };
+    db.prepare_cached(
+        "UPDATE messages SET dead = NULL, deliveries = 0, taken_until = 0, expires = NULL, head = ?2 WHERE id = ?1",
+    )?
+    .execute(params![id, head(&dead.revived())?])
+}
+
+fn drop_dead(db: &Transaction<'_>, id: i64) -> rusqlite::Result<usize> {
+    db.prepare_cached("DELETE FROM messages WHERE id = ?1 AND dead IS NOT NULL")?.execute([id])
 }
 
 fn is_there(db: &Connection, queue: &str, now: Timestamp) -> rusqlite::Result<bool> {
@@ -237,13 +256,9 @@ impl Broker for Local {
 
     async fn bury(&self, id: &str, resend: bool) -> Result<bool, String> {
         let Ok(id) = id.parse::<i64>() else { return Ok(false) };
-        let sql = if resend {
-            "UPDATE messages SET dead = NULL, deliveries = 0, taken_until = 0, expires = NULL WHERE id = ?1 AND dead IS NOT NULL"
-        } else {
-            "DELETE FROM messages WHERE id = ?1 AND dead IS NOT NULL"
-        };
         let file = self.file().await.map_err(|error| error.message)?;
-        let done = file.write(move |db| db.execute(sql, [id])).await.map_err(|error| error.message)?;
+        let done = file.write(move |db| if resend { revive(db, id) } else { drop_dead(db, id) });
+        let done = done.await.map_err(|error| error.message)?;
         self.bell.notify_waiters();
         Ok(done > 0)
     }

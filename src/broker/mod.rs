@@ -221,6 +221,8 @@ fn excerpt(body: &[u8]) -> String {
 pub const REASON: &str = "cronclave-reason";
 /// The queue it died in, as the broker calls it.
 pub const DIED_IN: &str = "cronclave-queue";
+/// The routing key that it came with: of some messages it is a part of what they say.
+pub const CAME_AS: &str = "cronclave-key";
 
 /// No broker: what needs one fails, and says why.
 #[derive(Debug, Clone)]

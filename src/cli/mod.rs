@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod cancel;
+mod dead;
 mod diff;
 mod events;
 mod explain;
@@ -148,6 +149,8 @@ enum Command {
     Resume(resume::Resume),
     /// Show locks, release a stuck one
     Locks(locks::Locks),
+    /// Show dead letters, send them again, drop them
+    Dead(dead::Dead),
 }
 
 impl Command {
@@ -173,6 +176,7 @@ impl Command {
             Command::Pause(command) => command.run(context).await,
             Command::Resume(command) => command.run(context).await,
             Command::Locks(command) => command.run(context).await,
+            Command::Dead(command) => command.run(context).await,
         }
     }
 }

@@ -11,13 +11,14 @@ use super::servers::{Redis, free_port};
 const LIMIT: Duration = Duration::from_secs(8);
 
 /// All that need a store.
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 12] = [
     &["status"],
     &["jobs"],
     &["history"],
     &["logs", "hello"],
     &["events"],
     &["locks"],
+    &["dead"],
     &["trigger", "hello"],
     &["cancel", "hello"],
     &["pause", "hello"],
@@ -213,7 +214,7 @@ fn the_documented_rights_are_enough_and_less_is_told() {
     replica.until("succeeded");
     ask(&place, &url, &["run", "fails"]).expect(3, &[]);
     // What was triggered may still be going, or over.
-    for args in COMMANDS.iter().filter(|args| !["cancel", "run"].contains(&args[0])) {
+    for args in COMMANDS.iter().filter(|args| !["cancel", "run", "dead"].contains(&args[0])) {
         ask(&place, &url, args).expect(0, &[]);
     }
     assert!(!replica.so_far().contains("store down"), "{}", replica.so_far());

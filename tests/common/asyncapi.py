@@ -1,4 +1,5 @@
-"""Reads an AsyncAPI document; prints it as JSON, or what is wrong with messages given as JSON on lines."""
+"""Reads an AsyncAPI document; prints it as JSON, or what is wrong with messages given as JSON on lines.
+A message's name may end in `/headers`: then those are looked at, not its payload."""
 
 import json
 import sys
@@ -14,7 +15,9 @@ if len(sys.argv) == 2:
 named = {message["name"]: id for id, message in document["components"]["messages"].items()}
 for line in open(sys.argv[2]):
     case = json.loads(line)
-    schema = {"$ref": "#/components/messages/" + named[case["name"]] + "/payload", "components": document["components"]}
+    name, _, part = case["name"].partition("/")
+    place = f"#/components/messages/{named[name]}/{part or 'payload'}"
+    schema = {"$ref": place, "components": document["components"]}
     jsonschema.Draft7Validator.check_schema(document["components"]["schemas"])
     error = jsonschema.exceptions.best_match(jsonschema.Draft7Validator(schema).iter_errors(case["body"]))
     where = "/".join(str(part) for part in error.absolute_path) if error else ""

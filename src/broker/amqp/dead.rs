@@ -5,19 +5,20 @@ use std::time::Duration;
 use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
+use lapin::types::AMQPValue;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 
 use super::topology::{self, Trouble};
 use super::{Amqp, wire};
-use crate::broker::{DIED_IN, DeadLetter, Exchange, Message, REASON, excerpt};
+use crate::broker::{CAME_AS, DIED_IN, DeadLetter, Exchange, Message, REASON, excerpt};
 use crate::clock::Timestamp;
 
 /// How long looking through them may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a connection may take.
-const STEP: Duration = Duration::from_secs(10);
+/// How long a connection may take: somebody waits for the answer.
+const STEP: Duration = Duration::from_secs(5);
 
 /// The dead letters, taken one by one without being acknowledged: all that were not go back with the channel.
 struct Pile {
@@ -91,11 +92,14 @@ impl Amqp {
         let Some(queue) = died_in(delivery) else {
             return Err("it does not say which queue it died in: it can be dropped only".into());
         };
-        let mut message = wire::message(delivery);
-        message.headers.remove(REASON);
-        message.headers.remove(DIED_IN);
-        let key = topology::long(&self.settings.cluster, &queue);
-        let again = Message { to: Exchange::Foreign(String::new()), key, expires: None, ..message };
+        let cluster = &self.settings.cluster;
+        // What came with a key that says something is sent with it; everything else straight into its queue.
+        let (to, key) = match (topology::short(cluster, &queue), came_as(delivery)) {
+            (".results", Some(key)) if key.starts_with("result.") => (Exchange::Results, key),
+            (".triggers", Some(key)) if key.starts_with("trigger.") => (Exchange::Triggers, key),
+            (queue, _) => (Exchange::Foreign(String::new()), topology::long(cluster, queue)),
+        };
+        let again = Message { to, key, ..wire::message(delivery).revived() };
         super::publish::publish(&self.outward, &self.settings, &again).await.map_err(|error| error.to_string())
     }
 }
@@ -110,6 +114,20 @@ fn header(delivery: &Delivery, name: &str) -> Option<String> {
 
 fn died_in(delivery: &Delivery) -> Option<String> {
     header(delivery, DIED_IN).or_else(|| header(delivery, "x-first-death-queue"))
+}
+
+/// The routing key it had before it died: as whoever passed it on says, or RabbitMQ.
+fn came_as(delivery: &Delivery) -> Option<String> {
+    if let Some(key) = header(delivery, CAME_AS) {
+        return Some(key);
+    }
+    let AMQPValue::FieldArray(deaths) = delivery.properties.headers().as_ref()?.inner().get("x-death")? else {
+        return None;
+    };
+    // The latest comes first.
+    let AMQPValue::FieldTable(first) = deaths.as_slice().last()? else { return None };
+    let AMQPValue::FieldArray(keys) = first.inner().get("routing-keys")? else { return None };
+    wire::plain(keys.as_slice().first()?)
 }
 
 /// The message's own id, and a mark of where it died and what it holds: copies of a message that died in different

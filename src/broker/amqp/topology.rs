@@ -66,14 +66,20 @@ pub(super) fn dead(cluster: &str) -> String {
     format!("cronclave.{cluster}.dead")
 }
 
-/// What jobs call the queue that is called so on the server, where it is one of theirs.
+/// What the queue that is called so on the server is called in its dead letters: as jobs call it, or `.results`.
 pub(super) fn short<'a>(cluster: &str, name: &'a str) -> &'a str {
-    name.strip_prefix(&format!("cronclave.q.{cluster}.")).unwrap_or(name)
+    let task = name.strip_prefix(&format!("cronclave.q.{cluster}."));
+    let other = || name.strip_prefix(&format!("cronclave.{cluster}")).filter(|rest| rest.starts_with('.'));
+    task.or_else(other).unwrap_or(name)
 }
 
 /// What a queue is called on the server, given either name.
 pub(super) fn long(cluster: &str, name: &str) -> String {
-    if name.starts_with("cronclave.") { name.to_owned() } else { format!("cronclave.q.{cluster}.{name}") }
+    match name {
+        _ if name.starts_with("cronclave.") => name.to_owned(),
+        _ if name.starts_with('.') => format!("cronclave.{cluster}{name}"),
+        _ => format!("cronclave.q.{cluster}.{name}"),
+    }
 }
 
 /// A queue as it has to be.
