@@ -16,9 +16,10 @@ use cronclave::clock::Clock;
 use cronclave::event::Told;
 use cronclave::inbox;
 use cronclave::job::{Completion, Format, Job, JobName, Overlap, Publish, Retry, Task};
+use cronclave::lease::Token;
 use cronclave::ledger::{Entry, State};
 use cronclave::parts::Dice;
-use cronclave::record::{Op, Open, Phase};
+use cronclave::record::{Key, Op, Open, Phase};
 use cronclave::replica::Jobs;
 use cronclave::store::{Memory, Query, Store};
 use happenings::Run;
@@ -97,7 +98,7 @@ impl Bench {
     fn warnings(&mut self) -> Vec<String> {
         let mut all = Vec::new();
         while let Ok(told) = self.told.try_recv() {
-            if let Told::Warning(text) = &*told {
+            if let Told::Warning(text) | Told::Dropped(text) = &*told {
                 all.push(text.clone());
             }
         }
@@ -150,7 +151,7 @@ async fn a_reported_failure_is_tried_again_as_the_job_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_a_message_is_settled_under_the_token_it_was_started_with() {
+async fn a_run_whose_result_is_awaited_ends_with_it() {
     let message = Publish {
         exchange: "billing".into(),
         routing_key: "invoices.close.daily".into(),
@@ -164,7 +165,10 @@ async fn a_run_of_a_message_is_settled_under_the_token_it_was_started_with() {
         complete_on: Completion::Result,
     };
     let bench = Bench::with(Job { task: Task::Publish(message), ..every("a", 3600) });
-    let run = Run::started(&*bench.store, "a", &bench.clock).await;
+    let run = bench.published().await;
+    let key = Key { token: Token::of_result(run.key.run_id, run.key.fence), ..run.key.clone() };
+    let start = Op::Start { key, holder: "web.1".into(), ttl: secs(600) };
+    bench.store.apply(&JobName::new("a").unwrap(), &start).await.unwrap();
     bench.report(says(&run, "succeeded")).await;
     assert_eq!(bench.entries().await[0].state, State::Succeeded);
 }
