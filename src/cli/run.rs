@@ -11,13 +11,14 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use super::logs::{self, Printer, Reader};
 use super::refusal::{code, in_the_way};
-use super::{Context, Failure, find, out, shape};
+use super::{Context, Failure, find, out, shape, trigger};
 use crate::attempt::Carried;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::handover;
-use crate::job::{Action, Job, Task, Text};
+use crate::job::{Action, Completion, Job, Task, Text};
 use crate::lease::{Lease, RunId, Trigger};
 use crate::parts::Parts;
 use crate::race::{self, Race};
@@ -93,6 +94,12 @@ impl Run {
             out::line(format_args!("would run {}: {}", job.name, shape::action_text(&job)))?;
             return Ok(ExitCode::SUCCESS);
         }
+        let is_reported = matches!(&job.task, Task::Publish(publish) if publish.complete_on == Completion::Result);
+        if self.no_lock && is_reported {
+            let why =
+                format!("--no-lock leaves no record that the result of {} could be put into: leave it out", job.name);
+            return Err(Failure::new(Failure::USAGE, why));
+        }
         let backends = if self.no_lock {
             let store = Arc::new(Memory::new(Clock::system()));
             Backends { store, broker: service::open(&process, Create::IfMissing)?.broker }
@@ -124,6 +131,9 @@ impl Run {
         out::note(format_args!("{}  run {}  fencing token {fence}", job.name, run.short()));
         let began = Instant::now();
         let carried = handover::carry(&parts, &job, lease).await;
+        if carried == Carried::HandedOver {
+            return await_result(&parts, run).await;
+        }
         Ok(tell(&carried, began.elapsed(), signalled.load(Ordering::SeqCst)))
     }
 
@@ -149,6 +159,19 @@ impl Run {
             ));
         }
         Ok(job)
+    }
+}
+
+/// The end of a run whose end others report.
+async fn await_result(parts: &Parts, run: RunId) -> Result<ExitCode, Failure> {
+    out::note("sent; waiting for its result");
+    let mut printer = Printer::default();
+    tokio::select! {
+        entry = logs::follow(&*parts.store, Reader::of(run), &mut printer) => Ok(trigger::tell(&entry?)),
+        () = parts.stop.soft() => {
+            out::note(format_args!("not waited for any longer; cronclave history {} has its end", run.short()));
+            Ok(ExitCode::from(130))
+        }
     }
 }
 
@@ -202,10 +225,7 @@ fn tell(carried: &Carried, took: Duration, signal: i32) -> ExitCode {
         Carried::NotStarted(why) | Carried::Unanswered(why) => {
             return Failure::new(Failure::TEMPFAIL, format!("not started: {why}")).tell();
         }
-        Carried::HandedOver => {
-            out::note("sent; the run is over when its result comes");
-            return ExitCode::SUCCESS;
-        }
+        Carried::HandedOver => return ExitCode::SUCCESS,
     };
     let message = ended.message.as_deref().map(|text| format!(" ({text})")).unwrap_or_default();
     let word = crate::ledger::State::from(ended.outcome).word();

@@ -90,7 +90,7 @@ impl Trigger {
 }
 
 /// Says how it ended; answers with the job's own exit code where it has one.
-fn tell(entry: &Entry) -> ExitCode {
+pub(super) fn tell(entry: &Entry) -> ExitCode {
     out::note(show::result(entry));
     let ended = entry.latest().and_then(|attempt| attempt.ended.as_ref());
     ExitCode::from(ended.map_or(1, |ended| code(ended, 0)))

@@ -9,7 +9,7 @@ use rustls::{CertificateError, Error as TlsError};
 use super::address::Address;
 
 /// What a user has to be permitted: to configure, to write, to read.
-const PERMISSIONS: &str = r"'^cronclave\.' '^(cronclave|amq)\.' '^(cronclave|amq)\.'";
+const PERMISSIONS: &str = r"'^cronclave\..*' '^(cronclave\..*|amq\.(default|topic))$' '^(cronclave\..*|amq\.topic)$'";
 
 const PRECONDITION_FAILED: u16 = 406;
 const NOT_FOUND: u16 = 404;
