@@ -6,16 +6,26 @@
 mod claims;
 #[path = "common/jobs.rs"]
 mod jobs;
+#[path = "model/requests.rs"]
+mod requests;
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::time::Instant;
 
 use cronclave::job::{Delivery, Job, Overlap};
 use stateright::{Checker, HasDiscoveries, Model};
 
 use claims::{Claims, Without};
+use requests::Requests;
 
 /// Explores every state: whatever is promised holds, and whatever should be possible is.
-fn holds(name: &str, model: Claims) {
+fn holds<M>(name: &str, model: M)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+{
     let begun = Instant::now();
     let checker = model.checker().threads(2).spawn_bfs().join();
     println!("{name}: {} states, {:.1?}", checker.unique_state_count(), begun.elapsed());
@@ -29,7 +39,12 @@ fn holds(name: &str, model: Claims) {
 }
 
 /// Explores until `promise` is broken.
-fn breaks(name: &str, model: Claims, promise: &'static str) {
+fn breaks<M>(name: &str, model: M, promise: &'static str)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+{
     let until = HasDiscoveries::AllOf([promise].into());
     let checker = model.checker().threads(2).finish_when(until).spawn_bfs().join();
     println!("{name}: broken after {} states", checker.unique_state_count());
@@ -85,4 +100,23 @@ fn two_replicas_keep_every_promise_under_every_overlap_policy() {
 #[test]
 fn three_replicas_keep_every_promise() {
     holds("three replicas", Claims { replicas: 3, end: 5, ..Claims::small() });
+}
+
+#[test]
+fn requests_that_are_lost_copied_and_late_start_each_run_once_and_none_is_overlooked() {
+    holds("requests", Requests::small());
+    let one = Requests { crashes: 2, end: 3, ..Requests::small() };
+    holds("one request, two crashes", one);
+}
+
+#[test]
+fn a_worker_that_runs_what_it_is_sent_runs_it_twice() {
+    let model = Requests { without: requests::Without::Asking, crashes: 0, losses: 0, ..Requests::small() };
+    breaks("no question before the start", model, "no run starts twice");
+}
+
+#[test]
+fn a_request_that_is_lost_and_not_sent_again_is_overlooked() {
+    let model = Requests { without: requests::Without::Repeating, crashes: 0, copies: 0, ..Requests::small() };
+    breaks("no repetition", model, "nothing is overlooked");
 }
