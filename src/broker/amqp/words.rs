@@ -87,7 +87,14 @@ pub(super) fn greeting(error: &Error, address: &Address, heard: bool) -> String 
         ),
         (Some((_, text)), _) => format!("RabbitMQ refuses: {text}"),
         (None, ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_)) => NOT_AMQP.into(),
-        (None, _) if heard => format!("it ended the connection while greeting ({error}): RabbitMQ's log says why"),
+        (None, _) if heard && address.tls => {
+            format!("it ended the connection while greeting ({error}): RabbitMQ's log says why")
+        }
+        // What was heard may be the beginning of an alarm of TLS.
+        (None, _) if heard => format!(
+            "it ended the connection while greeting ({error}): if it speaks TLS there, begin the URL with amqps://; \
+             else RabbitMQ's log says why"
+        ),
         (None, _) if address.tls => "it ended the connection before it said anything: is the port right?".into(),
         (None, _) => "it ended the connection before it said anything: is the port right? \
                       If it speaks TLS there, begin the URL with amqps://"
