@@ -84,7 +84,7 @@ impl Chance {
     }
 
     fn token(&mut self) -> Token {
-        let known = ["a", "b", "c"].map(|word| Token(word.into()));
+        let known = ["a", "b", "c", "result-a"].map(|word| Token(word.into()));
         if self.one_in(4) { self.of(&known) } else { Token(format!("{:x}", self.below(u64::MAX))) }
     }
 

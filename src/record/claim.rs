@@ -76,13 +76,13 @@ impl Granting<'_> {
             return Reply::Moved;
         }
         if run.phase == Phase::Running {
-            let (attempt, fence) = (run.attempt, run.fence);
+            let (attempt, fence, ended) = (run.attempt, run.fence, run.lost());
             self.record.open[index].attempt += 1;
             self.tell(What::Ended {
                 run_id,
                 attempt,
                 fence,
-                ended: Ended::because(Outcome::Lost, "its holder did not renew the lease"),
+                ended,
                 next: Some(Next { attempt: attempt + 1, at: self.now }),
             });
         }

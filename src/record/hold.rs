@@ -152,7 +152,7 @@ impl Granting<'_> {
         }
         let ended = match run.phase {
             _ if run.cancel => Ended::because(Outcome::Cancelled, "cancelled while its holder was gone"),
-            Phase::Running => Ended::because(Outcome::Lost, "its holder did not renew the lease"),
+            Phase::Running => run.lost(),
             _ => Ended::because(Outcome::Expired, "nobody started it in time"),
         };
         self.close(index, ended);

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::job::{JobName, Overlap};
-use crate::lease::{Fence, RunId, Token, Trigger};
+use crate::lease::{Ended, Fence, Outcome, RunId, Token, Trigger};
 
 pub use apply::{State, apply};
 pub use op::{Bid, Key, Op, Reply, Target};
@@ -149,6 +149,15 @@ impl Open {
     /// Somebody may be about to start it, or running it.
     fn is_held(&self, now: Timestamp) -> bool {
         self.phase != Phase::Waiting && self.until > now
+    }
+
+    /// How it ended if its time is over while it was running.
+    fn lost(&self) -> Ended {
+        let awaited = self.token.as_ref().is_some_and(Token::awaits_result);
+        Ended::because(
+            Outcome::Lost,
+            if awaited { "no result came in time" } else { "its holder did not renew the lease" },
+        )
     }
 
     fn is_held_by(&self, token: &Token) -> bool {

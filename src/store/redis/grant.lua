@@ -58,6 +58,16 @@ local function ended(outcome, message)
   return { outcome, false, false, message }
 end
 
+-- Whether others report how the run ends.
+local function is_theirs(run)
+  return run[TOKEN] and string.sub(run[TOKEN], 1, 7) == 'result-'
+end
+
+-- How it ended if its time is over while it was running.
+local function lost(run)
+  return ended(LOST, is_theirs(run) and 'no result came in time' or 'its holder did not renew the lease')
+end
+
 local function waiting(run, at, trigger, args, now)
   return { run, at, trigger, args, now, WAITING, 1, 0, false, '', now, false, false }
 end
@@ -231,7 +241,7 @@ local function claim_open(s, bid, run_id, fence)
   if run[PHASE] == RUNNING then
     local attempt = run[ATTEMPT]
     run[ATTEMPT] = attempt + 1
-    local how = ended(LOST, 'its holder did not renew the lease')
+    local how = lost(run)
     tell(s, E.ended, run_id, attempt, run[FENCE], how, { attempt + 1, s.now })
   end
   return grant(s, i, bid)
@@ -390,7 +400,7 @@ function G.reap(s, run_id, fence, phase)
   if run[CANCEL] then
     close(s, i, ended(CANCELLED, 'cancelled while its holder was gone'))
   elseif phase == RUNNING then
-    close(s, i, ended(LOST, 'its holder did not renew the lease'))
+    close(s, i, lost(run))
   else
     close(s, i, ended(EXPIRED, 'nobody started it in time'))
   end
@@ -412,8 +422,7 @@ function G.cancel(s, run_id, by)
   if not i then return { NOT_FOUND } end
   local run = s.r[OPEN][i]
   -- A request that nobody has begun is as good as not sent, and what others do for us we cannot stop.
-  local is_theirs = run[TOKEN] and string.sub(run[TOKEN], 1, 7) == 'result-'
-  if run[PHASE] == WAITING or run[PHASE] == PUBLISHED or is_theirs then
+  if run[PHASE] == WAITING or run[PHASE] == PUBLISHED or is_theirs(run) then
     close(s, i, ended(CANCELLED, 'cancelled by ' .. by .. ' while it waited'))
   elseif not run[CANCEL] then
     run[CANCEL] = true
