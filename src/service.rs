@@ -26,7 +26,7 @@ use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
 use crate::schedule::tzdb_version;
 use crate::stop::Stop;
 use crate::store::redis::{Redis, Time};
-use crate::store::{Create, Sqlite, Store, StoreError};
+use crate::store::{Create, Memory, Sqlite, Store, StoreError};
 use crate::worker;
 
 /// How often schedule files are read again. Asking beats being told: mounted configuration is
@@ -67,6 +67,12 @@ pub async fn reach(process: &Process, create: Create) -> Result<Backends, StoreE
     let redis = Redis::open(address.clone(), &process.cluster, Time::Server);
     redis.check().await?;
     Ok(on_redis(process, redis))
+}
+
+/// For a run that leaves no record: nothing is kept, and messages need a server.
+pub fn open_without_record(process: &Process) -> Backends {
+    let broker = rabbit(process).unwrap_or_else(|| Arc::new(NoBroker));
+    Backends { store: Arc::new(Memory::new(Clock::system())), broker }
 }
 
 fn on_redis(process: &Process, redis: Redis) -> Backends {

@@ -24,9 +24,9 @@ use crate::parts::Parts;
 use crate::race::{self, Race};
 use crate::record::Target;
 use crate::runner::{Handlers, Stream};
-use crate::service::{self, Backends};
+use crate::service;
 use crate::stop::Stop;
-use crate::store::{Create, Memory};
+use crate::store::Create;
 
 /// Run one job now, here: same code, configuration and lock as the scheduler. Exits as the job does.
 #[derive(Debug, Args)]
@@ -101,8 +101,7 @@ impl Run {
             return Err(Failure::new(Failure::USAGE, why));
         }
         let backends = if self.no_lock {
-            let store = Arc::new(Memory::new(Clock::system()));
-            Backends { store, broker: service::open(&process, Create::IfMissing)?.broker }
+            service::open_without_record(&process)
         } else {
             service::reach(&process, Create::IfMissing).await?
         };
