@@ -40,10 +40,9 @@ fn bad_requests_become_dead_letters_with_a_reason_and_the_worker_runs_the_good_o
     send(&vec![b' '; 10_000_000]);
     send(with(&good, "/data/fencing_token", json!(fence - 1)).to_string().as_bytes());
     send(good.to_string().as_bytes());
-    until("each is dealt with", || place.dead().len() == 7);
+    until("each is dealt with", || place.dead().len() == 6);
     for reason in [
         "it is not JSON",
-        "no job `unheard-of` to run is in the files of worker-0",
         "this version reads dev.cronclave.task.requested.v1",
         "this is `urn:cronclave:cluster:default`",
         "it is not a request",
@@ -52,6 +51,8 @@ fn bad_requests_become_dead_letters_with_a_reason_and_the_worker_runs_the_good_o
         let letter = place.dead_because(reason);
         assert_eq!(letter["queue"], "default", "{letter}");
     }
+    // Another worker may have files that know it: it comes back until the broker has enough of it.
+    place.says("worker-0", &["no job `unheard-of` to run", "left to other workers"]);
     // The run that these two are about is over: that is recorded, and nobody has to look after it.
     let dropped = || {
         let log = std::fs::read_to_string(place.cluster.path("worker-0.log")).unwrap();

@@ -87,14 +87,14 @@ fn a_result_counts_once_and_only_under_the_fence_that_was_asked_for_whoever_is_k
     place.cluster.serve(1);
     let outdated = json!({"run_id": run, "fencing_token": fence - 1, "outcome": "succeeded"});
     place.other.report("close", &outdated);
-    place.says("replica-1", &["was dropped", "outdated"]);
+    place.says("replica-1", &["dropped", "outdated"]);
     assert_eq!(place.cluster.open_runs("close").len(), 1, "it is still waited for");
     let report = json!({"run_id": run, "fencing_token": fence.to_string(), "outcome": "failed", "message": "no paper",
         "exit_code": 74, "worker": "billing-7"});
     place.other.report("close", &report);
     place.other.report("close", &report);
     let copy = format!("no run {run} is going under the fencing token {fence}");
-    place.says("replica-1", &["result.default.close.failed", "was dropped", &copy]);
+    place.says("replica-1", &["result.default.close.failed", "dropped", &copy]);
     let (state, why) = place.ended("close");
     assert_eq!((state, &*why), (State::Failed, "no paper"));
     let history = place.cluster.history("close");
@@ -119,7 +119,7 @@ fn a_result_that_does_not_come_in_time_is_recorded() {
     // What comes later changes nothing.
     let late = json!({"run_id": asked["cronclave-run-id"], "fencing_token": asked["cronclave-fencing-token"], "outcome": "succeeded"});
     place.other.report("close", &late);
-    place.says("replica-0", &["was dropped", "outdated"]);
+    place.says("replica-0", &["dropped", "outdated"]);
     assert_eq!(place.states("close"), [State::Lost]);
     place.cluster.stop();
 }
