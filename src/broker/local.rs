@@ -9,7 +9,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::{
     Broker, Consumer, DIED_IN, DeadLetter, Delivery, Exchange, Message, NotPublished, Queue, QueueState, REASON,
-    excerpt,
+    Remedy, excerpt,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::job::QueueName;
@@ -254,10 +254,13 @@ impl Broker for Local {
         read.await.map_err(|error: StoreError| error.message)
     }
 
-    async fn bury(&self, id: &str, resend: bool) -> Result<bool, String> {
+    async fn remedy(&self, id: &str, remedy: Remedy) -> Result<bool, String> {
         let Ok(id) = id.parse::<i64>() else { return Ok(false) };
         let file = self.file().await.map_err(|error| error.message)?;
-        let done = file.write(move |db| if resend { revive(db, id) } else { drop_dead(db, id) });
+        let done = file.write(move |db| match remedy {
+            Remedy::Resend => revive(db, id),
+            Remedy::Drop => drop_dead(db, id),
+        });
         let done = done.await.map_err(|error| error.message)?;
         self.bell.notify_waiters();
         Ok(done > 0)

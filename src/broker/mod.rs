@@ -49,12 +49,12 @@ pub trait Broker: Send + Sync {
     /// When the broker does not answer, in words.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, String>;
 
-    /// Removes the dead letter with this id; with `resend`, after putting it back into the queue it died in.
+    /// Removes the dead letter with this id; [`Remedy::Resend`] puts it back into the queue it died in before that.
     /// Whether there was one.
     ///
     /// # Errors
     /// When the broker does not answer, or does not take it back, in words.
-    async fn bury(&self, id: &str, resend: bool) -> Result<bool, String>;
+    async fn remedy(&self, id: &str, remedy: Remedy) -> Result<bool, String>;
 }
 
 /// Takes messages from one queue, one at a time: until the last is acknowledged or given back, the
@@ -189,6 +189,15 @@ pub struct QueueState {
     pub consumers: u64,
 }
 
+/// What is done about a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// It is sent again, as it came.
+    Resend,
+    /// It is gone for good.
+    Drop,
+}
+
 /// A message that could not be understood, or came back too often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
@@ -251,7 +260,7 @@ impl Broker for NoBroker {
     async fn dead_letters(&self, _: usize) -> Result<Vec<DeadLetter>, String> {
         Err(NO_BROKER.into())
     }
-    async fn bury(&self, _: &str, _: bool) -> Result<bool, String> {
+    async fn remedy(&self, _: &str, _: Remedy) -> Result<bool, String> {
         Err(NO_BROKER.into())
     }
 }

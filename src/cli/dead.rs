@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::show::{self, Style, Table};
 use super::{Context, Failure, out};
-use crate::broker::{Broker, DeadLetter};
+use crate::broker::{Broker, DeadLetter, Remedy};
 use crate::config;
 use crate::schedule::Zone;
 
@@ -74,14 +74,14 @@ impl Dead {
             Some(What::Ls(list)) => list.run(&*broker, context).await?,
             Some(What::Resend(which)) => {
                 let ids = which.known(&*broker).await?;
-                return settle(&*broker, ids, true).await;
+                return settle(&*broker, ids, Remedy::Resend).await;
             }
             Some(What::Drop { which, yes }) => {
                 let ids = which.known(&*broker).await?;
                 if !yes && !ids.is_empty() && !is_meant(ids.len())? {
                     return Err(Failure::new(Failure::NO, "nothing dropped"));
                 }
-                return settle(&*broker, ids, false).await;
+                return settle(&*broker, ids, Remedy::Drop).await;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -143,18 +143,18 @@ fn is_meant(number: usize) -> Result<bool, Failure> {
 }
 
 /// Sends them again or drops them, one after the other. One that cannot be sent does not keep back the others.
-async fn settle(broker: &dyn Broker, ids: Vec<String>, resend: bool) -> Result<ExitCode, Failure> {
+async fn settle(broker: &dyn Broker, ids: Vec<String>, remedy: Remedy) -> Result<ExitCode, Failure> {
     let (mut done, mut left) = (0, 0);
     let told = |done: usize| {
         let letters = show::count(done, "dead letter");
-        match (done, resend) {
+        match (done, remedy) {
             (0, _) => "no dead letters: nothing changed".to_owned(),
-            (_, true) => format!("sent {letters} again"),
-            (_, false) => format!("dropped {letters}. This cannot be undone."),
+            (_, Remedy::Resend) => format!("sent {letters} again"),
+            (_, Remedy::Drop) => format!("dropped {letters}. This cannot be undone."),
         }
     };
     for id in ids {
-        match broker.bury(&id, resend).await {
+        match broker.remedy(&id, remedy).await {
             Ok(true) => done += 1,
             Ok(false) => out::note(format_args!("{id} is gone: somebody else was quicker")),
             Err(why) => {

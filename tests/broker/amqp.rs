@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cronclave::broker::amqp::Settings;
-use cronclave::broker::{Amqp, Broker, Exchange, Message, NotPublished, Queue};
+use cronclave::broker::{Amqp, Broker, Exchange, Message, NotPublished, Queue, Remedy};
 use cronclave::clock::Timestamp;
 use lapin::options::{
     BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
@@ -151,7 +151,7 @@ async fn a_user_with_our_permissions_can_do_everything_and_one_without_is_told()
         }
     }
     let dead = broker.dead_letters(1).await.unwrap();
-    assert!(broker.bury(&dead[0].id, true).await.unwrap());
+    assert!(broker.remedy(&dead[0].id, Remedy::Resend).await.unwrap());
     next(&mut consumer).await;
     let said = with(&url("less"), true, false).check().await.unwrap_err();
     has(&said, &["cronclave.tasks", "not ours to use", "set_permissions"]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cronclave::broker::amqp::Settings;
 use cronclave::broker::{
-    Amqp, Broker, Consumer, DIED_IN, Delivery, Exchange, Local, Message, NotPublished, Queue, REASON,
+    Amqp, Broker, Consumer, DIED_IN, Delivery, Exchange, Local, Message, NotPublished, Queue, REASON, Remedy,
 };
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::QueueName;
@@ -243,12 +243,12 @@ async fn dead_letters_are_listed_sent_again_and_dropped(broker: Arc<dyn Broker>)
     // They stay where they are, in their order.
     assert_eq!(broker.dead_letters(10).await.unwrap(), all);
     assert_eq!(broker.dead_letters(2).await.unwrap(), all[..2]);
-    assert!(broker.bury(&all[1].id, false).await.unwrap());
-    assert!(!broker.bury(&all[1].id, false).await.unwrap(), "it is gone");
-    assert!(!broker.bury("no such", true).await.unwrap());
+    assert!(broker.remedy(&all[1].id, Remedy::Drop).await.unwrap());
+    assert!(!broker.remedy(&all[1].id, Remedy::Drop).await.unwrap(), "it is gone");
+    assert!(!broker.remedy("no such", Remedy::Resend).await.unwrap());
     let mut consumer = broker.consume(queue("q"));
     nothing_comes(&mut consumer).await;
-    assert!(broker.bury(&all[2].id, true).await.unwrap());
+    assert!(broker.remedy(&all[2].id, Remedy::Resend).await.unwrap());
     assert_eq!(next(&mut consumer).await.message.id, "three");
     consumer.ack().await;
     let left = broker.dead_letters(10).await.unwrap();
@@ -275,7 +275,7 @@ async fn what_comes_back_too_often_is_dead(broker: Arc<dyn Broker>) {
     until("it is a dead letter", async || broker.dead_letters(10).await.unwrap().len() == 1).await;
     let all = broker.dead_letters(10).await.unwrap();
     assert_eq!((&*all[0].queue, &*all[0].reason), ("q", "it came back too often"));
-    assert!(broker.bury(&all[0].id, true).await.unwrap());
+    assert!(broker.remedy(&all[0].id, Remedy::Resend).await.unwrap());
     assert_eq!(next(&mut consumer).await.message.id, "poison");
     consumer.ack().await;
 }

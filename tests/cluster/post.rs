@@ -165,7 +165,7 @@ impl Broker for Window {
         Ok(Vec::new())
     }
 
-    async fn bury(&self, _: &str, _: bool) -> Result<bool, String> {
+    async fn remedy(&self, _: &str, _: cronclave::broker::Remedy) -> Result<bool, String> {
         Ok(false)
     }
 }

@@ -145,7 +145,7 @@ impl Broker for Port {
     async fn dead_letters(&self, _: usize) -> Result<Vec<DeadLetter>, String> {
         Ok(Vec::new())
     }
-    async fn bury(&self, _: &str, _: bool) -> Result<bool, String> {
+    async fn remedy(&self, _: &str, _: cronclave::broker::Remedy) -> Result<bool, String> {
         Ok(false)
     }
 }

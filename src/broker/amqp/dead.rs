@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::topology::{self, Trouble};
 use super::{Amqp, wire};
-use crate::broker::{CAME_AS, DIED_IN, DeadLetter, Exchange, Message, REASON, excerpt};
+use crate::broker::{CAME_AS, DIED_IN, DeadLetter, Exchange, Message, REASON, Remedy, excerpt};
 use crate::clock::Timestamp;
 
 /// How long looking through them may take.
@@ -58,8 +58,8 @@ impl Amqp {
         .await
     }
 
-    /// Removes one, after sending it where it was if `resend`. Whether it was there.
-    pub(super) async fn remove(&self, wanted: &str, resend: bool) -> Result<bool, String> {
+    /// Removes one, after sending it where it was if that is the remedy. Whether it was there.
+    pub(super) async fn remove(&self, wanted: &str, remedy: Remedy) -> Result<bool, String> {
         in_time(async {
             let pile = self.pile().await?;
             let mut found = false;
@@ -68,7 +68,7 @@ impl Amqp {
                     continue;
                 }
                 found = true;
-                if resend {
+                if remedy == Remedy::Resend {
                     self.send_again(&delivery).await?;
                 }
                 let done = delivery.ack(BasicAckOptions::default()).await;

@@ -21,7 +21,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Broker, Consumer, DeadLetter, Message, NotPublished, Queue, QueueState};
+use super::{Broker, Consumer, DeadLetter, Message, NotPublished, Queue, QueueState, Remedy};
 use crate::job::QueueName;
 use link::{Link, Session};
 use topology::Trouble;
@@ -129,7 +129,7 @@ impl Broker for Amqp {
         if limit == 0 { Ok(Vec::new()) } else { self.look(limit).await }
     }
 
-    async fn bury(&self, id: &str, resend: bool) -> Result<bool, String> {
-        self.remove(id, resend).await
+    async fn remedy(&self, id: &str, remedy: Remedy) -> Result<bool, String> {
+        self.remove(id, remedy).await
     }
 }
