@@ -89,7 +89,10 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// A request that is refused, or an answer that cannot be given.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
     code: Code,
     detail: String,
     errors: Vec<Wrong>,
@@ -143,7 +146,8 @@ pub struct Document {
 impl Problem {
     /// Of this kind; `detail` says what, where and how to mend it.
     pub fn new(code: Code, detail: impl Into<String>) -> Problem {
-        Problem { code, detail: detail.into(), errors: Vec::new(), retry_after: None, more: Map::new() }
+        let detail = detail.into();
+        Problem(Box::new(Inner { code, detail, errors: Vec::new(), retry_after: None, more: Map::new() }))
     }
 
     /// There is no such thing.
@@ -159,7 +163,9 @@ impl Problem {
     /// It cannot be understood: everything that is wrong with it.
     pub fn invalid(errors: Vec<Wrong>) -> Problem {
         let details: Vec<String> = errors.iter().map(|wrong| format!("{}: {}", wrong.pointer, wrong.detail)).collect();
-        Problem { errors, ..Problem::new(Code::InvalidRequest, details.join("; ")) }
+        let mut problem = Problem::new(Code::InvalidRequest, details.join("; "));
+        problem.0.errors = errors;
+        problem
     }
 
     /// It is not as the request supposes; a code of the kind [`Code::Conflict`], [`Code::Overlap`], [`Code::Paused`].
@@ -185,25 +191,25 @@ impl Problem {
     /// Asking again sooner is of no use.
     #[must_use]
     pub fn again_after(mut self, wait: Duration) -> Problem {
-        self.retry_after = Some(wait);
+        self.0.retry_after = Some(wait);
         self
     }
 
     /// Adds a member for programs.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Problem {
-        self.more.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
+        self.0.more.insert(name.to_owned(), serde_json::to_value(value).unwrap_or_default());
         self
     }
 
     /// Of which kind.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// What happened.
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 }
 
@@ -215,30 +221,31 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let Inner { code, detail, errors, retry_after, more } = *self.0;
         let (request_id, instance) = asked::id_and_path();
-        let seconds = self.retry_after.map(|wait| wait.as_secs_f64().ceil() as u64);
+        let seconds = retry_after.map(|wait| wait.as_secs_f64().ceil() as u64);
         let document = Document {
-            r#type: format!("/problems/{}", self.code.word()),
-            title: self.code.title().to_owned(),
-            status: self.code.status().as_u16(),
-            detail: self.detail,
+            r#type: format!("/problems/{}", code.word()),
+            title: code.title().to_owned(),
+            status: code.status().as_u16(),
+            detail,
             instance,
-            code: self.code.word().to_owned(),
+            code: code.word().to_owned(),
             request_id,
             retry_after_seconds: seconds,
-            errors: self.errors,
-            more: self.more,
+            errors,
+            more,
         };
-        let mut response = (self.code.status(), Json(document)).into_response();
+        let mut response = (code.status(), Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.code == Code::Unauthorized {
+        if code == Code::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cronclave\""));
         }
-        response.extensions_mut().insert(self.code);
+        response.extensions_mut().insert(code);
         response
     }
 }
