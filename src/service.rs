@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::announce;
 use crate::broker::{Amqp, Broker, Local, NoBroker, amqp};
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::desk::Desk;
 use crate::event::{Bus, Told};
-use crate::http;
+use crate::http::Front;
 use crate::inbox;
 use crate::job::QueueName;
 use crate::parts::{Dice, Nudges, Parts};
@@ -145,7 +145,7 @@ pub struct Service {
     /// Whether the files are read again as they change.
     pub watch: bool,
     /// Where HTTP is served, if it is.
-    pub listener: Option<TcpListener>,
+    pub front: Option<Front>,
     /// What it does.
     pub role: Role,
 }
@@ -190,10 +190,8 @@ impl Service {
         let working = worker::Setup { identity, queues: self.role.queues.clone(), slots: self.role.slots, grace };
         let over = Stop::default();
         let desk = Desk { parts: parts.clone(), jobs: jobs_out.clone(), pulse: pulse.clone() };
-        let http = self.listener.map(|listener| {
-            let over = over.clone();
-            tokio::spawn(http::serve(listener, Arc::new(desk), async move { over.soft().await }))
-        });
+        let served = CancellationToken::new();
+        let http = self.front.map(|front| tokio::spawn(front.serve(Arc::new(desk), served.clone())));
         let reload = Reload {
             paths: self.process.config.clone(),
             sources: self.sources,
@@ -232,6 +230,7 @@ impl Service {
         };
         tokio::join!(working, announcing, taking_in);
         steering.abort();
+        served.cancel();
         if let Some(http) = http {
             let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
         }

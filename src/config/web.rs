@@ -228,9 +228,7 @@ mod tests {
     use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Web, String> {
-        let env = |name: &str| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        };
+        let env = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         Web::load(&env).map_err(|wrongs| wrongs.iter().map(|wrong| format!("{wrong}\n")).collect())
     }
 
@@ -247,7 +245,9 @@ mod tests {
         ])
         .unwrap_err();
         assert_eq!(told.lines().count(), 7, "{told}");
-        for word in ["at least 16", "neither yes nor no", "10.0.0.0/33", "`root`", "without a path", "`/cron`", "from 16"] {
+        for word in
+            ["at least 16", "neither yes nor no", "10.0.0.0/33", "`root`", "without a path", "`/cron`", "from 16"]
+        {
             assert!(told.contains(word), "{word} in {told}");
         }
         assert!(!told.contains("hush"), "{told}");

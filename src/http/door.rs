@@ -184,13 +184,7 @@ async fn turn_away(mut stream: TcpStream) {
     let _ = timeout(Duration::from_secs(1), stream.write_all(text.as_bytes())).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    routes: Router,
-    place: Arc<Place>,
-    over: CancellationToken,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, routes: Router, place: Arc<Place>, over: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(TAKEN));

@@ -63,9 +63,8 @@ impl Rates {
     /// So many requests a second, twice as many in a burst; 0: any number.
     pub(super) fn new(a_second: usize) -> Rates {
         let number = |count: usize| NonZeroU32::new(u32::try_from(count).unwrap_or(u32::MAX));
-        let quota = |count| {
-            Some(Quota::with_period(Duration::from_secs(1) / count)?.allow_burst(number(2 * count as usize)?))
-        };
+        let quota =
+            |count| Some(Quota::with_period(Duration::from_secs(1) / count)?.allow_burst(number(2 * count as usize)?));
         let requests = number(a_second).and_then(|count| quota(count.get()));
         #[allow(clippy::expect_used, reason = "the period is not zero")]
         let tries = Quota::with_period(TRY).expect("a period that is not zero").allow_burst(TRIES);

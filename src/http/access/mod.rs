@@ -10,10 +10,10 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
@@ -21,7 +21,6 @@ use super::limit::Rates;
 use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::config::{Web, WrongSetting};
-use crate::event::Bus;
 use session::Link;
 use tokens::{Known, Tokens};
 
@@ -29,14 +28,14 @@ pub use crate::config::Role;
 pub(super) use origin::Peer;
 pub(super) use session::{LINK_PATH, link};
 
-/// Changes that change nothing which others see: a viewer may ask for them.
-const HARMLESS: [&str; 3] = [SESSION, "/api/v1/explain", "/api/v1/config/validate"];
+/// Questions with a body: a viewer may ask them.
+const HARMLESS: [&str; 2] = ["/api/v1/explain", "/api/v1/config/validate"];
 
 /// Where one signs in: whoever is not signed in may ask for it.
 const SESSION: &str = "/api/v1/session";
 
 /// How it is known who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// It is not: there is no token, so everybody may look, as far as this replica can be reached.
@@ -82,10 +81,7 @@ impl Caller {
             How::Public => {
                 Problem::new(Code::Unauthorized, format!("this takes the role {least}: send a token or sign in"))
             }
-            _ => Problem::forbidden(format!(
-                "this takes the role {least}; `{}` has the role {}",
-                self.name, self.role
-            )),
+            _ => Problem::forbidden(format!("this takes the role {least}; `{}` has the role {}", self.name, self.role)),
         })
     }
 
@@ -139,6 +135,17 @@ impl Access {
         Ok(Opened { access: Arc::new(access), tokens, link })
     }
 
+    /// Who may ask, for people.
+    pub(super) fn describe(&self) -> &'static str {
+        match (self.has_callers(), self.web.read_only, self.at.ip().is_loopback()) {
+            (_, true, _) => "read-only: CRONCLAVE_READ_ONLY is set",
+            (true, ..) => "",
+            (false, _, true) => "read-only, for this machine: no CRONCLAVE_API_TOKEN set",
+            (false, ..) if self.web.public_read => "read-only, for everybody: no CRONCLAVE_API_TOKEN set",
+            (false, ..) => "health only: no CRONCLAVE_API_TOKEN set",
+        }
+    }
+
     fn known(&self) -> Arc<Known> {
         self.known.borrow().clone()
     }
@@ -158,7 +165,8 @@ impl Access {
 
     /// Whether a browser on this very machine asks, without TLS: it would not send a secure cookie back.
     fn is_plain_loopback(&self, headers: &HeaderMap) -> bool {
-        self.at.ip().is_loopback() && origin::names_loopback(headers, &"/".parse().unwrap_or_default())
+        let is_public = self.web.public_url.as_ref().is_some_and(|url| url.scheme_str() == Some("https"));
+        self.at.ip().is_loopback() && !is_public && origin::names_loopback(headers, &Uri::default())
     }
 
     /// Who asks. What is wrong about it comes with who it would be.
@@ -178,7 +186,7 @@ impl Access {
                 Some(token) => signed_in(&token.name, token.role, How::Token),
                 None => {
                     let wrong = Problem::new(Code::Unauthorized, "the token in `Authorization` is not known here");
-                    (nobody(How::Public), Err(self.rates.tried(address).err().unwrap_or(wrong)))
+                    (nobody(How::Public), Err(self.rates.may_try(address).err().unwrap_or(wrong)))
                 }
             };
         }
@@ -211,7 +219,9 @@ impl Access {
     /// Whether `caller` may ask this at all. What takes more than this is for the handler to say.
     fn admit(&self, caller: &Caller, request: &Request) -> Result<(), Problem> {
         self.rates.may_ask(caller)?;
-        if !self.has_callers() && self.at.ip().is_loopback() && !origin::names_loopback(request.headers(), request.uri())
+        if !self.has_callers()
+            && self.at.ip().is_loopback()
+            && !origin::names_loopback(request.headers(), request.uri())
         {
             return Err(Problem::new(
                 Code::UnknownHost,
@@ -226,7 +236,8 @@ impl Access {
         if caller.how != How::Token && !origin::is_same_site(request.headers(), self.web.public_url.as_ref()) {
             return Err(Problem::new(Code::CrossSite, "a page of another site asked for this change"));
         }
-        if HARMLESS.contains(&request.uri().path()) {
+        let path = request.uri().path();
+        if path == SESSION || is_harmless(path) {
             return Ok(());
         }
         if self.web.read_only {
@@ -235,6 +246,11 @@ impl Access {
         // Handlers ask for more where it takes more; none can forget to ask for this.
         caller.may(Role::Operator)
     }
+}
+
+/// Whether it is a question, although it looks like a change.
+pub(super) fn is_harmless(path: &str) -> bool {
+    HARMLESS.contains(&path)
 }
 
 /// Lets in who may, with who they are.
@@ -261,9 +277,4 @@ pub(super) async fn guard(State(access): State<Arc<Access>>, mut request: Reques
 /// The routes below `/api/v1` about who asks.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> utoipa_axum::router::OpenApiRouter<S> {
     session::routes()
-}
-
-/// Keeps the tokens as their file says.
-pub(super) async fn keep(tokens: Tokens, bus: Bus) {
-    tokens.keep(bus).await;
 }

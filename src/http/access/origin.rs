@@ -6,9 +6,8 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use ipnet::IpNet;
 
-/// Who is asked for, in a request that came over a proxy.
+/// Whom a proxy asks for.
 const FORWARDED_FOR: &str = "x-forwarded-for";
-const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// The other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -41,11 +40,6 @@ fn ip(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let ip = bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
     ip.map(|ip: IpAddr| ip.to_canonical())
-}
-
-/// Whether the browser speaks TLS with a proxy that is to be believed.
-pub(super) fn is_https(peer: Peer, headers: &HeaderMap, proxies: &[IpNet]) -> bool {
-    peer.is_proxy(proxies) && headers.get(FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes() == b"https")
 }
 
 /// Whether a browser sent this from a page of this very site, or nobody's page at all. What is no browser says

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery};
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use hmac::Mac;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
@@ -150,7 +150,6 @@ async fn sign_in(
     access.rates.may_try(caller.address)?;
     let known = access.known();
     let Some(token) = known.bearer(&token) else {
-        access.rates.tried(caller.address);
         return Err(Problem::new(Code::Unauthorized, "no such token is known here"));
     };
     let (value, expires_at) = issue(&known, token, access.clock.now());
@@ -207,7 +206,6 @@ pub(crate) async fn link(
     let code = query.as_deref().and_then(|query| query.strip_prefix("code=")).unwrap_or_default();
     let known = access.known();
     let (Some(token), true) = (known.named(LINK), access.link.take(code)) else {
-        access.rates.tried(caller.address);
         let why = "the link was used, or is of another process; start `cronclave serve` again for a new one";
         return Err(Problem::new(Code::Unauthorized, why));
     };
@@ -223,8 +221,7 @@ pub(crate) async fn link(
 fn set(response: &mut Response, access: &Access, headers: &HeaderMap, value: &str, lasts: Duration) {
     let secure = if access.is_plain_loopback(headers) { "" } else { "; Secure" };
     let name = access.cookie();
-    let cookie =
-        format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", lasts.as_secs());
+    let cookie = format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", lasts.as_secs());
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }

@@ -81,7 +81,7 @@ impl Known {
 }
 
 /// The tokens, kept as their sources say.
-pub(super) struct Tokens {
+pub(in crate::http) struct Tokens {
     web: Web,
     text: String,
     known: watch::Sender<Arc<Known>>,
@@ -101,7 +101,7 @@ impl Tokens {
     }
 
     /// Reads the file again and again. What cannot be used changes nothing, and is told.
-    pub(super) async fn keep(mut self, bus: Bus) {
+    pub(in crate::http) async fn keep(mut self, bus: Bus) {
         let Some(file) = self.web.tokens_file.clone() else { return };
         let mut told = String::new();
         loop {
