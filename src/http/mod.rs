@@ -11,6 +11,7 @@ mod door;
 mod dress;
 mod health;
 mod limit;
+mod live;
 pub mod problem;
 
 use std::any::Any;
@@ -23,7 +24,7 @@ use axum::http::{HeaderName, Method};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -35,6 +36,7 @@ use crate::config::{Listen, Process, Web, WrongSetting};
 use crate::desk::Desk;
 use access::{Access, Opened};
 use audit::Audit;
+use live::Live;
 
 pub use access::{Caller, Role};
 pub use problem::{Code, Problem};
@@ -94,7 +96,9 @@ impl Front {
     /// When the listener fails.
     pub async fn serve(self, desk: Arc<Desk>, over: CancellationToken) -> io::Result<()> {
         let keeping = self.opened.tokens.keep(desk.parts.bus.clone());
-        let routes = framed(desk, self.opened.access, &self.web);
+        // Streams leave room for questions.
+        let live = Live::new(desk.parts.clone(), self.web.streams.min(self.room / 2));
+        let routes = framed(desk, self.opened.access, live, &self.web);
         let serving = door::serve(self.listener, routes, self.room, over);
         tokio::pin!(serving);
         tokio::select! {
@@ -106,7 +110,7 @@ impl Front {
 
 /// What is answered to callers who are known, and the document that describes it.
 fn routes() -> (Router<Arc<Desk>>, OpenApi) {
-    OpenApiRouter::new().nest("/api/v1", api::routes().merge(access::routes())).split_for_parts()
+    OpenApiRouter::new().nest("/api/v1", api::routes().merge(access::routes()).merge(live::routes())).split_for_parts()
 }
 
 /// What `/openapi.json` says.
@@ -115,13 +119,14 @@ pub fn document() -> OpenApi {
 }
 
 /// All routes, with everything that a request passes before them.
-fn framed(desk: Arc<Desk>, access: Arc<Access>, web: &Web) -> Router {
+fn framed(desk: Arc<Desk>, access: Arc<Access>, live: Arc<Live>, web: &Web) -> Router {
     let (routes, document) = routes();
     let document = Arc::new(document);
     let audit = Arc::new(Audit::new(desk.parts.clone()));
     let guarded = routes
         .route(access::LINK_PATH, get(access::link))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(Extension(live))
         .layer(from_fn(limit::whole))
         .layer(from_fn_with_state(access, access::guard))
         .layer(from_fn_with_state(audit, audit::record));

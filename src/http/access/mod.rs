@@ -150,6 +150,17 @@ impl Access {
         self.known.borrow().clone()
     }
 
+    /// Until those who are known are others.
+    pub(super) fn changes(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut known = self.known.clone();
+        known.mark_unchanged();
+        async move {
+            if known.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// Whether anybody could be told from anybody else.
     fn has_callers(&self) -> bool {
         self.web.proxy_header.is_some() || self.known().is_anybody()
