@@ -16,6 +16,7 @@ use crate::announce;
 use crate::broker::{Amqp, Broker, Local, NoBroker, amqp};
 use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
+use crate::desk::Desk;
 use crate::event::{Bus, Told};
 use crate::http;
 use crate::inbox;
@@ -188,9 +189,10 @@ impl Service {
         let identity = Identity { boot_id: uuid::Uuid::now_v7().to_string(), ..identity };
         let working = worker::Setup { identity, queues: self.role.queues.clone(), slots: self.role.slots, grace };
         let over = Stop::default();
+        let desk = Desk::new(parts.clone(), jobs_out.clone(), pulse.clone());
         let http = self.listener.map(|listener| {
             let over = over.clone();
-            tokio::spawn(http::serve(listener, pulse.clone(), async move { over.soft().await }))
+            tokio::spawn(http::serve(listener, Arc::new(desk), async move { over.soft().await }))
         });
         let reload = Reload {
             paths: self.process.config.clone(),

@@ -42,7 +42,7 @@ impl Desk {
             let detail = format!("`args` holds too much: at most {} arguments of {} bytes in all", ARGS.0, ARGS.1);
             return Err(Refusal::wrong("/args", "too_large", detail));
         }
-        let now = self.in_time(self.store.view(&job.name, None)).await?.now;
+        let now = self.in_time(self.parts.store.view(&job.name, None)).await?.now;
         let run_id = match &asked.key {
             Some(key) => RunId::of_request(&job.name, key),
             None => RunId::fresh(now),
@@ -50,7 +50,7 @@ impl Desk {
         // The record remembers only the latest requests; the history remembers this one longer.
         if asked.key.is_some() {
             let query = Query { id: Some(run_id.to_string()), limit: 1, ..Query::default() };
-            if !self.in_time(self.store.history(&query)).await?.is_empty() {
+            if !self.in_time(self.parts.store.history(&query)).await?.is_empty() {
                 return self.triggered(&job, run_id, false).await;
             }
         }
@@ -101,7 +101,7 @@ impl Desk {
         by: Option<String>,
     ) -> Result<Paused, Refusal> {
         let job = self.job(name)?;
-        let now = self.in_time(self.store.view(&job.name, None)).await?.now;
+        let now = self.in_time(self.parts.store.view(&job.name, None)).await?.now;
         if let Some(past) = until.filter(|until| *until <= now) {
             let detail = format!("a pause until {past} would be over already: name a later time");
             return Err(Refusal::wrong("/until", "in_the_past", detail));

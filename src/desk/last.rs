@@ -72,7 +72,7 @@ impl Desk {
             return Ok(look.clone());
         }
         let began = Instant::now();
-        let both = async { tokio::try_join!(self.store.snapshot(), self.store.replicas()) };
+        let both = async { tokio::try_join!(self.parts.store.snapshot(), self.parts.store.replicas()) };
         match self.in_time(both).await {
             Ok((snapshot, replicas)) => {
                 let look = Look { snapshot: Arc::new(snapshot), replicas: Arc::new(replicas), stale_since: None };
@@ -91,7 +91,7 @@ impl Desk {
     /// # Errors
     /// When the store does not answer, and never did.
     pub async fn lines(&self, query: &Query) -> Result<Lines, Refusal> {
-        let error = match self.in_time(self.store.history(query)).await {
+        let error = match self.in_time(self.parts.store.history(query)).await {
             Ok(entries) => return Ok(Lines { entries, stale_since: None }),
             Err(error) => error,
         };
@@ -111,7 +111,7 @@ impl Desk {
         }
         let silent = || StoreError {
             kind: Trouble::Passing,
-            message: format!("{}: no answer within {} s", self.store.describe(), PATIENCE.as_secs()),
+            message: format!("{}: no answer within {} s", self.parts.store.describe(), PATIENCE.as_secs()),
         };
         let answer = timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(silent()));
         let down = answer.as_ref().err().map(|error| (Instant::now(), error.clone()));

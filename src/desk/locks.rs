@@ -45,8 +45,7 @@ impl Desk {
     pub async fn release(&self, key: &str, token: Fence, by: String) -> Result<Released, Refusal> {
         let page = self.lock(key).await?;
         let moved = || {
-            let detail =
-                format!("{key} is not held under token {token} (any more): look again with `cronclave locks`");
+            let detail = format!("{key} is not held under token {token} (any more): look again with `cronclave locks`");
             Refusal::new(Why::LockMoved, detail)
         };
         let lock = page.items.iter().find(|lock| lock.fencing_token == token).ok_or_else(moved)?;

@@ -36,7 +36,7 @@ impl Desk {
         // An attempt that is newer begins at 0; otherwise only that one has more to say.
         let newest = entry.attempts.last().map(|attempt| attempt.fence);
         let from = part.after.filter(|after| newest.is_none_or(|fence| fence <= after.fence));
-        let pieces = self.in_time(self.store.read_output(run_id, from.map_or(0, |after| after.seq + 1))).await?;
+        let pieces = self.in_time(self.parts.store.read_output(run_id, from.map_or(0, |after| after.seq + 1))).await?;
         let numbers: BTreeMap<Fence, u32> = entry.attempts.iter().map(|one| (one.fence, one.attempt)).collect();
         let pieces = pieces.iter().filter(|(fence, piece)| {
             let place = Position { fence: *fence, seq: piece.seq };

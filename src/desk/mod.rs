@@ -22,24 +22,22 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::broker::Broker;
 use crate::config::Diagnostic;
-use crate::event::Bus;
 use crate::job::{Job, JobName};
-use crate::parts::Dice;
+use crate::parts::Parts;
 use crate::record::Op;
-use crate::replica::Jobs;
+use crate::replica::{Jobs, Pulse};
 use crate::shape;
-use crate::store::{Answer, Store, StoreError, Trouble};
+use crate::store::{Answer, StoreError, Trouble};
 
 pub use act::{AfterPause, Asked};
-pub use explain::{Meaning, Question, Texts, Unclear};
+pub use explain::{Meaning, Question, Texts, Unclear, explain, zone};
 pub use jobs::{Choice, nearest_job};
 pub use last::{Lines, Look};
 pub use logs::Part;
-pub use occurrences::Span;
-pub use refusal::{Refusal, Why, Wrong, in_the_way};
+pub use occurrences::{PassedOver, Span};
 pub use page::Slice;
+pub use refusal::{Refusal, Why, Wrong, in_the_way};
 pub use runs::{Filter, state};
 pub use timeline::Window;
 pub use work::{Begun, Finish, Hold, Kept, Settled};
@@ -58,18 +56,12 @@ pub type ReloadAsked = oneshot::Sender<Result<shape::Reloaded, Vec<Diagnostic>>>
 
 /// Where people ask.
 pub struct Desk {
-    /// The shared truth.
-    pub store: Arc<dyn Store>,
-    /// The way for messages.
-    pub broker: Arc<dyn Broker>,
-    /// What the cluster is called.
-    pub cluster: String,
-    /// Tells what is done here.
-    pub bus: Bus,
+    /// What the process works with.
+    pub parts: Parts,
     /// The jobs, as the files say now.
     pub jobs: watch::Receiver<Arc<Jobs>>,
-    /// Chance, for the pauses between attempts.
-    dice: Dice,
+    /// How the replica does.
+    pub pulse: watch::Receiver<Pulse>,
     /// The way to whoever reads the files; absent where nobody does.
     reload: Option<mpsc::Sender<ReloadAsked>>,
     /// Whether a broker is expected even when no job names a queue.
@@ -78,39 +70,16 @@ pub struct Desk {
     recent: jobs::Recent,
 }
 
-/// What a desk is made of.
-pub struct Means {
-    /// The shared truth.
-    pub store: Arc<dyn Store>,
-    /// The way for messages.
-    pub broker: Arc<dyn Broker>,
-    /// What the cluster is called.
-    pub cluster: String,
-    /// Tells what is done here.
-    pub bus: Bus,
-}
-
 impl Desk {
     /// A desk of a process whose jobs may change.
-    pub fn new(means: Means, jobs: watch::Receiver<Arc<Jobs>>) -> Desk {
-        let Means { store, broker, cluster, bus } = means;
-        Desk {
-            store,
-            broker,
-            cluster,
-            bus,
-            jobs,
-            dice: Dice::random(),
-            reload: None,
-            distributed: false,
-            last: last::Last::default(),
-            recent: jobs::Recent::default(),
-        }
+    pub fn new(parts: Parts, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Receiver<Pulse>) -> Desk {
+        let (last, recent) = (last::Last::default(), jobs::Recent::default());
+        Desk { parts, jobs, pulse, reload: None, distributed: false, last, recent }
     }
 
-    /// A desk of a process whose jobs never change.
-    pub fn with_jobs(means: Means, jobs: Jobs) -> Desk {
-        Desk::new(means, watch::channel(Arc::new(jobs)).1)
+    /// A desk of a process that is no replica, and whose jobs never change.
+    pub fn with_jobs(parts: Parts, jobs: Jobs) -> Desk {
+        Desk::new(parts, watch::channel(Arc::new(jobs)).1, watch::channel(Pulse::default()).1)
     }
 
     /// The same, where the files can be read again.
@@ -145,11 +114,11 @@ impl Desk {
     /// Asks `op` of a job's record, and tells what changed.
     pub(crate) async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, Refusal> {
         let silent = || {
-            let message = format!("{}: no answer within {} s", self.store.describe(), PATIENCE.as_secs());
+            let message = format!("{}: no answer within {} s", self.parts.store.describe(), PATIENCE.as_secs());
             StoreError { kind: Trouble::Passing, message }
         };
-        let answer = timeout(PATIENCE, self.store.apply(job, op)).await.unwrap_or_else(|_| Err(silent()))?;
-        self.bus.tell_all(answer.events.clone());
+        let answer = timeout(PATIENCE, self.parts.store.apply(job, op)).await.unwrap_or_else(|_| Err(silent()))?;
+        self.parts.bus.tell_all(answer.events.clone());
         Ok(answer)
     }
 }

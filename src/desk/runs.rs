@@ -151,9 +151,7 @@ impl Desk {
         let open: Vec<(&JobName, &Open)> = all.filter(wanted).collect();
         match (open.as_slice(), job) {
             ([(job, run)], _) => Ok(((*job).clone(), (*run).clone())),
-            ([], Ok(name)) => {
-                Err(Refusal::new(Why::NotFound, format!("{name} has no open run: nothing to cancel")))
-            }
+            ([], Ok(name)) => Err(Refusal::new(Why::NotFound, format!("{name} has no open run: nothing to cancel"))),
             ([], Err(unknown)) => Err(match self.named(text).await?.0 {
                 Some(entry) => {
                     let detail = format!("run {text} of {} is over: {}", entry.job, entry.state.word());

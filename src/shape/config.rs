@@ -91,7 +91,8 @@ impl Definition {
     /// All that the files say of `job`.
     pub fn new(job: &Job) -> Definition {
         let (rules, window) = (job.schedule.rules(), job.schedule.window());
-        let names = |list: &[std::sync::Arc<crate::schedule::Calendar>]| list.iter().map(|one| one.name.clone()).collect();
+        let names =
+            |list: &[std::sync::Arc<crate::schedule::Calendar>]| list.iter().map(|one| one.name.clone()).collect();
         Definition {
             name: job.name.clone(),
             description: job.description.clone(),

@@ -257,8 +257,7 @@ impl Job {
 
 impl Stats {
     fn of(newest: &[Entry]) -> Stats {
-        let over: Vec<&Entry> =
-            newest.iter().filter(|entry| entry.state.is_run() && entry.state.is_final()).collect();
+        let over: Vec<&Entry> = newest.iter().filter(|entry| entry.state.is_run() && entry.state.is_final()).collect();
         let good = over.iter().filter(|entry| entry.state == State::Succeeded);
         let took = |entry: &&&Entry| {
             let attempt = entry.latest()?;
@@ -377,7 +376,11 @@ pub fn words(job: &job::Job) -> String {
         words += &format!("; not on {}", names(&job.skip_on));
     }
     if !job.jitter.is_zero() {
-        words += &format!("; up to {} later (jitter)", brief(job.jitter));
+        words += &format!("; up to {} later (jitter)", jitter(job.jitter));
     }
     words
+}
+
+fn jitter(most: Duration) -> String {
+    if most.as_secs() == 0 { format!("{}ms", most.as_millis()) } else { brief(most.as_secs()) }
 }

@@ -22,7 +22,9 @@ pub use act::{Cancelled, Paused, Released, Reloaded, Resumed, Triggered, Validat
 pub use cluster::{Backend, Broker, Cluster, Drift, GONE, Process, Queue, SILENT, Standing, Trouble, is_live};
 pub use config::{Config, Definition, hidden};
 pub use explain::{Explanation, Field, Note};
-pub use job::{Health, Job, JobDetail, JobState, Last, Next, Pause, Source, Stats, Wanted, action_text, schedule, words};
+pub use job::{
+    Health, Job, JobDetail, JobState, Last, Next, Pause, Source, Stats, Wanted, action_text, schedule, words,
+};
 pub use lock::Lock;
 pub use log::{Piece, Position};
 pub use occurrence::{Dst, Occurrence, Planned, Skipped, Start, local};

@@ -1,7 +1,7 @@
 //! How the core's own words are described in an OpenAPI document.
 
-use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
@@ -37,7 +37,7 @@ describe! {
         .description(Some("An instant in UTC, as RFC 3339 has it"));
     JobName => text().pattern(Some("^[a-z0-9][a-z0-9_-]{0,62}$")).description(Some("The name of a job"));
     RunId => text()
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+        .format(Some(SchemaFormat::Custom("uuid".to_owned())))
         .description(Some("The id of a run, the same over all its attempts"));
     Fence => ObjectBuilder::new()
         .schema_type(Type::Integer)
