@@ -67,9 +67,9 @@ impl Desk {
         let newest = self.lines(&newest_begun()).await?;
         let runs: BTreeMap<&JobName, &Entry> = newest.entries.iter().map(|entry| (&entry.job, entry)).collect();
         let jobs = known.by_name.values().filter(|job| choice.takes(job));
-        let shaped = jobs.map(|job| (job, self.shape(job, &look, runs.get(&job.name).copied(), &known.digest)));
+        let shaped = jobs.map(|job| (job.clone(), self.shape(job, &look, runs.get(&job.name).copied(), &known.digest)));
         let wanted = |shape: &shape::Job| choice.state.is_none_or(|state| shape.is(state));
-        let mut all: Vec<(&Arc<Job>, shape::Job)> = shaped.filter(|(_, shape)| wanted(shape)).collect();
+        let mut all: Vec<(Arc<Job>, shape::Job)> = shaped.filter(|(_, shape)| wanted(shape)).collect();
         let total = all.len();
         all.retain(|(job, _)| after.as_ref().is_none_or(|last| job.name.as_str() > last.as_str()));
         let more = all.len() > most;
@@ -91,7 +91,7 @@ impl Desk {
         let newest = Query { job: Some(job.name.clone()), limit: 1, ..newest_begun() };
         let newest = self.lines(&newest).await?;
         let shape = self.shape(&job, &look, newest.entries.first(), &self.known().digest);
-        let shape = self.with_recent(&job, shape, &look).await?;
+        let shape = self.with_recent(job.clone(), shape, &look).await?;
         let it = shape::JobDetail { job: shape, definition: Definition::new(&job) };
         Ok(shape::Seen { it, stale_since: look.stale_since })
     }
@@ -102,7 +102,7 @@ impl Desk {
         shape::Job::new(job, Last { now: look.snapshot.now, record, run }, digest)
     }
 
-    async fn with_recent(&self, job: &Job, shape: shape::Job, look: &Look) -> Result<shape::Job, Refusal> {
+    async fn with_recent(&self, job: Arc<Job>, shape: shape::Job, look: &Look) -> Result<shape::Job, Refusal> {
         let Some(record) = look.snapshot.records.get(&job.name) else { return Ok(shape.with_recent(&[])) };
         let known = {
             let kept = self.recent.0.lock().unwrap_or_else(PoisonError::into_inner);

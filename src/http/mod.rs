@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::config::Listen;
+use crate::config::{self, Listen};
 use crate::desk::Desk;
 
 pub use access::{Caller, Role};
@@ -37,7 +37,7 @@ pub async fn bind(listen: Listen) -> io::Result<TcpListener> {
 /// Everything that is answered, and the document that describes it.
 fn routes() -> (Router<Arc<Desk>>, utoipa::openapi::OpenApi) {
     let (api, document) = OpenApiRouter::new().nest("/api/v1", api::routes()).split_for_parts();
-    (api.merge(health::routes()), document)
+    (api.merge(health::routes()), api::document::finish(document))
 }
 
 /// What `/openapi.json` says.
@@ -58,6 +58,7 @@ pub async fn serve(
     let document = Arc::new(document);
     let routes = routes
         .route("/openapi.json", get(async move || Json(document)))
+        .route("/schema/cronclave-1.json", get(|| async { Json(config::schema()) }))
         .fallback(|| async { Problem::not_found("nothing is answered at this address; see /openapi.json") })
         .layer(from_fn(asked::identify))
         .with_state(desk);
