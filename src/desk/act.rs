@@ -60,6 +60,8 @@ impl Desk {
             trigger: Trigger::Manual { by, reason: asked.reason },
             args: asked.args,
             overlap: job.overlap,
+            expect: None,
+            on_record: false,
         };
         let answer = self.apply(&job.name, &op).await?;
         match answer.reply {

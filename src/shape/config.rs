@@ -54,6 +54,8 @@ pub struct Definition {
     pub message_trigger: bool,
     pub lease_seconds: f64,
     pub mutex: Option<String>,
+    pub must_succeed_within_seconds: Option<f64>,
+    pub warn_after_seconds: Option<f64>,
     pub log_limit_bytes: usize,
     pub keep: Keep,
 }
@@ -136,6 +138,8 @@ impl Definition {
             message_trigger: job.message_trigger,
             lease_seconds: job.lease.as_secs_f64(),
             mutex: job.mutex.clone(),
+            must_succeed_within_seconds: job.must_succeed_within.map(|span| span.as_secs_f64()),
+            warn_after_seconds: job.warn_after.map(|span| span.as_secs_f64()),
             log_limit_bytes: job.log_limit,
             keep: Keep { runs: job.keep.runs, days: job.keep.days },
         }

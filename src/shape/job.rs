@@ -10,6 +10,7 @@ use super::{Definition, Run};
 use crate::clock::Timestamp;
 use crate::job::{self, Action, JobName, Misfire, Task};
 use crate::ledger::{Entry, State};
+use crate::plan;
 use crate::record::{self, Open, Record};
 use crate::schedule::brief;
 
@@ -325,13 +326,14 @@ fn health(job: &job::Job, known: Last<'_>) -> (Health, Option<Timestamp>) {
     (health, None)
 }
 
-/// Since when something has been due for long, and nobody decided about it.
+/// Since when something has been due for long and nobody decided about it, or no run succeeded for too long.
 fn overdue_since(job: &job::Job, record: &Record, now: Timestamp) -> Option<Timestamp> {
     let late = |due: &Timestamp| now.since(*due) > 2 * Misfire::GRACE;
     let waits = |run: &Open| Some(run.until).filter(late);
     let (cursor, since) = (record.cursor?, record.since(job.spec())?);
     let undecided = job.schedule.after(cursor.max(since)).map(|at| job.due(at)).filter(late);
-    undecided.into_iter().chain(record.open.iter().filter_map(waits)).min()
+    let unsuccessful = plan::deadline(job, record).filter(|due| *due <= now);
+    undecided.into_iter().chain(unsuccessful).chain(record.open.iter().filter_map(waits)).min()
 }
 
 /// What a job's run is: `command`, `http`, `handler` or `publish`.

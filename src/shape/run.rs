@@ -83,14 +83,23 @@ pub struct Moment {
 }
 
 /// Why a run exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Trigger {
-    /// `schedule`, `manual` or `cli`; later versions may add more.
+    /// `schedule`, `manual`, `cli`, `backfill` or `chain`; later versions may add more.
     pub kind: String,
     /// Who asked.
     pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// The job whose run led to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobName>,
+    /// That run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+    /// What it did: `start`, `success`, `failure` or `overdue`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
 }
 
 /// One claim on a run and what came of it.
@@ -189,12 +198,18 @@ impl Run {
 
 impl From<&lease::Trigger> for Trigger {
     fn from(trigger: &lease::Trigger) -> Self {
-        let (by, reason) = match trigger {
-            lease::Trigger::Schedule => (None, None),
-            lease::Trigger::Manual { by, reason } => (by.clone(), reason.clone()),
-            lease::Trigger::Cli { by } => (by.clone(), None),
-        };
-        Trigger { kind: trigger.kind().to_owned(), by, reason }
+        let mut shape = Trigger { kind: trigger.kind().to_owned(), ..Trigger::default() };
+        match trigger {
+            lease::Trigger::Schedule => {}
+            lease::Trigger::Manual { by, reason } | lease::Trigger::Backfill { by, reason } => {
+                (shape.by, shape.reason) = (by.clone(), reason.clone());
+            }
+            lease::Trigger::Cli { by } => shape.by.clone_from(by),
+            lease::Trigger::Chain { job, run_id, on } => {
+                (shape.job, shape.run_id, shape.on) = (Some(job.clone()), Some(*run_id), Some(on.clone()));
+            }
+        }
+        shape
     }
 }
 
