@@ -27,6 +27,7 @@ pub mod request;
 pub mod runner;
 pub mod schedule;
 pub mod service;
+pub mod shape;
 pub mod stop;
 pub mod store;
 pub mod template;

@@ -29,6 +29,9 @@ const MOST: usize = 10_000;
 const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 const SELDOM: f64 = 200.0;
 
+/// What workers do all day, below `/api/v1/runs/`: the ledger tells of it, and who did it.
+const ROUTINE: [&str; 4] = ["/start", "/renew", "/finish", "/progress"];
+
 /// Entries read at once.
 const PAGE: usize = 500;
 
@@ -68,10 +71,6 @@ pub struct Entry {
     pub request_id: String,
 }
 
-/// In the extensions of an answer: this is a worker's daily business, and not written down.
-#[derive(Debug, Clone, Copy)]
-pub struct Routine;
-
 /// What writes.
 pub(super) struct Audit {
     parts: Parts,
@@ -87,16 +86,14 @@ impl Audit {
     }
 
     /// Whether such an answer is worth a line.
-    fn takes(&self, response: &Response) -> bool {
+    fn takes(&self, path: &str, response: &Response) -> bool {
+        let is_routine = path.starts_with("/api/v1/runs/") && ROUTINE.iter().any(|end| path.ends_with(end));
         match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PRECONDITION_FAILED => {
                 self.refusals.check().is_ok()
             }
             // After a failure nobody knows whether it was done.
-            status => {
-                (status.is_success() || status.is_redirection() || status.is_server_error())
-                    && response.extensions().get::<Routine>().is_none()
-            }
+            status => !is_routine && (status.is_success() || status.is_redirection() || status.is_server_error()),
         }
     }
 }
@@ -111,7 +108,7 @@ pub(super) async fn record(State(audit): State<Arc<Audit>>, request: Request, ne
     }
     let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
     let response = next.run(request).await;
-    if audit.takes(&response)
+    if audit.takes(&path, &response)
         && let Some(caller) = response.extensions().get::<Caller>()
     {
         let entry = Entry { method, path, ..entry(&audit.parts, caller, &response) };

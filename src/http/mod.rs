@@ -32,7 +32,7 @@ use tower_http::cors::CorsLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::config::{Listen, Process, Web, WrongSetting};
+use crate::config::{self, Listen, Process, Web, WrongSetting};
 use crate::desk::Desk;
 use access::{Access, Opened};
 use audit::Audit;
@@ -110,7 +110,9 @@ impl Front {
 
 /// What is answered to callers who are known, and the document that describes it.
 fn routes() -> (Router<Arc<Desk>>, OpenApi) {
-    OpenApiRouter::new().nest("/api/v1", api::routes().merge(access::routes()).merge(live::routes())).split_for_parts()
+    let all = api::routes().merge(access::routes()).merge(live::routes());
+    let (routes, document) = OpenApiRouter::new().nest("/api/v1", all).split_for_parts();
+    (routes, api::document::finish(document))
 }
 
 /// What `/openapi.json` says.
@@ -134,6 +136,7 @@ fn framed(desk: Arc<Desk>, access: Arc<Access>, live: Arc<Live>, web: &Web) -> R
     guarded
         .merge(health::routes())
         .route("/openapi.json", get(async move || Json(document)))
+        .route("/schema/cronclave-1.json", get(|| async { Json(config::schema()) }))
         .fallback(|| async { Problem::not_found("nothing is answered at this address; see /openapi.json") })
         .layer(from_fn(dress::dress))
         .layer(from_fn(asked::identify))

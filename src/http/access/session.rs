@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery};
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -20,7 +19,8 @@ use super::tokens::{Known, LINK, Token, hash};
 use super::{Access, Caller, How};
 use crate::clock::Timestamp;
 use crate::config::Role;
-use crate::http::problem::{Code, Document, Problem, Wrong};
+use crate::http::api::take::Sent;
+use crate::http::problem::{Code, Problem};
 
 /// A cookie is good for this long.
 const LASTS: Duration = Duration::from_secs(24 * 60 * 60);
@@ -125,28 +125,13 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
 /// Sign in with a token: gives a cookie for a browser
 #[utoipa::path(post, path = "/session", tag = "access", request_body = SignIn, responses(
     (status = 200, description = "signed in: the cookie is in `Set-Cookie`", body = SignedIn),
-    (status = 401, description = "the token is not known", body = Document, content_type = "application/problem+json"),
-    (status = 403, description = "sent by a page of another site", body = Document, content_type = "application/problem+json"),
-    (status = 413, description = "the body is too large", body = Document, content_type = "application/problem+json"),
-    (status = 415, description = "the body is not JSON", body = Document, content_type = "application/problem+json"),
-    (status = 422, description = "the body is not understood", body = Document, content_type = "application/problem+json"),
-    (status = 429, description = "too many tries", body = Document, content_type = "application/problem+json"),
 ))]
 async fn sign_in(
     Extension(access): Extension<Arc<Access>>,
     caller: Caller,
     headers: HeaderMap,
-    body: Bytes,
+    Sent(SignIn { token }): Sent<SignIn>,
 ) -> Result<Response, Problem> {
-    let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().unwrap_or_default().trim() != "application/json" {
-        return Err(Problem::new(Code::UnsupportedMediaType, "send JSON, as in {\"token\": \"…\"}"));
-    }
-    // The body is not repeated in what is told: it may hold the token.
-    let SignIn { token } = serde_json::from_slice(&body).map_err(|_| {
-        let detail = "the body is an object with the member `token`, a text, and nothing else".to_owned();
-        Problem::invalid(vec![Wrong { pointer: "/token".into(), code: "missing".into(), detail, suggestion: None }])
-    })?;
     access.rates.may_try(caller.address)?;
     let known = access.known();
     let Some(token) = known.bearer(&token) else {
@@ -163,8 +148,6 @@ async fn sign_in(
 /// Sign out: takes the cookie back
 #[utoipa::path(delete, path = "/session", tag = "access", responses(
     (status = 204, description = "signed out"),
-    (status = 403, description = "sent by a page of another site", body = Document, content_type = "application/problem+json"),
-    (status = 429, description = "too many requests", body = Document, content_type = "application/problem+json"),
 ))]
 async fn sign_out(Extension(access): Extension<Arc<Access>>, headers: HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -175,9 +158,6 @@ async fn sign_out(Extension(access): Extension<Arc<Access>>, headers: HeaderMap)
 /// Who asks, and what they may
 #[utoipa::path(get, path = "/whoami", tag = "access", responses(
     (status = 200, description = "who asks", body = Whoami),
-    (status = 401, description = "nobody who is known", body = Document, content_type = "application/problem+json"),
-    (status = 403, description = "for a host that is not this one", body = Document, content_type = "application/problem+json"),
-    (status = 429, description = "too many requests", body = Document, content_type = "application/problem+json"),
 ))]
 async fn whoami(Extension(access): Extension<Arc<Access>>, caller: Caller) -> Json<Whoami> {
     let read_only = access.web.read_only || caller.how == How::Open;
@@ -224,5 +204,41 @@ fn set(response: &mut Response, access: &Access, headers: &HeaderMap, value: &st
     let cookie = format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", lasts.as_secs());
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
         response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tokens::Tokens;
+    use super::*;
+    use crate::config::{Secret, Web};
+
+    fn known(token: &str) -> Arc<Known> {
+        let web = Web { token: Some(Secret(token.into())), ..Web::default() };
+        Tokens::open(&web, false).unwrap().1.borrow().clone()
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_a_day_on_every_replica_that_knows_its_token_and_nowhere_else() {
+        let (one, other) = (known("0123456789abcdef"), known("0123456789abcdef"));
+        let now = Timestamp::from_secs(1_800_000_000);
+        let (cookie, until) = issue(&one, one.bearer("0123456789abcdef").unwrap(), now);
+        let name = |known: &Known, value: &str, at| check(known, value, at).map(|token| token.name.clone());
+        assert_eq!(name(&other, &cookie, now).as_deref(), Some("api-token"));
+        assert_eq!(name(&other, &cookie, until), None, "it ended");
+        assert_eq!(name(&known("another-token-of-16"), &cookie, now), None, "its token is gone");
+        let later = cookie.replace(&until.as_secs().to_string(), &(until.as_secs() + 1).to_string());
+        let flipped = format!("{}{}", &cookie[..cookie.len() - 1], if cookie.ends_with('0') { '1' } else { '0' });
+        for forged in [later.as_str(), &flipped, "", ".", "1.api-token.1", &cookie[..cookie.len() - 2], "1.x.9999999999.é0"] {
+            assert_eq!(name(&one, forged, now), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn a_link_is_good_once() {
+        let (link, code) = Link::new();
+        assert!(!link.take("") && !link.take("another"));
+        assert!(link.take(&code) && !link.take(&code));
+        assert!(!Link::default().take(""));
     }
 }

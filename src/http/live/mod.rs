@@ -10,7 +10,7 @@ mod tail;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{Extension, Query};
+use axum::extract::Extension;
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::Sse;
@@ -22,7 +22,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::Access;
-use super::problem::{Document, Problem, Wrong};
+use super::api::take::Asked;
+use super::problem::{Problem, Wrong};
 use crate::announce::{KINDS, is_kind};
 use crate::clock::Timestamp;
 use crate::config;
@@ -123,21 +124,21 @@ impl Live {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Asked {
+struct Wanted {
     /// Only these types, between commas: `run.failed`, or all of a kind: `run.*`
     types: Option<String>,
     /// Only this job
     job: Option<String>,
 }
 
-impl Asked {
+impl Wanted {
     fn filter(self) -> Result<Filter, Problem> {
         let mut wrongs = Vec::new();
         let types: Vec<String> = self.types.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
         for word in &types {
             if ![PROGRESS].iter().chain(&KINDS).any(|kind| is_kind(word, kind)) {
                 wrongs.push(Wrong {
-                    pointer: "types".into(),
+                    pointer: "?types".into(),
                     code: "unknown".into(),
                     detail: format!("`{word}` is no type of events"),
                     suggestion: Some(config::nearest(word, KINDS).unwrap_or("run.*").to_owned()),
@@ -147,7 +148,7 @@ impl Asked {
         let job = self.job.map(JobName::try_from).transpose();
         if let Err(error) = &job {
             let detail = error.to_string();
-            wrongs.push(Wrong { pointer: "job".into(), code: "not_a_name".into(), detail, suggestion: None });
+            wrongs.push(Wrong { pointer: "?job".into(), code: "not_a_name".into(), detail, suggestion: None });
         }
         match (wrongs.is_empty(), job) {
             (true, Ok(job)) => Ok(Filter { types, job }),
@@ -162,24 +163,19 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
 
 /// Follow what happens, live
 #[utoipa::path(get, path = "/events", tag = "events",
-    params(Asked, ("Last-Event-ID" = Option<String>, Header, description = "go on after this event, on any replica")),
+    params(Wanted, ("Last-Event-ID" = Option<String>, Header, description = "go on after this event, on any replica")),
     responses(
     (status = 200, description = "a stream that goes on: CloudEvents, `heartbeat` every 10 s, `hello` at the beginning, \
         `resync` when something was lost, `bye` when it is to be opened again elsewhere",
         body = String, content_type = "text/event-stream"),
-    (status = 401, description = "nobody who is known", body = Document, content_type = "application/problem+json"),
-    (status = 403, description = "for a host that is not this one", body = Document, content_type = "application/problem+json"),
-    (status = 422, description = "a parameter is not understood", body = Document, content_type = "application/problem+json"),
-    (status = 429, description = "too many requests", body = Document, content_type = "application/problem+json"),
-    (status = 503, description = "too many listen here", body = Document, content_type = "application/problem+json"),
 ))]
 async fn events(
     Extension(live): Extension<Arc<Live>>,
     Extension(access): Extension<Arc<Access>>,
-    Query(asked): Query<Asked>,
+    Asked(wanted): Asked<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let filter = asked.filter()?;
+    let filter = wanted.filter()?;
     let Ok(seat) = live.seats.clone().try_acquire_owned() else {
         return Err(Problem::busy(format!("{} listeners are here already; ask another replica", live.most)));
     };
