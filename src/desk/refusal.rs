@@ -50,6 +50,8 @@ pub enum Why {
     Forbidden,
     /// Nobody knows who asks.
     Unauthorized,
+    /// A replica that is asked over HTTP does not answer.
+    Unreachable,
     /// Too much is asked; later.
     TooMany,
     /// A fault of ours.
