@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::announce;
 use crate::broker::{Amqp, Broker, Local, NoBroker, amqp};
@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::desk::{Desk, ReloadAsked};
 use crate::event::{Bus, Told};
-use crate::http;
+use crate::http::Front;
 use crate::inbox;
 use crate::job::QueueName;
 use crate::parts::{Dice, Nudges, Parts};
@@ -146,7 +146,7 @@ pub struct Service {
     /// Whether the files are read again as they change.
     pub watch: bool,
     /// Where HTTP is served, if it is.
-    pub listener: Option<TcpListener>,
+    pub front: Option<Front>,
     /// What it does.
     pub role: Role,
 }
@@ -193,11 +193,9 @@ impl Service {
         let (reload_in, reload_out) = mpsc::channel(4);
         let desk = Desk::new(parts.clone(), jobs_out.clone(), pulse.clone()).reloading(reload_in);
         let desk = Arc::new(desk.distributed(self.process.redis.is_some()));
-        let remembering = self.listener.is_some().then(|| tokio::spawn(desk.clone().remember(over.clone())));
-        let http = self.listener.map(|listener| {
-            let over = over.clone();
-            tokio::spawn(http::serve(listener, desk, async move { over.soft().await }))
-        });
+        let remembering = self.front.is_some().then(|| tokio::spawn(desk.clone().remember(over.clone())));
+        let served = CancellationToken::new();
+        let http = self.front.map(|front| tokio::spawn(front.serve(desk, served.clone())));
         let reload = Reload {
             paths: self.process.config.clone(),
             sources: self.sources,
@@ -237,6 +235,7 @@ impl Service {
         };
         tokio::join!(working, announcing, taking_in);
         steering.abort();
+        served.cancel();
         if let Some(remembering) = remembering {
             remembering.abort();
         }

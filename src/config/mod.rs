@@ -22,6 +22,7 @@ mod secrets;
 mod settings;
 mod walk;
 mod warnings;
+mod web;
 mod when;
 mod words;
 
@@ -46,6 +47,7 @@ pub use pages::{codes, page, page_title};
 pub use process::{Flags, Listen, LogFormat, Process, WrongSetting, environment};
 pub use reference::reference;
 pub use schema::{SCHEMA_FILE, schema, schema_text};
+pub use web::{Role, Secret, Web};
 pub(crate) use words::nearest;
 
 /// Looks up a variable of the environment.
