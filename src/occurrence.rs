@@ -36,7 +36,9 @@ pub enum May {
     Ran(State),
     /// It waits for its turn, or somebody is about to start it.
     Waits(State),
-    /// Somebody asked for it, and that request is over.
+    /// Its run is over, and never started.
+    Over(State),
+    /// Somebody asked for it before.
     Asked,
     /// Its schedule has not come to it: it will decide about it by itself.
     Undecided,
@@ -73,21 +75,22 @@ impl Seen {
     /// Whether it may run under its own identity.
     pub fn may_run(&self, job: &JobName) -> May {
         let run_id = RunId::of_occurrence(job, self.at);
-        if let Some(run) = &self.run
-            && run.attempts.iter().any(|attempt| attempt.started_at.is_some())
-        {
-            return May::Ran(run.state);
-        }
-        if self.record.run(run_id).is_some() {
-            return May::Waits(self.run.as_ref().map_or(State::Queued, |run| run.state));
+        if let Some(run) = &self.run {
+            let started = run.attempts.iter().any(|attempt| attempt.started_at.is_some());
+            return match run.state {
+                state if started => May::Ran(state),
+                // A run that is over stays over.
+                state if state.is_final() => May::Over(state),
+                state => May::Waits(state),
+            };
         }
         if self.at > self.record.cursor.unwrap_or(self.now) {
             return May::Undecided;
         }
-        if self.record.asked.contains(&run_id) {
+        if self.record.asked.contains(&run_id) || self.record.run(run_id).is_some() {
             return May::Asked;
         }
-        let known = self.run.is_some() || self.passed.is_some() || self.is_before_the_job();
+        let known = self.passed.is_some() || self.is_before_the_job();
         if known { May::Run(self.record.fence) } else { May::Forgotten }
     }
 

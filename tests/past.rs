@@ -218,7 +218,7 @@ async fn a_request_that_was_cancelled_is_not_made_again_under_the_same_identity(
     bench.decide(60, 120, Fate::Missed).await;
     let Asked::Accepted(run_id) = bench.fill(60).await else { panic!("not accepted") };
     assert_eq!(bench.ask(Op::Cancel { run_id, by: "ana".into() }).await, Reply::Done);
-    assert_eq!(bench.fill(60).await, Asked::Stands(May::Asked));
+    assert_eq!(bench.fill(60).await, Asked::Stands(May::Over(State::Cancelled)));
 }
 
 #[tokio::test]

@@ -51,7 +51,8 @@ pub(super) fn stands(may: &May) -> String {
         May::Ran(State::Running) => "it is running".into(),
         May::Ran(state) => format!("it ran already: {}", state.word().replace('_', " ")),
         May::Waits(_) => "it waits for its turn already".into(),
-        May::Asked => "it was asked for before, and that request is over".into(),
+        May::Over(state) => format!("its run is over without having started: {}", state.word().replace('_', " ")),
+        May::Asked => "it was asked for before".into(),
         May::Undecided => "its schedule has not come to it yet, and will decide about it by itself".into(),
         May::Forgotten => "the history does not reach back to it: whether it ran is not known".into(),
     }
