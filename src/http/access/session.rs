@@ -229,7 +229,9 @@ mod tests {
         assert_eq!(name(&known("another-token-of-16"), &cookie, now), None, "its token is gone");
         let later = cookie.replace(&until.as_secs().to_string(), &(until.as_secs() + 1).to_string());
         let flipped = format!("{}{}", &cookie[..cookie.len() - 1], if cookie.ends_with('0') { '1' } else { '0' });
-        for forged in [later.as_str(), &flipped, "", ".", "1.api-token.1", &cookie[..cookie.len() - 2], "1.x.9999999999.é0"] {
+        for forged in
+            [later.as_str(), &flipped, "", ".", "1.api-token.1", &cookie[..cookie.len() - 2], "1.x.9999999999.é0"]
+        {
             assert_eq!(name(&one, forged, now), None, "{forged}");
         }
     }
