@@ -3,6 +3,7 @@
 
 pub mod announce;
 pub mod attempt;
+pub mod backfill;
 pub mod broker;
 pub mod cli;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod inbox;
 pub mod job;
 pub mod lease;
 pub mod ledger;
+pub mod occurrence;
 pub mod parts;
 pub mod plan;
 pub mod race;
@@ -32,6 +34,7 @@ pub mod stop;
 pub mod store;
 pub mod template;
 mod tls;
+pub mod why;
 pub mod worker;
 
 pub use runner::shim;

@@ -5,10 +5,44 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 34] = [
-    "clock", "schedule", "job", "diff", "lease", "ledger", "record", "plan", "runner", "tls", "store", "broker",
-    "event", "stop", "parts", "announce", "race", "attempt", "request", "template", "handover", "replica", "inbox",
-    "worker", "config", "crontab", "shape", "desk", "http", "report", "service", "cli", "lib", "main",
+const ORDER: [&str; 37] = [
+    "clock",
+    "schedule",
+    "job",
+    "diff",
+    "lease",
+    "ledger",
+    "record",
+    "plan",
+    "runner",
+    "tls",
+    "store",
+    "broker",
+    "event",
+    "stop",
+    "parts",
+    "announce",
+    "race",
+    "attempt",
+    "request",
+    "template",
+    "handover",
+    "replica",
+    "inbox",
+    "worker",
+    "config",
+    "crontab",
+    "occurrence",
+    "backfill",
+    "why",
+    "shape",
+    "desk",
+    "http",
+    "report",
+    "service",
+    "cli",
+    "lib",
+    "main",
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

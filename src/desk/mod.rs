@@ -37,7 +37,7 @@ pub use last::{Lines, Look};
 pub use logs::Part;
 pub use occurrences::{PassedOver, Span};
 pub use page::Slice;
-pub use refusal::{Refusal, Why, Wrong, in_the_way};
+pub use refusal::{Refusal, Why, Wrong, in_the_way, in_the_way_of};
 pub use runs::{Filter, state};
 pub use timeline::Window;
 pub use work::{Begun, Finish, Hold, Kept, Settled};

@@ -11,15 +11,22 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone, Default)]
 pub struct Slice {
     /// At most so many. Default 50, at most 500.
-    pub limit: Option<usize>,
+    limit: Option<usize>,
     /// What follows the part that gave this.
-    pub cursor: Option<String>,
+    cursor: Option<String>,
+    /// No network is in between.
+    is_near: bool,
 }
 
 impl Slice {
-    /// The whole list: for those who do not ask over a network.
-    pub fn whole() -> Slice {
-        Slice { limit: Some(usize::MAX), cursor: None }
+    /// For those who ask over a network.
+    pub fn new(limit: Option<usize>, cursor: Option<String>) -> Slice {
+        Slice { limit, cursor, is_near: false }
+    }
+
+    /// The first `most` items, however many, for those who do not.
+    pub fn first(most: usize) -> Slice {
+        Slice { limit: Some(most), cursor: None, is_near: true }
     }
 
     /// How many are wanted.
@@ -29,7 +36,7 @@ impl Slice {
     pub(super) fn most(&self) -> Result<usize, Refusal> {
         match self.limit {
             None => Ok(LIMIT),
-            Some(usize::MAX) => Ok(usize::MAX - 1),
+            Some(limit) if self.is_near => Ok(limit),
             Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
             Some(limit) => {
                 let detail = format!("`limit` is {limit}, and may be from 1 to {MOST}");

@@ -1,5 +1,6 @@
 //! Why something that was asked for is not done: one list for the API and for the command line.
 
+use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::lease::RunId;
 use crate::record::Reply;
@@ -50,6 +51,8 @@ pub enum Why {
     Forbidden,
     /// Nobody knows who asks.
     Unauthorized,
+    /// A replica that is asked over HTTP does not answer.
+    Unreachable,
     /// Too much is asked; later.
     TooMany,
     /// A fault of ours.
@@ -114,8 +117,12 @@ impl From<StoreError> for Refusal {
 
 /// Who or what is in the way of a run of `job`, in words.
 pub fn in_the_way(job: &JobName, answer: &Answer) -> String {
-    let now = answer.view.now;
-    match &answer.reply {
+    in_the_way_of(job, &answer.reply, answer.view.now)
+}
+
+/// The same of a reply that was given at `now`.
+pub fn in_the_way_of(job: &JobName, reply: &Reply, now: Timestamp) -> String {
+    match reply {
         Reply::Busy(run) if run.holder.is_empty() => {
             format!("{job} has a run waiting for its turn (run {})", run.run_id.short())
         }

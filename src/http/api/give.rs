@@ -91,7 +91,7 @@ fn code(why: Why) -> Code {
         Why::Paused => Code::Paused,
         Why::MutexHeld | Why::Full | Why::Over | Why::Fenced => Code::Conflict,
         Why::LockMoved => Code::LockMoved,
-        Why::StoreDown => Code::StoreUnavailable,
+        Why::StoreDown | Why::Unreachable => Code::StoreUnavailable,
         Why::Forbidden => Code::Forbidden,
         Why::Unauthorized => Code::Unauthorized,
         Why::TooMany => Code::TooManyRequests,

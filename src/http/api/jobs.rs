@@ -60,7 +60,7 @@ async fn list(
 ) -> Result<Response, Problem> {
     let Listed { state, tag, q, limit, cursor } = query;
     let choice = Choice { names: Vec::new(), tags: take::words(tag.as_ref()), state, text: q };
-    Ok(give::page(&uri, &desk.jobs(&choice, &Slice { limit, cursor }).await?))
+    Ok(give::page(&uri, &desk.jobs(&choice, &Slice::new(limit, cursor)).await?))
 }
 
 /// Look at a job

@@ -71,7 +71,7 @@ impl Listed {
         let since = take::time("since", self.since.as_ref())?;
         let until = take::time("until", self.until.as_ref())?;
         let filter = Filter { job: self.job, id: self.id, states, trigger: self.trigger, since, until };
-        Ok((filter, Slice { limit: self.limit, cursor: self.cursor }))
+        Ok((filter, Slice::new(self.limit, self.cursor)))
     }
 }
 

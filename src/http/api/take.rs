@@ -38,8 +38,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
         let why = |rejection: axum::extract::rejection::QueryRejection| {
             use std::error::Error as _;
             let text = rejection.source().map_or_else(|| rejection.to_string(), |inner| causes(inner));
-            let name = text.split([':', '`']).find(|part| !part.contains(' ') && !part.is_empty()).unwrap_or_default();
-            Problem::invalid(vec![mistake(format!("?{name}"), &text)])
+            // As in `limit: invalid digit found in string`.
+            let (name, text) = text.split_once(": ").unwrap_or(("", &text));
+            Problem::invalid(vec![mistake(format!("?{name}"), text)])
         };
         Ok(Asked(taken.map_err(why)?.0))
     }
