@@ -7,6 +7,7 @@ pub(in crate::http) mod give;
 mod jobs;
 mod locks;
 mod logs;
+mod past;
 mod runs;
 pub(in crate::http) mod take;
 mod work;
@@ -21,6 +22,7 @@ use crate::desk::Desk;
 pub fn routes() -> OpenApiRouter<Arc<Desk>> {
     OpenApiRouter::new()
         .merge(jobs::routes())
+        .merge(past::routes())
         .merge(runs::routes())
         .merge(logs::routes())
         .merge(work::routes())
