@@ -2,6 +2,7 @@
 //! API, the command line and the dashboard stand on it alike. Nothing here decides: it asks the store, as replicas do.
 
 mod act;
+mod audit;
 mod cluster;
 mod config;
 mod explain;

@@ -1,5 +1,6 @@
 //! The routes below `/api/v1`, one file a resource. Each takes what a request says, asks the desk, and gives its answer.
 
+mod audit;
 mod cluster;
 mod config;
 pub(in crate::http) mod document;
@@ -27,6 +28,7 @@ pub fn routes() -> OpenApiRouter<Arc<Desk>> {
         .merge(logs::routes())
         .merge(work::routes())
         .merge(cluster::routes())
+        .merge(audit::routes())
         .merge(locks::routes())
         .merge(config::routes())
 }
