@@ -1,13 +1,17 @@
 //! What happens in this process, told once to whoever listens. Nobody waits for a listener: a
 //! slow one loses what it did not take in time.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::broadcast;
 
-use crate::job::JobName;
-use crate::lease::RunId;
+use crate::clock::Timestamp;
+use crate::job::{Job, JobName, QueueName, Task};
+use crate::lease::{Fence, RunId, Work};
 use crate::ledger::Event;
+use crate::record::Open;
 use crate::runner::Stream;
 
 /// Something that happened here.
@@ -15,6 +19,8 @@ use crate::runner::Stream;
 pub enum Told {
     /// A record changed by this process's doing.
     Changed(Event),
+    /// What is known of a run, and the changes that are told next do not say.
+    About(About),
     /// A run printed a line.
     Line {
         /// Whose.
@@ -45,21 +51,169 @@ pub enum Told {
     Warning(String),
 }
 
-/// The way to the listeners.
+/// What is known of a run beside what changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Which run.
+    pub run_id: RunId,
+    /// Its instant.
+    pub scheduled_at: Timestamp,
+    /// The word for why it exists.
+    pub trigger: &'static str,
+    /// The queue of the worker that runs it, if one does.
+    pub queue: Option<QueueName>,
+    /// The mutex it holds.
+    pub lock: Option<String>,
+    /// The claim under which it was started, and when.
+    pub started: Option<(Fence, Timestamp)>,
+}
+
+impl About {
+    /// As whoever carries it out knows it.
+    pub fn work(job: &Job, work: &Work) -> About {
+        About {
+            run_id: work.run_id,
+            scheduled_at: work.scheduled_at,
+            trigger: work.trigger.kind(),
+            queue: match &job.task {
+                Task::Queue(queue, _) => Some(queue.clone()),
+                Task::Run(_) | Task::Publish(_) => None,
+            },
+            lock: job.mutex.clone(),
+            started: None,
+        }
+    }
+
+    /// As the record knows it.
+    pub fn open(open: &Open) -> About {
+        About {
+            run_id: open.run_id,
+            scheduled_at: open.scheduled_at,
+            trigger: open.trigger.kind(),
+            queue: None,
+            lock: open.mutex.clone(),
+            started: None,
+        }
+    }
+}
+
+/// Something that was measured here. Only the [`Meter`] hears of it.
 #[derive(Clone, Debug)]
-pub struct Bus(broadcast::Sender<Arc<Told>>);
+pub enum Measure {
+    /// A bid for a run was answered, or was not.
+    Claim {
+        /// With what.
+        outcome: Claim,
+        /// After how long.
+        took: Duration,
+    },
+    /// A claim was renewed.
+    Renewal(Duration),
+    /// A run was stopped because its lease was lost, or could not be renewed.
+    LeaseLost,
+    /// A start was refused because the run had been started, or was over.
+    StartRefused,
+    /// By how many seconds this machine's clock is ahead of the store's.
+    Skew(f64),
+    /// How late the scheduler's loop turned.
+    Lag(Duration),
+    /// A worker is done with a request.
+    Delivery {
+        /// From which queue.
+        queue: QueueName,
+        /// How.
+        outcome: Delivered,
+    },
+    /// A place of a worker changed.
+    Slot {
+        /// For which queue.
+        queue: QueueName,
+        /// How.
+        now: Slot,
+    },
+    /// A hook was called.
+    Hook {
+        /// Its name.
+        hook: String,
+        /// In a word: `delivered`, `failed`, `given_up`.
+        outcome: &'static str,
+    },
+    /// Somebody was too slow to take what is told.
+    Dropped {
+        /// Who: `log`, `sse`, `outbox`, `otel`.
+        sink: &'static str,
+        /// How much.
+        count: u64,
+    },
+}
+
+/// What a bid was answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Claim {
+    Won,
+    Lost,
+    Error,
+}
+
+/// What a worker did about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// Carried out.
+    Acked,
+    /// Left to others.
+    Requeued,
+    /// Nobody can read it.
+    DeadLettered,
+    /// The store refused the start: a copy, an outdated request, one for a run that is over.
+    Duplicate,
+}
+
+/// What became of a worker's place for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Slot {
+    Opened,
+    Taken,
+    Freed,
+    Closed,
+}
+
+/// Counts what happens. It is called by whoever does it, so it has to be quick; nothing gets lost on the way.
+pub trait Meter: Send + Sync {
+    /// Something was told.
+    fn told(&self, told: &Told);
+    /// Something was measured.
+    fn measured(&self, measure: &Measure);
+}
+
+/// The way to the listeners.
+#[derive(Clone)]
+pub struct Bus {
+    listeners: broadcast::Sender<Arc<Told>>,
+    meter: Arc<OnceLock<Arc<dyn Meter>>>,
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").field("listeners", &self.listeners.receiver_count()).finish_non_exhaustive()
+    }
+}
 
 impl Default for Bus {
     fn default() -> Self {
-        Bus(broadcast::channel(4096).0)
+        Bus { listeners: broadcast::channel(4096).0, meter: Arc::default() }
     }
 }
 
 impl Bus {
     /// Tells it to all who listen now.
     pub fn tell(&self, told: Told) {
+        if let Some(meter) = self.meter.get() {
+            meter.told(&told);
+        }
         // No listener is no error.
-        let _ = self.0.send(Arc::new(told));
+        let _ = self.listeners.send(Arc::new(told));
     }
 
     /// Tells what an answer of the store changed.
@@ -69,8 +223,20 @@ impl Bus {
         }
     }
 
+    /// Has it counted.
+    pub fn measure(&self, measure: Measure) {
+        if let Some(meter) = self.meter.get() {
+            meter.measured(&measure);
+        }
+    }
+
+    /// Has everything counted from now on. The first who asks for it gets it.
+    pub fn set_meter(&self, meter: Arc<dyn Meter>) {
+        let _ = self.meter.set(meter);
+    }
+
     /// Listens from now on.
     pub fn listen(&self) -> broadcast::Receiver<Arc<Told>> {
-        self.0.subscribe()
+        self.listeners.subscribe()
     }
 }

@@ -98,6 +98,7 @@ impl Line {
         };
         Some(match told {
             Told::Changed(event) => return Line::of_event(event),
+            Told::About(_) => return None,
             Told::Line { job, run_id, stream, text } => Line {
                 subject: job.to_string(),
                 fields: fields(json!({"job": job, "run_id": run_id, "stream": stream, "line": text})),

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::attempt::Carried;
 use crate::clock::Timestamp;
+use crate::event::Measure;
 use crate::handover;
 use crate::job::{Job, JobName};
 use crate::lease::Lease;
@@ -198,6 +199,9 @@ impl Replica {
                 () = sleep(nap) => {}
             }
             if ready {
+                if let Some(late) = self.agenda.lateness() {
+                    parts.bus.measure(Measure::Lag(late));
+                }
                 for job in self.agenda.due() {
                     self.rouse(&job);
                 }
