@@ -92,7 +92,7 @@ impl About {
             trigger: open.trigger.kind(),
             queue: None,
             lock: open.mutex.clone(),
-            started: None,
+            started: open.started_at.map(|at| (open.fence, at)),
         }
     }
 }

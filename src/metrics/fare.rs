@@ -16,7 +16,6 @@ const PAGE: usize = 1000;
 /// How one job fared.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Fare {
-    pub(super) success: Option<Timestamp>,
     pub(super) failure: Option<Timestamp>,
     pub(super) start: Option<Timestamp>,
     pub(super) duration: Option<Duration>,
@@ -77,9 +76,6 @@ impl Fares {
             fare.succeeded = Some(entry.state == State::Succeeded);
             fare.duration = entry.latest().and_then(|last| Some(last.finished_at?.since(last.started_at?)));
         }
-        for entry in newest(&[State::Succeeded]).await? {
-            all.entry(entry.job.clone()).or_default().success = Some(over(&entry));
-        }
         for entry in newest(&FAILURES).await? {
             all.entry(entry.job.clone()).or_default().failure = Some(over(&entry));
         }
@@ -104,9 +100,7 @@ impl Fares {
                 }
                 let state = State::from(ended.outcome);
                 fare.succeeded = Some(state == State::Succeeded);
-                if state == State::Succeeded {
-                    fare.success = Some(event.at);
-                } else if FAILURES.contains(&state) {
+                if FAILURES.contains(&state) {
                     fare.failure = Some(event.at);
                 }
             }

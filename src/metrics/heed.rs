@@ -89,6 +89,9 @@ impl Inner {
                     book.count(Series::Occurrences, [job, "started".into()], 1);
                 }
             }
+            What::Declined { fate, .. } => {
+                book.count(Series::Occurrences, [job, State::from(*fate).word().into()], 1);
+            }
             What::Passed(pass) => {
                 let decision = State::from(pass.fate).word();
                 book.count(Series::Occurrences, [job, decision.into()], pass.count);

@@ -16,7 +16,9 @@ use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::Op;
-use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+use crate::store::{
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+};
 
 /// A store that is measured.
 pub(super) struct MeasuredStore {
@@ -74,12 +76,30 @@ impl Store for MeasuredStore {
         self.timed("events", self.store.events(position, limit)).await
     }
 
-    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
-        self.timed("take_outbox", self.store.take_outbox(holder, ttl)).await
+    async fn take_outbox(&self, outbox: Outbox, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        self.timed("take_outbox", self.store.take_outbox(outbox, holder, ttl)).await
     }
 
-    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
-        self.timed("mark_outbox", self.store.mark_outbox(holder, position, ttl)).await
+    async fn mark_outbox(
+        &self,
+        outbox: Outbox,
+        holder: &str,
+        position: u64,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        self.timed("mark_outbox", self.store.mark_outbox(outbox, holder, position, ttl)).await
+    }
+
+    async fn document(&self, collection: Collection, key: &str) -> Result<Option<Document>, StoreError> {
+        self.timed("document", self.store.document(collection, key)).await
+    }
+
+    async fn documents(&self, collection: Collection, span: &Span) -> Result<Vec<Document>, StoreError> {
+        self.timed("documents", self.store.documents(collection, span)).await
+    }
+
+    async fn write_document(&self, draft: &Draft) -> Result<Option<u64>, StoreError> {
+        self.timed("write_document", self.store.write_document(draft)).await
     }
 
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
@@ -122,6 +142,8 @@ fn word(op: &Op) -> &'static str {
         Op::Evict { .. } => "evict",
         Op::Trigger { .. } => "trigger",
         Op::Cancel { .. } => "cancel",
+        Op::Overdue { .. } => "overdue",
+        Op::Slow { .. } => "slow",
         Op::Pause { .. } => "pause",
         Op::Resume { .. } => "resume",
     }

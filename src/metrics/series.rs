@@ -76,7 +76,7 @@ series! {
     Paused "cronclave_job_paused" Kind::Gauge, ["job_name"],
         "1 while no run of the job is started";
     Overdue "cronclave_job_overdue" Kind::Gauge, ["job_name"],
-        "1 while the job did not succeed within must_succeed_within, or something is due that nobody starts";
+        "1 while the job has not succeeded within its must_succeed_within";
     Deadline "cronclave_job_success_deadline_timestamp_seconds" Kind::Gauge, ["job_name"],
         "By when the job has to succeed; only with must_succeed_within";
     InProgress "cronclave_runs_in_progress" Kind::Gauge, ["job_name"],

@@ -12,6 +12,7 @@ use super::fare::{Fare, Fares};
 use super::series::Series;
 use crate::clock::Timestamp;
 use crate::job::{Action, Job, Task};
+use crate::plan;
 use crate::record::{Phase, Record};
 use crate::replica::Jobs;
 use crate::store::{Replica, Snapshot, Store, StoreError, Trouble};
@@ -96,12 +97,15 @@ fn write_jobs(book: &Book, jobs: &Jobs, snapshot: &Snapshot, fares: &Fares) {
     };
     book.replace(Series::JobInfo, all().map(|job| (info(job), 1.0)));
     gauge(Series::NextRun, &|job| job.next_open(snapshot.now).filter(|_| job.enabled).map(|at| seconds(job.due(at))));
-    fared(Series::LastSuccess, |fare| fare.success);
+    gauge(Series::LastSuccess, &|job| record(job)?.succeeded_at.map(seconds));
     fared(Series::LastFailure, |fare| fare.failure);
     fared(Series::LastStart, |fare| fare.start);
     gauge(Series::LastDuration, &|job| fare(job).duration.map(|took| took.as_secs_f64()));
     gauge(Series::LastSucceeded, &|job| fare(job).succeeded.map(flag));
     gauge(Series::Paused, &|job| Some(flag(record(job).is_some_and(|record| record.paused(snapshot.now).is_some()))));
+    let deadline = |job: &Job| plan::deadline(job, record(job)?);
+    gauge(Series::Overdue, &|job| Some(flag(deadline(job).is_some_and(|at| at <= snapshot.now))));
+    gauge(Series::Deadline, &|job| deadline(job).map(seconds));
     gauge(Series::InProgress, &|job| {
         let going = |record: &Record| record.open.iter().filter(|run| run.phase == Phase::Running).count();
         Some(count(record(job).map_or(0, going)))

@@ -79,6 +79,8 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
                 }
                 Op::Reap { run_id, fence, phase }
             }
+            Step::Overdue { expect, due } => Op::Overdue { expect, due },
+            Step::Slow { run_id, fence } => Op::Slow { run_id, fence },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },
         };
         let answer = ask(parts, job, &op, Instant::now() + PATIENCE).await.map_err(Looked::Refused)?;
