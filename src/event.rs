@@ -138,6 +138,8 @@ pub enum Measure {
         /// In a word: `delivered`, `failed`, `given_up`.
         outcome: &'static str,
     },
+    /// A client that follows events came, or left.
+    Follower(Follower),
     /// Somebody was too slow to take what is told.
     Dropped {
         /// Who: `log`, `sse`, `outbox`, `otel`.
@@ -177,6 +179,24 @@ pub enum Slot {
     Taken,
     Freed,
     Closed,
+}
+
+/// What became of a client that follows events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Follower {
+    Came,
+    Left,
+}
+
+/// A client that follows events, counted for as long as this lives.
+#[derive(Debug)]
+pub struct Following(Bus);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.measure(Measure::Follower(Follower::Left));
+    }
 }
 
 /// Counts what happens. It is called by whoever does it, so it has to be quick; nothing gets lost on the way.
@@ -228,6 +248,12 @@ impl Bus {
         if let Some(meter) = self.meter.get() {
             meter.measured(&measure);
         }
+    }
+
+    /// A client follows events from now on.
+    pub fn following(&self) -> Following {
+        self.measure(Measure::Follower(Follower::Came));
+        Following(self.clone())
     }
 
     /// Has everything counted from now on. The first who asks for it gets it.

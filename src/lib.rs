@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crontab;
+pub mod desk;
 pub mod diff;
 pub mod event;
 pub mod handover;

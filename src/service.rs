@@ -16,10 +16,12 @@ use crate::announce;
 use crate::broker::{Amqp, Broker, Local, NoBroker, amqp};
 use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
+use crate::desk::Desk;
 use crate::event::{Bus, Told};
 use crate::http;
 use crate::inbox;
 use crate::job::QueueName;
+use crate::metrics::{Metrics, StoreKind};
 use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
@@ -183,14 +185,16 @@ impl Service {
         };
         let grace = self.process.grace;
         let setup = Setup { identity: identity.clone(), max_parallel: self.process.max_parallel, grace };
-        let parts = self.parts.clone();
+        let kind = if self.process.redis.is_some() { StoreKind::Redis } else { StoreKind::Sqlite };
+        let (metrics, parts) = Metrics::of(self.parts.clone(), kind, jobs_out.clone());
         // In one process they are listed as two, because they may as well be.
         let identity = Identity { boot_id: uuid::Uuid::now_v7().to_string(), ..identity };
         let working = worker::Setup { identity, queues: self.role.queues.clone(), slots: self.role.slots, grace };
         let over = Stop::default();
+        let desk = Desk { parts: parts.clone(), jobs: jobs_out.clone(), pulse: pulse.clone() };
         let http = self.listener.map(|listener| {
             let over = over.clone();
-            tokio::spawn(http::serve(listener, pulse.clone(), async move { over.soft().await }))
+            tokio::spawn(http::serve(listener, Arc::new(desk), metrics.clone(), async move { over.soft().await }))
         });
         let reload = Reload {
             paths: self.process.config.clone(),
@@ -228,7 +232,13 @@ impl Service {
                 inbox::run(parts.clone(), jobs_out.clone()).await;
             }
         };
-        tokio::join!(working, announcing, taking_in);
+        let counting = async {
+            tokio::select! {
+                () = metrics.keep_up() => {}
+                () = over.soft() => {}
+            }
+        };
+        tokio::join!(working, announcing, taking_in, counting);
         steering.abort();
         if let Some(http) = http {
             let _ = tokio::time::timeout(Duration::from_secs(2), http).await;

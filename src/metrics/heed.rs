@@ -4,7 +4,7 @@ use super::Inner;
 use super::book::Label;
 use super::series::Series;
 use super::sight::seconds;
-use crate::event::{Claim, Delivered, Measure, Meter, Slot, Told};
+use crate::event::{Claim, Delivered, Follower, Measure, Meter, Slot, Told};
 use crate::ledger::{Event, State, What};
 use crate::recall::Run;
 
@@ -65,6 +65,8 @@ impl Meter for Inner {
             Measure::Hook { hook, outcome } => {
                 book.count(Series::Hooks, [Label::Text(hook.clone()), (*outcome).into()], 1);
             }
+            Measure::Follower(Follower::Came) => book.shift(Series::SseClients, [], 1.0),
+            Measure::Follower(Follower::Left) => book.shift(Series::SseClients, [], -1.0),
             Measure::Dropped { sink, count } => book.count(Series::Dropped, [(*sink).into()], *count),
         }
     }

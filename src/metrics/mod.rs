@@ -80,16 +80,6 @@ impl StoreKind {
     }
 }
 
-/// A client that follows events, counted for as long as this lives.
-#[derive(Debug)]
-pub struct Following(Metrics);
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        self.0.0.book.shift(Series::SseClients, [], -1.0);
-    }
-}
-
 impl Metrics {
     /// Those of a process that works with the parts that come back: they are the ones given, but counted.
     pub fn of(parts: Parts, kind: StoreKind, jobs: watch::Receiver<Arc<Jobs>>) -> (Metrics, Parts) {
@@ -120,12 +110,6 @@ impl Metrics {
     pub async fn keep_up(&self) {
         let inner = &self.0;
         inner.sight.keep_up(&*inner.store, &inner.jobs, &inner.book).await;
-    }
-
-    /// A client follows events from now on.
-    pub fn following(&self) -> Following {
-        self.0.book.shift(Series::SseClients, [], 1.0);
-        Following(self.clone())
     }
 
     /// A request was answered. `route` is one of those that there are, not what was asked for; `method` one that
