@@ -211,7 +211,26 @@ pub trait Meter: Send + Sync {
 #[derive(Clone)]
 pub struct Bus {
     listeners: broadcast::Sender<Arc<Told>>,
-    meter: Arc<OnceLock<Arc<dyn Meter>>>,
+    meter: ToMeter,
+}
+
+/// The way to the meter alone, for a listener: who could tell something as well would wait for itself at the end.
+#[derive(Clone, Default)]
+pub struct ToMeter(Arc<OnceLock<Arc<dyn Meter>>>);
+
+impl ToMeter {
+    /// Has it counted.
+    pub fn measure(&self, measure: &Measure) {
+        if let Some(meter) = self.0.get() {
+            meter.measured(measure);
+        }
+    }
+}
+
+impl fmt::Debug for ToMeter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToMeter").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Bus {
@@ -222,14 +241,14 @@ impl fmt::Debug for Bus {
 
 impl Default for Bus {
     fn default() -> Self {
-        Bus { listeners: broadcast::channel(4096).0, meter: Arc::default() }
+        Bus { listeners: broadcast::channel(4096).0, meter: ToMeter::default() }
     }
 }
 
 impl Bus {
     /// Tells it to all who listen now.
     pub fn tell(&self, told: Told) {
-        if let Some(meter) = self.meter.get() {
+        if let Some(meter) = self.meter.0.get() {
             meter.told(&told);
         }
         // No listener is no error.
@@ -245,9 +264,12 @@ impl Bus {
 
     /// Has it counted.
     pub fn measure(&self, measure: Measure) {
-        if let Some(meter) = self.meter.get() {
-            meter.measured(&measure);
-        }
+        self.meter.measure(&measure);
+    }
+
+    /// The way to the meter.
+    pub fn meter(&self) -> ToMeter {
+        self.meter.clone()
     }
 
     /// A client follows events from now on.
@@ -258,7 +280,7 @@ impl Bus {
 
     /// Has everything counted from now on. The first who asks for it gets it.
     pub fn set_meter(&self, meter: Arc<dyn Meter>) {
-        let _ = self.meter.set(meter);
+        let _ = self.meter.0.set(meter);
     }
 
     /// Listens from now on.

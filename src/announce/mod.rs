@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::broker::{Broker, Message, NotPublished};
-use crate::event::Told;
+use crate::event::{Measure, Told};
 use crate::lease::Token;
 use crate::ledger::Event;
 use crate::parts::Parts;
@@ -181,6 +181,7 @@ impl Announcer {
             let names = (self.parts.cluster.as_str(), "outbox");
             let notice = Notice::new("outbox.gap", names, "outbox".into(), event.at, data).identified(through);
             held.left.insert(through, notice.message());
+            self.parts.bus.measure(Measure::Dropped { sink: "outbox", count });
             self.parts.bus.tell(Told::Warning(format!(
                 "{count} events were dropped before they could be announced: the broker was away for too long"
             )));
