@@ -29,6 +29,7 @@ pub mod request;
 pub mod runner;
 pub mod schedule;
 pub mod service;
+pub mod spans;
 pub mod stop;
 pub mod store;
 pub mod template;

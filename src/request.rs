@@ -56,15 +56,12 @@ pub fn message(job: &Job, queue: &QueueName, work: &Work, cluster: &str, now: Ti
         "queue": queue.as_str(),
         "args": work.args,
     });
-    let mut message = Message {
+    Message {
         to: Exchange::Tasks,
         key: format!("task.{}.{queue}.{}", word(cluster), work.job),
         expires: Some(job.patience(work.scheduled_at, work.lease_until)),
         ..envelope(work, cluster, now, data)
-    };
-    // The attempt is the worker's.
-    message.headers.insert(TRACEPARENT.into(), trace::of_request(work.run_id, work.fence));
-    message
+    }
 }
 
 /// A CloudEvent about a run that is to be done, with what is known of the run in its headers.
@@ -92,7 +89,7 @@ pub(crate) fn envelope(work: &Work, cluster: &str, now: Timestamp, data: serde_j
         ]
         .map(|(name, value)| (format!("cronclave-{name}"), value)),
     );
-    message.headers.insert(TRACEPARENT.into(), trace::parent(work.run_id, work.fence));
+    message.headers.insert(TRACEPARENT.into(), trace::of_message(work.run_id, work.fence));
     message
 }
 

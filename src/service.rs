@@ -26,6 +26,7 @@ use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
 use crate::schedule::tzdb_version;
+use crate::spans::Spans;
 use crate::stop::Stop;
 use crate::store::redis::{Redis, Time};
 use crate::store::{Create, Memory, Sqlite, Store, StoreError};
@@ -187,6 +188,7 @@ impl Service {
         let setup = Setup { identity: identity.clone(), max_parallel: self.process.max_parallel, grace };
         let kind = if self.process.redis.is_some() { StoreKind::Redis } else { StoreKind::Sqlite };
         let (metrics, parts) = Metrics::of(self.parts.clone(), kind, jobs_out.clone());
+        let (spans, parts) = Spans::of(parts, jobs_out.clone());
         // In one process they are listed as two, because they may as well be.
         let identity = Identity { boot_id: uuid::Uuid::now_v7().to_string(), ..identity };
         let working = worker::Setup { identity, queues: self.role.queues.clone(), slots: self.role.slots, grace };
@@ -238,7 +240,7 @@ impl Service {
                 () = over.soft() => {}
             }
         };
-        tokio::join!(working, announcing, taking_in, counting);
+        tokio::join!(working, announcing, taking_in, counting, spans.run(over.soft()));
         steering.abort();
         if let Some(http) = http {
             let _ = tokio::time::timeout(Duration::from_secs(2), http).await;

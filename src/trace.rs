@@ -3,7 +3,7 @@
 
 use crate::lease::{Fence, RunId};
 
-/// Set in the name of the span that sends a request, so that it differs from that of the attempt: fences are the
+/// Set in the name of the span that sends a message, so that it differs from that of the attempt: fences are the
 /// store's time in microseconds, and stay below it for 290,000 years.
 const SENDS: u64 = 1 << 63;
 
@@ -23,18 +23,23 @@ pub fn attempt(fence: Fence) -> u64 {
     fence.0
 }
 
-/// The span that sends the request for an attempt to a worker.
+/// The span that sends the message for an attempt.
 pub fn sending(fence: Fence) -> u64 {
     fence.0 | SENDS
 }
 
-/// The `traceparent` for whatever an attempt does: its program, its HTTP request, its message.
+/// The attempt whose message the span `sending` sends.
+pub fn sender(sending: u64) -> u64 {
+    sending & !SENDS
+}
+
+/// The `traceparent` for what an attempt does: its program, its HTTP request.
 pub fn parent(run_id: RunId, fence: Fence) -> String {
     header(run_id, attempt(fence))
 }
 
-/// The `traceparent` of the request for an attempt on a worker.
-pub fn of_request(run_id: RunId, fence: Fence) -> String {
+/// The `traceparent` of the message for an attempt: the request for a worker, or the run itself.
+pub fn of_message(run_id: RunId, fence: Fence) -> String {
     header(run_id, sending(fence))
 }
 
@@ -62,7 +67,7 @@ mod tests {
         let run_id: RunId = "01935a6e-b2a8-7c11-9d3e-5f0e1a2b3c4d".parse().unwrap();
         let fence = Fence(0x0006_2789_abcd_ef01);
         assert_eq!(parent(run_id, fence), "00-01935a6eb2a87c119d3e5f0e1a2b3c4d-00062789abcdef01-01");
-        assert_eq!(of_request(run_id, fence), "00-01935a6eb2a87c119d3e5f0e1a2b3c4d-80062789abcdef01-01");
+        assert_eq!(of_message(run_id, fence), "00-01935a6eb2a87c119d3e5f0e1a2b3c4d-80062789abcdef01-01");
         assert_eq!(root(run_id), 0x9d3e_5f0e_1a2b_3c4d);
     }
 }

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 36] = [
+const ORDER: [&str; 37] = [
     "clock", "schedule", "job", "diff", "lease", "trace", "ledger", "record", "plan", "runner", "tls", "store",
     "broker", "event", "recall", "stop", "parts", "announce", "race", "attempt", "request", "template", "handover",
-    "replica", "inbox", "worker", "config", "crontab", "metrics", "desk", "http", "report", "service", "cli", "lib",
-    "main",
+    "replica", "inbox", "worker", "config", "crontab", "metrics", "spans", "desk", "http", "report", "service", "cli",
+    "lib", "main",
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

@@ -94,7 +94,7 @@ impl Inbox {
                 report.run_id, report.fence
             )));
         };
-        self.parts.bus.tell(Told::About(About::work(&job, &race::work(&job, &run, &view))));
+        self.parts.bus.tell(Told::About(About::open(&run)));
         let key = match run.phase {
             Phase::Running if run.token.as_ref() == Some(&report.token()) => report.key(report.token()),
             Phase::Running => return Ok(Fate::Dropped("its run is going in a process of ours".into())),
