@@ -3,6 +3,7 @@
 
 pub mod announce;
 pub mod attempt;
+pub mod backfill;
 pub mod broker;
 pub mod cli;
 pub mod clock;
@@ -18,6 +19,7 @@ pub mod job;
 pub mod lease;
 pub mod ledger;
 pub mod metrics;
+pub mod occurrence;
 pub mod parts;
 pub mod plan;
 pub mod race;
@@ -35,6 +37,7 @@ pub mod store;
 pub mod template;
 mod tls;
 pub mod trace;
+pub mod why;
 pub mod worker;
 
 pub use runner::shim;

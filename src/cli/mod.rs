@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod backfill;
 mod cancel;
 mod dead;
 mod diff;
@@ -29,6 +30,7 @@ mod status;
 mod times;
 mod trigger;
 mod validate;
+mod why;
 mod worker;
 
 use std::io::IsTerminal;
@@ -141,6 +143,10 @@ enum Command {
     Logs(logs::Logs),
     /// Ask the cluster to run a job now
     Trigger(trigger::Trigger),
+    /// Say what happened to one occurrence, and why
+    Why(why::Why),
+    /// Have the past occurrences of a span run after all
+    Backfill(backfill::Backfill),
     /// Stop a run
     Cancel(cancel::Cancel),
     /// Stop starting a job
@@ -172,6 +178,8 @@ impl Command {
             Command::Events(command) => command.run(context).await,
             Command::Logs(command) => command.run(context).await,
             Command::Trigger(command) => command.run(context).await,
+            Command::Why(command) => command.run(context).await,
+            Command::Backfill(command) => command.run(context).await,
             Command::Cancel(command) => command.run(context).await,
             Command::Pause(command) => command.run(context).await,
             Command::Resume(command) => command.run(context).await,

@@ -1,14 +1,21 @@
 //! Why a run does not start now, in words; and how one that ended is told as an exit code.
 
+use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::lease::{Ended, Outcome};
+use crate::ledger::State;
+use crate::occurrence::May;
 use crate::record::Reply;
 use crate::store::Answer;
 
 /// Who or what is in the way of a run of `job`.
 pub(super) fn in_the_way(job: &JobName, answer: &Answer) -> String {
-    let now = answer.view.now;
-    match &answer.reply {
+    in_the_way_of(job, &answer.reply, answer.view.now)
+}
+
+/// The same of a reply that was given at `now`.
+pub(super) fn in_the_way_of(job: &JobName, reply: &Reply, now: Timestamp) -> String {
+    match reply {
         Reply::Busy(run) if run.holder.is_empty() => {
             format!("{job} has a run waiting for its turn (run {})", run.run_id.short())
         }
@@ -34,6 +41,20 @@ pub(super) fn in_the_way(job: &JobName, answer: &Answer) -> String {
         Reply::Full => format!("{job} has as many runs waiting as may"),
         Reply::Stale => format!("{job} was asked for this run before"),
         other => format!("{job} cannot run now: {other:?}"),
+    }
+}
+
+/// Why an occurrence is not to run under its own identity.
+pub(super) fn stands(may: &May) -> String {
+    match may {
+        May::Run(_) => "it has not run".into(),
+        May::Ran(State::Running) => "it is running".into(),
+        May::Ran(state) => format!("it ran already: {}", state.word().replace('_', " ")),
+        May::Waits(_) => "it waits for its turn already".into(),
+        May::Over(state) => format!("its run is over without having started: {}", state.word().replace('_', " ")),
+        May::Asked => "it was asked for before".into(),
+        May::Undecided => "its schedule has not come to it yet, and will decide about it by itself".into(),
+        May::Forgotten => "the history does not reach back to it: whether it ran is not known".into(),
     }
 }
 

@@ -101,6 +101,13 @@ impl Style {
         format!("{} {}", zone.wall(at).format("%H:%M:%S"), zone.offset(at).1)
     }
 
+    /// The time of day to the millisecond, with its date when that is not the day of `near`.
+    pub(super) fn instant(&self, at: Timestamp, near: Timestamp, own: &Zone) -> String {
+        let wall = self.zone(own).wall(at);
+        let same = wall.date() == self.zone(own).wall(near).date();
+        wall.format(if same { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S" }).to_string()
+    }
+
     /// With the day of the week and the distance from UTC: `Sat 2027-03-27 02:30:00 CET  (+01:00)`.
     pub(super) fn full(&self, at: Timestamp, own: &Zone) -> String {
         let zone = self.zone(own);
