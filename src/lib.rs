@@ -31,6 +31,7 @@ pub mod request;
 pub mod runner;
 pub mod schedule;
 pub mod service;
+pub mod shape;
 pub mod spans;
 pub mod stop;
 pub mod store;

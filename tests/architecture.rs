@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 40] = [
+const ORDER: [&str; 41] = [
     "clock",
     "schedule",
     "job",
@@ -37,6 +37,7 @@ const ORDER: [&str; 40] = [
     "occurrence",
     "backfill",
     "why",
+    "shape",
     "metrics",
     "spans",
     "desk",

@@ -76,8 +76,12 @@ impl Place {
     }
 
     fn serve(&self, args: &[&str]) -> Replica {
+        self.serve_with(args, &[])
+    }
+
+    fn serve_with(&self, args: &[&str], env: &[(&str, &str)]) -> Replica {
         let args = [&["serve", "--log-format", "text", "--listen", "127.0.0.1:0"], args].concat();
-        let mut child = self.command(&args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = self.command(&args).envs(env.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let (lines, out) = (Arc::new(Mutex::new(Vec::new())), child.stdout.take().unwrap());
         let to = lines.clone();
         std::thread::spawn(move || {
@@ -238,6 +242,9 @@ fn after_one_story_all_series_are_there_and_promtool_is_content() {
     ] {
         replica.counts(counted);
     }
+    let mut following = TcpStream::connect(&replica.address).unwrap();
+    write!(following, "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", replica.address).unwrap();
+    replica.counts("cronclave_sse_clients");
     place.does(&["cancel", &short]);
     // What a pause skipped is decided at its end.
     place.does(&["resume", "resting"]);
@@ -268,6 +275,20 @@ fn after_one_story_all_series_are_there_and_promtool_is_content() {
 
 /// No hook was called in the story.
 const STILL_LACKING: [&str; 1] = ["cronclave_hook_deliveries_total"];
+
+#[test]
+fn metrics_are_read_like_all_else_unless_they_are_public() {
+    let place = Place::with("[jobs.a]\nschedule = \"@manual\"\ncommand = \"true\"\n");
+    let token = "a-token-that-nobody-guesses";
+    let code = |replica: &Replica, path: &str| replica.get(path, "*/*").0.split(' ').nth(1).unwrap().to_owned();
+    let closed = place.serve_with(&[], &[("CRONCLAVE_API_TOKEN", token)]);
+    assert_eq!(code(&closed, "/metrics"), "401");
+    let signed = closed.get("/metrics", &format!("*/*\r\nAuthorization: Bearer {token}"));
+    assert!(signed.0.starts_with("HTTP/1.1 200") && !signed.1.contains(token), "{}", signed.0);
+    drop(closed);
+    let open = place.serve_with(&[], &[("CRONCLAVE_API_TOKEN", token), ("CRONCLAVE_METRICS_PUBLIC", "1")]);
+    assert_eq!((code(&open, "/metrics"), code(&open, "/api/v1/jobs")), ("200".into(), "401".into()));
+}
 
 /// Lines about jobs, which are the same everywhere.
 fn of_jobs(text: &str) -> Vec<String> {

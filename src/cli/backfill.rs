@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::refusal::{in_the_way_of, stands};
+use super::refusal::stands;
 use super::{Context, Failure, find, out, show};
 use crate::backfill::{self, Asked, Fate, Item, MOST, Wish};
 use crate::clock::Timestamp;
+use crate::desk::in_the_way_of;
 use crate::job::{Job, Overlap};
 use crate::store::Store;
 

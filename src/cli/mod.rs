@@ -2,6 +2,7 @@
 
 mod backfill;
 mod cancel;
+mod client;
 mod dead;
 mod diff;
 mod events;
@@ -17,6 +18,7 @@ mod logs;
 mod next;
 mod out;
 mod pause;
+mod place;
 mod queues;
 mod refusal;
 mod resume;
@@ -24,7 +26,6 @@ mod run;
 mod sarif;
 mod schema;
 mod serve;
-mod shape;
 mod show;
 mod status;
 mod times;
@@ -86,6 +87,12 @@ struct Global {
     /// Name of the cluster [env: CRONCLAVE_CLUSTER] [default: default]
     #[arg(long, global = true, value_name = "NAME")]
     cluster: Option<String>,
+    /// Ask this replica over HTTP, instead of the store: http://HOST:PORT [env: CRONCLAVE_SERVER]
+    #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["db", "redis"])]
+    server: Option<String>,
+    /// File that holds the token to show to it [env: CRONCLAVE_TOKEN_FILE, or the token itself in CRONCLAVE_TOKEN]
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Print one JSON document instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -160,7 +167,27 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it can ask a replica over HTTP: the others work on files, or are the server themselves.
+    fn speaks(&self) -> bool {
+        matches!(
+            self,
+            Command::Jobs(_)
+                | Command::Status(_)
+                | Command::History(_)
+                | Command::Logs(_)
+                | Command::Trigger(_)
+                | Command::Cancel(_)
+                | Command::Pause(_)
+                | Command::Resume(_)
+                | Command::Locks(_)
+        )
+    }
+
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        if context.global.server.is_some() && !self.speaks() {
+            let why = "this command cannot ask a server: leave --server out";
+            return Err(Failure::new(Failure::USAGE, why));
+        }
         match self {
             Command::Serve(command) => command.run(context).await,
             Command::Worker(command) => command.run(context).await,

@@ -11,12 +11,14 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use super::logs::{self, Printer, Reader};
-use super::refusal::{code, in_the_way, stands};
-use super::{Context, Failure, find, out, shape, trigger};
+use super::logs::{self, Printer};
+use super::place::Place;
+use super::refusal::{code, stands};
+use super::{Context, Failure, find, out, trigger};
 use crate::attempt::Carried;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::desk::{Desk, Part, in_the_way};
 use crate::handover;
 use crate::job::{Action, Completion, Job, Task, Text};
 use crate::lease::{Lease, RunId, Trigger};
@@ -24,6 +26,7 @@ use crate::occurrence::{May, Seen};
 use crate::parts::Parts;
 use crate::race::{self, Race};
 use crate::record::{Reply, Target};
+use crate::replica::Jobs;
 use crate::runner::{Handlers, Stream};
 use crate::service;
 use crate::stop::Stop;
@@ -97,7 +100,7 @@ impl Run {
         let config = context.config(&process.config)?;
         let job = self.changed(find::job(&config, &self.job)?)?;
         if self.dry_run {
-            out::line(format_args!("would run {}: {}", job.name, shape::action_text(&job)))?;
+            out::line(format_args!("would run {}: {}", job.name, crate::shape::action_text(&job)))?;
             return Ok(ExitCode::SUCCESS);
         }
         let is_reported = matches!(&job.task, Task::Publish(publish) if publish.complete_on == Completion::Result);
@@ -171,8 +174,10 @@ impl Run {
 async fn await_result(parts: &Parts, run: RunId) -> Result<ExitCode, Failure> {
     out::note("sent; waiting for its result");
     let mut printer = Printer::default();
+    let place = Place::Here(Box::new(Desk::with_jobs(parts.clone(), Jobs::default())));
+    let id = run.to_string();
     tokio::select! {
-        entry = logs::follow(&*parts.store, Reader::of(run), &mut printer) => Ok(trigger::tell(&entry?)),
+        ended = logs::follow(&place, &id, Part::default(), &mut printer) => Ok(trigger::tell(&ended?)),
         () = parts.stop.soft() => {
             out::note(format_args!("not waited for any longer; cronclave history {} has its end", run.short()));
             Ok(ExitCode::from(130))

@@ -202,6 +202,13 @@ impl Problem {
         self
     }
 
+    /// Adds everything that is wrong.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<Wrong>) -> Problem {
+        self.0.errors = errors;
+        self
+    }
+
     /// Of which kind.
     pub fn code(&self) -> Code {
         self.0.code
