@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::broadcast;
 
@@ -11,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::job::{Job, JobName, QueueName, Task};
 use crate::lease::{Fence, RunId, Work};
 use crate::ledger::Event;
+use crate::measure::{Follower, Measure};
 use crate::record::Open;
 use crate::runner::Stream;
 
@@ -95,98 +95,6 @@ impl About {
             started: open.started_at.map(|at| (open.fence, at)),
         }
     }
-}
-
-/// Something that was measured here. Only the [`Meter`] hears of it.
-#[derive(Clone, Debug)]
-pub enum Measure {
-    /// A bid for a run was answered, or was not.
-    Claim {
-        /// With what.
-        outcome: Claim,
-        /// After how long.
-        took: Duration,
-    },
-    /// A claim was renewed.
-    Renewal(Duration),
-    /// A run was stopped because its lease was lost, or could not be renewed.
-    LeaseLost,
-    /// A start was refused because the run had been started, or was over.
-    StartRefused,
-    /// By how many seconds this machine's clock is ahead of the store's.
-    Skew(f64),
-    /// How late the scheduler's loop turned.
-    Lag(Duration),
-    /// A worker is done with a request.
-    Delivery {
-        /// From which queue.
-        queue: QueueName,
-        /// How.
-        outcome: Delivered,
-    },
-    /// A place of a worker changed.
-    Slot {
-        /// For which queue.
-        queue: QueueName,
-        /// How.
-        now: Slot,
-    },
-    /// A hook was called.
-    Hook {
-        /// Its name.
-        hook: String,
-        /// In a word: `delivered`, `failed`, `given_up`.
-        outcome: &'static str,
-    },
-    /// A client that follows events came, or left.
-    Follower(Follower),
-    /// Somebody was too slow to take what is told.
-    Dropped {
-        /// Who: `log`, `sse`, `outbox`, `otel`.
-        sink: &'static str,
-        /// How much.
-        count: u64,
-    },
-}
-
-/// What a bid was answered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum Claim {
-    Won,
-    Lost,
-    Error,
-}
-
-/// What a worker did about a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
-    /// Carried out.
-    Acked,
-    /// Left to others.
-    Requeued,
-    /// Nobody can read it.
-    DeadLettered,
-    /// The store refused the start: a copy, an outdated request, one for a run that is over.
-    Duplicate,
-}
-
-/// What became of a worker's place for one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum Slot {
-    Opened,
-    Taken,
-    Freed,
-    Closed,
-}
-
-/// What became of a client that follows events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the words say it")]
-pub enum Follower {
-    Came,
-    Left,
 }
 
 /// A client that follows events, counted for as long as this lives.

@@ -18,6 +18,7 @@ pub mod inbox;
 pub mod job;
 pub mod lease;
 pub mod ledger;
+pub mod measure;
 pub mod metrics;
 pub mod occurrence;
 pub mod parts;

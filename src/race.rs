@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::event::{Claim, Measure};
 use crate::job::Job;
 use crate::lease::{Lease, Token, Work};
+use crate::measure::{Claim, Measure};
 use crate::parts::Parts;
 use crate::plan::View;
 use crate::record::{Bid, Op, Open, Reply, Target};

@@ -17,9 +17,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::attempt::{self, Carried};
 use crate::broker::{Consumer, Delivery, Queue, dead_letter};
 use crate::clock::Timestamp;
-use crate::event::{self, Delivered, Measure, Told};
+use crate::event::Told;
 use crate::job::{Job, JobName, QueueName, Task};
 use crate::lease::{Lease, Token, Work};
+use crate::measure::{self, Dealt, Measure};
 use crate::parts::Parts;
 use crate::replica::{Identity, Jobs, nudge};
 use crate::request::Request;
@@ -125,7 +126,7 @@ enum Verdict {
 impl Slot {
     async fn serve(self) {
         let mut consumer = self.parts.broker.consume(Queue::Tasks(self.queue.clone()));
-        let _open = Counted::new(&self, [event::Slot::Opened, event::Slot::Closed]);
+        let _open = Counted::new(&self, [measure::Slot::Opened, measure::Slot::Closed]);
         loop {
             let delivery = tokio::select! {
                 biased;
@@ -135,15 +136,15 @@ impl Slot {
             let outcome = match self.deal_with(&delivery, &mut *consumer).await {
                 Verdict::Done => {
                     consumer.ack().await;
-                    Delivered::Acked
+                    Dealt::Acked
                 }
                 Verdict::Refused => {
                     consumer.ack().await;
-                    Delivered::Duplicate
+                    Dealt::Duplicate
                 }
                 Verdict::ForOthers => {
                     consumer.requeue().await;
-                    Delivered::Requeued
+                    Dealt::Requeued
                 }
                 Verdict::Dead(why) => self.bury(&delivery, &mut *consumer, &why).await,
             };
@@ -177,7 +178,7 @@ impl Slot {
         let token = Token::fresh();
         loop {
             self.busy.fetch_add(1, Ordering::Relaxed);
-            let taken = Counted::new(self, [event::Slot::Taken, event::Slot::Freed]);
+            let taken = Counted::new(self, [measure::Slot::Taken, measure::Slot::Freed]);
             let carried = self.attempt(job, request, &token, consumer).await;
             drop(taken);
             self.busy.fetch_sub(1, Ordering::Relaxed);
@@ -219,20 +220,20 @@ impl Slot {
         running.await
     }
 
-    async fn bury(&self, delivery: &Delivery, consumer: &mut dyn Consumer, why: &str) -> Delivered {
+    async fn bury(&self, delivery: &Delivery, consumer: &mut dyn Consumer, why: &str) -> Dealt {
         self.parts.bus.tell(Told::Warning(format!("a message in queue {} is dead: {why}", self.queue)));
         match dead_letter(&*self.parts.broker, &self.parts.cluster, delivery, &Queue::Tasks(self.queue.clone()), why)
             .await
         {
             Ok(()) => {
                 consumer.ack().await;
-                Delivered::DeadLettered
+                Dealt::DeadLettered
             }
             Err(trouble) => {
                 tracing::warn!(%trouble, "the dead letter stays in its queue");
                 self.pause().await;
                 consumer.requeue().await;
-                Delivered::Requeued
+                Dealt::Requeued
             }
         }
     }
@@ -253,17 +254,17 @@ impl Slot {
 /// Measures a change of a slot, and the change back when it goes, however that comes.
 struct Counted<'a> {
     slot: &'a Slot,
-    back: event::Slot,
+    back: measure::Slot,
 }
 
 impl<'a> Counted<'a> {
-    fn new(slot: &'a Slot, [now, back]: [event::Slot; 2]) -> Self {
+    fn new(slot: &'a Slot, [now, back]: [measure::Slot; 2]) -> Self {
         let counted = Counted { slot, back };
         counted.say(now);
         counted
     }
 
-    fn say(&self, now: event::Slot) {
+    fn say(&self, now: measure::Slot) {
         self.slot.parts.bus.measure(Measure::Slot { queue: self.slot.queue.clone(), now });
     }
 }

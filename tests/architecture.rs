@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 41] = [
+const ORDER: [&str; 42] = [
     "clock",
     "schedule",
     "job",
@@ -19,6 +19,7 @@ const ORDER: [&str; 41] = [
     "tls",
     "store",
     "broker",
+    "measure",
     "event",
     "recall",
     "stop",

@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::broker::{Broker, Message, NotPublished};
-use crate::event::{Measure, Told};
+use crate::event::Told;
 use crate::lease::Token;
 use crate::ledger::Event;
+use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::store::{Outbox, StoreError, Trouble};
 

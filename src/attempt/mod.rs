@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::event::{About, Measure, Told};
+use crate::event::{About, Told};
 use crate::job::Job;
 use crate::lease::{Ended, Lease, Outcome};
+use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::plan;
 use crate::race::{self, ask};

@@ -4,8 +4,9 @@ use super::Inner;
 use super::book::Label;
 use super::series::Series;
 use super::sight::seconds;
-use crate::event::{Claim, Delivered, Follower, Measure, Meter, Slot, Told};
+use crate::event::{Meter, Told};
 use crate::ledger::{Event, State, What};
+use crate::measure::{Claim, Dealt, Follower, Measure, Slot};
 use crate::recall::Run;
 
 impl Meter for Inner {
@@ -44,10 +45,10 @@ impl Meter for Inner {
             Measure::Lag(late) => self.lag.take(*late),
             Measure::Delivery { queue, outcome } => {
                 let outcome = match outcome {
-                    Delivered::Acked => "acked",
-                    Delivered::Requeued => "requeued",
-                    Delivered::DeadLettered => "dead_lettered",
-                    Delivered::Duplicate => "duplicate",
+                    Dealt::Acked => "acked",
+                    Dealt::Requeued => "requeued",
+                    Dealt::DeadLettered => "dead_lettered",
+                    Dealt::Duplicate => "duplicate",
                 };
                 book.count(Series::Deliveries, [Label::Text(queue.to_string()), outcome.into()], 1);
             }
@@ -61,9 +62,6 @@ impl Meter for Inner {
                 let queue = Label::Text(queue.to_string());
                 book.shift(Series::Slots, [queue.clone()], slots);
                 book.shift(Series::SlotsBusy, [queue], busy);
-            }
-            Measure::Hook { hook, outcome } => {
-                book.count(Series::Hooks, [Label::Text(hook.clone()), (*outcome).into()], 1);
             }
             Measure::Follower(Follower::Came) => book.shift(Series::SseClients, [], 1.0),
             Measure::Follower(Follower::Left) => book.shift(Series::SseClients, [], -1.0),

@@ -18,10 +18,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::attempt::Carried;
 use crate::clock::Timestamp;
-use crate::event::Measure;
 use crate::handover;
 use crate::job::{Job, JobName};
 use crate::lease::Lease;
+use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::plan::{self, Step, View};
 use crate::race::ask;

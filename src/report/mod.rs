@@ -13,7 +13,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::clock::Clock;
 use crate::config::{LogFormat, LogOutput};
-use crate::event::{Measure, ToMeter, Told};
+use crate::event::{ToMeter, Told};
+use crate::measure::Measure;
 use crate::recall::Recall;
 use line::Line;
 

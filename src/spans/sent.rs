@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config;
-use crate::event::{Measure, ToMeter};
+use crate::event::ToMeter;
+use crate::measure::Measure;
 use crate::parts::Parts;
 
 /// Spans that wait at most.

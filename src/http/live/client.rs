@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::ring::{Item, Lost};
 use super::{Live, RETRY};
 use crate::announce::is_kind;
-use crate::event::{Following, Measure};
+use crate::event::Following;
 use crate::job::JobName;
+use crate::measure::Measure;
 
 /// Between two signs of life: shorter than what lets connections go that say nothing.
 const BEAT: Duration = Duration::from_secs(10);
