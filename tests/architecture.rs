@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 37] = [
+const ORDER: [&str; 42] = [
     "clock",
     "schedule",
     "job",
     "diff",
     "lease",
+    "trace",
     "ledger",
     "record",
     "plan",
@@ -18,7 +19,9 @@ const ORDER: [&str; 37] = [
     "tls",
     "store",
     "broker",
+    "measure",
     "event",
+    "recall",
     "stop",
     "parts",
     "announce",
@@ -36,6 +39,8 @@ const ORDER: [&str; 37] = [
     "backfill",
     "why",
     "shape",
+    "metrics",
+    "spans",
     "desk",
     "http",
     "report",

@@ -19,6 +19,7 @@ use crate::broker::{Broker, Message, NotPublished};
 use crate::event::Told;
 use crate::lease::Token;
 use crate::ledger::Event;
+use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::store::{Outbox, StoreError, Trouble};
 
@@ -186,6 +187,7 @@ impl Announcer {
             let names = (self.parts.cluster.as_str(), "outbox");
             let notice = Notice::new("outbox.gap", names, "outbox".into(), event.at, data).identified(through);
             held.left.insert(through, notice.message());
+            self.parts.bus.measure(Measure::Dropped { sink: "outbox", count });
             self.parts.bus.tell(Told::Warning(format!(
                 "{count} events were dropped before they could be announced: the broker was away for too long"
             )));

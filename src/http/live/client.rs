@@ -14,7 +14,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::ring::{Item, Lost};
 use super::{Live, RETRY};
 use crate::announce::is_kind;
+use crate::event::Following;
 use crate::job::JobName;
+use crate::measure::Measure;
 
 /// Between two signs of life: shorter than what lets connections go that say nothing.
 const BEAT: Duration = Duration::from_secs(10);
@@ -60,6 +62,7 @@ enum Place {
 /// Somebody who listens.
 pub(super) struct Client {
     live: Arc<Live>,
+    _counted: Following,
     filter: Filter,
     place: Place,
     out: VecDeque<Event>,
@@ -81,6 +84,7 @@ impl Client {
         let now = Instant::now();
         Client {
             turn: live.turn.subscribe(),
+            _counted: live.parts.bus.following(),
             live,
             filter,
             place: Place::Wanted(since),
@@ -154,6 +158,7 @@ impl Client {
                 self.out.extend(events);
             }
             Err(Lost) => {
+                self.live.parts.bus.measure(Measure::Dropped { sink: "sse", count: 1 });
                 self.say("resync", head, &json!({"reason": "this listener is too slow"}));
                 self.place = Place::Over;
             }
