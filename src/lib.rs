@@ -26,6 +26,7 @@ pub mod request;
 pub mod runner;
 pub mod schedule;
 pub mod service;
+pub mod signature;
 pub mod stop;
 pub mod store;
 pub mod template;

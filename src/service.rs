@@ -117,6 +117,7 @@ pub fn parts(process: &Process, backends: Backends, handlers: Handlers) -> Parts
 pub fn jobs(config: &Config) -> Jobs {
     Jobs {
         by_name: config.jobs.iter().map(|job| (job.name.clone(), job.clone())).collect(),
+        hooks: config.hooks.iter().map(|hook| (hook.name.clone(), hook.clone())).collect(),
         digest: config.digest.clone(),
     }
 }

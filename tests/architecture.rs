@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 32] = [
-    "clock", "schedule", "job", "diff", "lease", "ledger", "record", "plan", "runner", "tls", "store", "broker",
+const ORDER: [&str; 33] = [
+    "clock", "schedule", "signature", "job", "diff", "lease", "ledger", "record", "plan", "runner", "tls", "store", "broker",
     "event", "stop", "parts", "announce", "race", "attempt", "request", "template", "handover", "replica", "inbox",
     "worker", "config", "crontab", "http", "report", "service", "cli", "lib", "main",
 ];

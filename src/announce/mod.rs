@@ -22,7 +22,7 @@ use crate::ledger::Event;
 use crate::parts::Parts;
 use crate::store::{StoreError, Trouble};
 
-pub use notice::{KINDS, Notice, Notices};
+pub use notice::{KINDS, Notice, Notices, recorded};
 
 /// Whoever has the outbox and does not say so for so long loses it.
 const TTL: Duration = Duration::from_secs(15);

@@ -40,6 +40,12 @@ pub const KINDS: [&str; 25] = [
     "backend.up",
 ];
 
+/// Those of [`KINDS`] that a record tells of. The others are what a replica tells of itself.
+pub fn recorded() -> impl Iterator<Item = &'static str> {
+    let own = ["replica.", "config.", "backend.", "hook."];
+    KINDS.into_iter().filter(move |kind| *kind != "run.progress" && !own.iter().any(|one| kind.starts_with(one)))
+}
+
 /// Runs whose beginning is remembered at most; the oldest go first.
 const RUNS: usize = 10_000;
 
