@@ -157,15 +157,33 @@ pub enum Trigger {
         /// Who ran it.
         by: Option<String>,
     },
+    /// Somebody asked for the past occurrences of a span.
+    Backfill {
+        /// Who asked.
+        by: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Another job's run, as that job's file says.
+    Chain {
+        /// The other job.
+        job: JobName,
+        /// Its run.
+        run_id: RunId,
+        /// What it did: `start`, `success`, `failure` or `overdue`.
+        on: String,
+    },
 }
 
 impl Trigger {
-    /// The word for it: `schedule`, `manual` or `cli`.
+    /// The word for it: `schedule`, `manual`, `cli`, `backfill` or `chain`.
     pub fn kind(&self) -> &'static str {
         match self {
             Trigger::Schedule => "schedule",
             Trigger::Manual { .. } => "manual",
             Trigger::Cli { .. } => "cli",
+            Trigger::Backfill { .. } => "backfill",
+            Trigger::Chain { .. } => "chain",
         }
     }
 }

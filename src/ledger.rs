@@ -100,6 +100,40 @@ pub enum What {
         /// The outcome that he reported too late.
         ended: Option<Ended>,
     },
+    /// Somebody asked for a run, and the job's policy or a pause did not allow it.
+    Declined {
+        /// Which run would have been.
+        run_id: RunId,
+        /// Its instant.
+        scheduled_at: Timestamp,
+        /// Who asked, and why.
+        trigger: Trigger,
+        /// What became of the request.
+        fate: Fate,
+    },
+    /// The job has not succeeded by its deadline.
+    Overdue {
+        /// The deadline.
+        due: Timestamp,
+        /// When its last success was recorded.
+        last_success_at: Option<Timestamp>,
+    },
+    /// The job succeeded again after it was overdue.
+    Recovered {
+        /// When that had been told.
+        overdue_since: Timestamp,
+    },
+    /// An attempt runs for longer than its job should.
+    Slow {
+        /// Which run.
+        run_id: RunId,
+        /// Which attempt.
+        attempt: u32,
+        /// Its fencing token.
+        fence: Fence,
+        /// When it was started.
+        started_at: Timestamp,
+    },
     /// Somebody asked to stop a run.
     CancelAsked {
         /// Which run.
@@ -141,6 +175,10 @@ impl What {
             | What::Claimed { .. }
             | What::Published { .. }
             | What::Started { .. }
+            | What::Declined { .. }
+            | What::Overdue { .. }
+            | What::Recovered { .. }
+            | What::Slow { .. }
             | What::Fenced { .. } => false,
         }
     }
@@ -361,8 +399,12 @@ impl Entry {
             | What::Published { run_id, .. }
             | What::Started { run_id, .. }
             | What::Released { run_id, .. }
+            | What::Declined { run_id, .. }
             | What::Ended { run_id, .. } => Some(run_id.to_string()),
             What::Registered
+            | What::Overdue { .. }
+            | What::Recovered { .. }
+            | What::Slow { .. }
             | What::Fenced { .. }
             | What::CancelAsked { .. }
             | What::Paused { .. }
@@ -395,6 +437,9 @@ impl Entry {
             (What::Queued { scheduled_at, trigger, .. } | What::Claimed { scheduled_at, trigger, .. }, None) => {
                 fresh(*scheduled_at, trigger, State::Queued)
             }
+            // A run that there is goes on; a request for it that came again is not its end.
+            (What::Declined { .. }, Some(before)) => return Some(before),
+            (What::Declined { scheduled_at, trigger, fate, .. }, None) => fresh(*scheduled_at, trigger, (*fate).into()),
             (_, before) => before?,
         };
         entry.changed_at = event.at;

@@ -47,6 +47,20 @@ pub enum Step {
     },
     /// Ask for the end of a run that is to be replaced.
     Cancel(RunId),
+    /// Tell that the job has not succeeded by its deadline.
+    Overdue {
+        /// When its last success was recorded.
+        expect: Option<Timestamp>,
+        /// The deadline.
+        due: Timestamp,
+    },
+    /// Tell that a run takes long.
+    Slow {
+        /// Which.
+        run_id: RunId,
+        /// Its claim.
+        fence: Fence,
+    },
     /// Nothing to do before then, unless the record changes.
     Wait(Timestamp),
     /// Nothing to do, unless the record changes.
@@ -62,6 +76,9 @@ pub fn next(job: &Job, view: &View) -> Step {
         return Step::Register;
     };
     let now = view.now;
+    if let Some(alarm) = alarms(job, view).into_iter().find(|alarm| alarm.at <= now) {
+        return alarm.step;
+    }
     if let Some(lost) = find_lost(job, view) {
         return Step::Reap { run_id: lost.run_id, fence: lost.fence, phase: lost.phase };
     }
@@ -116,6 +133,40 @@ pub fn retry(job: &Job, work: &Work, ended: &Ended, spread: f64) -> Option<(u32,
     }
 }
 
+/// By when `must_succeed_within` wants the next success recorded: so long after the last one, after the job was first
+/// seen when there is none, or after a pause that ended since. `None` while that does not count: the job has no such
+/// limit, is disabled, or is paused until somebody resumes it.
+pub fn deadline(job: &Job, record: &Record) -> Option<Timestamp> {
+    let limit = job.must_succeed_within.filter(|_| job.enabled)?;
+    let seen = record.specs.iter().map(|(_, since)| *since).min();
+    let mut base = record.succeeded_at.or(seen)?;
+    for pause in &record.pauses {
+        base = base.max(pause.until?);
+    }
+    Some(base.plus(limit))
+}
+
+/// Something to tell, and when.
+struct Alarm {
+    at: Timestamp,
+    step: Step,
+}
+
+/// What is to be told about the job that was not told yet, unless things change.
+fn alarms(job: &Job, view: &View) -> Vec<Alarm> {
+    let record = &view.record;
+    let due = deadline(job, record).filter(|due| record.overdue.is_none_or(|told| told < *due));
+    let overdue = due.map(|due| Alarm { at: due, step: Step::Overdue { expect: record.succeeded_at, due } });
+    let slow = job.warn_after.into_iter().flat_map(|limit| {
+        let untold = record.open.iter().filter(|run| run.phase == Phase::Running && !run.slow);
+        untold.filter_map(move |run| {
+            let step = Step::Slow { run_id: run.run_id, fence: run.fence };
+            Some(Alarm { at: run.started_at?.plus(limit), step })
+        })
+    });
+    overdue.into_iter().chain(slow).collect()
+}
+
 /// A run that may have started, whose holder's time is over, and that must not start again.
 fn find_lost<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
     let overdue = |run: &&Open| run.phase == Phase::Running && run.until <= view.now;
@@ -137,7 +188,8 @@ fn find_claimable<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
 fn wait(job: &Job, view: &View, until: Option<Timestamp>) -> Step {
     let ends = view.record.open.iter().map(|run| run.until);
     let mutex = job.mutex.as_ref().and(view.mutex.held.as_ref()).map(|held| held.until);
-    match ends.chain(mutex).chain(until).filter(|at| *at > view.now).min() {
+    let alarms = alarms(job, view).into_iter().map(|alarm| alarm.at);
+    match ends.chain(mutex).chain(until).chain(alarms).filter(|at| *at > view.now).min() {
         Some(at) => Step::Wait(at),
         None => Step::Finished,
     }

@@ -173,6 +173,32 @@ impl Line {
                 line.add(json!({"run_id": run_id, "by": by}));
             }
             What::Passed(pass) => line.passed(pass),
+            What::Declined { run_id, scheduled_at, trigger, fate } => {
+                line.passed(&Pass { from: *scheduled_at, through: *scheduled_at, count: 1, fate: *fate });
+                line.text += &format!(": run {} ({})", run_id.short(), trigger.kind());
+                line.add(json!({"run_id": run_id, "trigger": trigger.kind()}));
+            }
+            What::Overdue { due, last_success_at } => {
+                line.level = "error";
+                let last = last_success_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+                line.say("job.overdue", "overdue", format!("no success by {due}; the last: {last}"));
+                line.add(json!({"due_at": due, "last_success_at": last_success_at}));
+            }
+            What::Recovered { overdue_since } => {
+                line.say("job.recovered", "recovered", format!("it was overdue since {overdue_since}"));
+                line.add(json!({"overdue_since": overdue_since}));
+            }
+            What::Slow { run_id, attempt, fence, started_at } => {
+                line.level = "warning";
+                let running = event.at.since(*started_at);
+                line.say(
+                    "run.slow",
+                    "slow",
+                    format!("run {}  goes on for {}", run_id.short(), running.as_secs()) + " s",
+                );
+                line.add(json!({"run_id": run_id, "attempt": attempt, "fencing_token": fence}));
+                line.add(json!({"duration_seconds": running.as_secs_f64()}));
+            }
             What::Paused { until, reason, .. } => {
                 let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
                 let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -17,7 +17,7 @@ use cronclave::event::Told;
 use cronclave::job::JobName;
 use cronclave::parts::Parts;
 use cronclave::record::Op;
-use cronclave::store::{Memory, Store};
+use cronclave::store::{Memory, Outbox, Store};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -202,7 +202,7 @@ async fn events_that_were_dropped_unsent_are_told_as_a_gap() {
     let mut told = parts.bus.listen();
     bench.wire.set_away(true);
     // The outbox is there, at the beginning.
-    bench.store.take_outbox("somebody", secs(1)).await.unwrap();
+    bench.store.take_outbox(Outbox::Announcements, "somebody", secs(1)).await.unwrap();
     for n in 1..=40 {
         bench.happens("a", n).await;
     }

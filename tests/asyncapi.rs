@@ -27,7 +27,7 @@ use cronclave::lease::{Fence, Trigger, Work};
 use cronclave::record::Op;
 use cronclave::replica::Jobs;
 use cronclave::request;
-use cronclave::store::{Memory, Store};
+use cronclave::store::{Memory, Outbox, Store};
 use jobs::{every, secs, start_of_time};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -95,7 +95,7 @@ async fn announced() -> Vec<Message> {
     let mut all: Vec<Message> = told.map(|notice| notice.message()).collect();
     let clock = Clock::starting_at(start_of_time());
     let memory = Arc::new(Memory::new(clock.clone()));
-    memory.take_outbox("somebody", secs(1)).await.unwrap();
+    memory.take_outbox(Outbox::Announcements, "somebody", secs(1)).await.unwrap();
     for reason in ["a", "b"] {
         let pause = Op::Pause { until: None, reason: Some(reason.into()), by: None };
         memory.apply(&every("a", 60).name, &pause).await.unwrap();

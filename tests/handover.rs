@@ -73,7 +73,7 @@ impl Bench {
     async fn win(&self, parts: &Parts) -> Lease {
         let run_id = RunId::fresh(self.clock.now());
         let trigger = Trigger::Manual { by: None, reason: None };
-        self.claim(parts, Target::Request { run_id, at: None, trigger, args: BTreeMap::new() }).await
+        self.claim(parts, Target::Request { run_id, at: None, trigger, args: BTreeMap::new(), expect: None }).await
     }
 
     async fn claim(&self, parts: &Parts, target: Target) -> Lease {

@@ -1,6 +1,8 @@
 //! Every policy of when, followed step by step against the rules that every store applies.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "plan/alarms.rs"]
+mod alarms;
 #[path = "common/jobs.rs"]
 mod jobs;
 
@@ -105,6 +107,8 @@ impl Bench {
             }
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
             Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
+            Step::Overdue { expect, due } => Op::Overdue { expect, due },
+            Step::Slow { run_id, fence } => Op::Slow { run_id, fence },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },
             Step::Wait(_) | Step::Finished => return None,
         })
@@ -192,7 +196,15 @@ impl Bench {
         let run_id = RunId::of_request(&self.job.name, request);
         let trigger = Trigger::Manual { by: None, reason: None };
         let overlap = self.job.overlap;
-        self.ask(&Op::Trigger { run_id, at: None, trigger, args: BTreeMap::new(), overlap })
+        self.ask(&Op::Trigger {
+            run_id,
+            at: None,
+            trigger,
+            args: BTreeMap::new(),
+            overlap,
+            expect: None,
+            on_record: false,
+        })
     }
 
     fn pause(&mut self, until: Option<Timestamp>) {

@@ -145,7 +145,15 @@ impl Chance {
     fn trigger(&mut self) -> Trigger {
         let (by, reason) = (self.text(), self.text());
         let (by, reason) = (self.maybe(by), self.maybe(reason));
-        self.of(&[Trigger::Schedule, Trigger::Manual { by: by.clone(), reason }, Trigger::Cli { by }])
+        let job = JobName::new("other").unwrap();
+        let chain = Trigger::Chain { job, run_id: RunId::fresh(Timestamp::EPOCH), on: "success".into() };
+        self.of(&[
+            Trigger::Schedule,
+            Trigger::Manual { by: by.clone(), reason: reason.clone() },
+            Trigger::Backfill { by: by.clone(), reason },
+            Trigger::Cli { by },
+            chain,
+        ])
     }
 
     fn args(&mut self) -> BTreeMap<String, String> {
@@ -168,6 +176,11 @@ impl Chance {
 
     fn overlap(&mut self) -> Overlap {
         self.of(&[Overlap::Skip, Overlap::QueueOne, Overlap::QueueAll, Overlap::Replace, Overlap::Allow])
+    }
+
+    /// The largest fence, as somebody saw it.
+    fn seen(&mut self, record: &Record) -> Option<Fence> {
+        self.of(&[None, Some(record.fence), Some(record.fence), Some(Fence(7))])
     }
 
     fn expect(&mut self, record: &Record) -> Timestamp {
@@ -193,7 +206,7 @@ impl Chance {
             _ => {
                 let at = self.instant();
                 let (run_id, trigger, args) = (self.run_id(job, record), self.trigger(), self.args());
-                Target::Request { run_id, at: self.maybe(at), trigger, args }
+                Target::Request { run_id, at: self.maybe(at), trigger, args, expect: self.seen(record) }
             }
         };
         Bid {
@@ -223,7 +236,9 @@ impl Chance {
                 3 | 4 => {
                     let at = self.instant();
                     let (run_id, trigger, args) = (self.run_id(job, record), self.trigger(), self.args());
-                    Op::Trigger { run_id, at: self.maybe(at), trigger, args, overlap: self.overlap() }
+                    let (overlap, on_record) = (self.overlap(), self.one_in(2));
+                    let expect = self.seen(record);
+                    Op::Trigger { run_id, at: self.maybe(at), trigger, args, overlap, expect, on_record }
                 }
                 _ => Op::Claim(self.bid(job, record)),
             };
@@ -245,6 +260,14 @@ impl Chance {
                 }
             },
             16 => Op::Evict { run_id: key.run_id, fence: key.fence, by },
+            17 if self.one_in(3) => Op::Overdue {
+                expect: if self.one_in(4) { Some(self.instant()) } else { record.succeeded_at },
+                due: self.instant(),
+            },
+            17 if self.one_in(2) => match self.run(record) {
+                Some(run) if !self.one_in(8) => Op::Slow { run_id: run.run_id, fence: run.fence },
+                _ => Op::Slow { run_id: key.run_id, fence: key.fence },
+            },
             17 => Op::Cancel { run_id: key.run_id, by },
             18 => {
                 let (until, reason) = (self.instant(), self.text());

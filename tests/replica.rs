@@ -138,6 +138,8 @@ fn request(id: &str, job: &Job) -> Op {
         trigger: Trigger::Manual { by: None, reason: None },
         args: BTreeMap::new(),
         overlap: Overlap::Skip,
+        expect: None,
+        on_record: false,
     }
 }
 

@@ -1,12 +1,19 @@
 //! What every store promises. The same tests run against each of them.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "store/alarms.rs"]
+mod alarms;
+#[path = "store/documents.rs"]
+mod documents;
 #[path = "common/servers.rs"]
 mod servers;
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+
+use alarms::*;
+use documents::*;
 
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::{Delivery, JobName, Keep, Overlap};
@@ -15,7 +22,7 @@ use cronclave::ledger::{Fate, Pass, State, What};
 use cronclave::record::{Bid, Key, Op, Open, Phase, Reply, Target};
 use cronclave::runner::Stream;
 use cronclave::store::redis::{Redis, Time};
-use cronclave::store::{Answer, Create, Memory, Piece, Query, Replica, Sqlite, Store};
+use cronclave::store::{Answer, Create, Memory, Outbox, Piece, Query, Replica, Sqlite, Store};
 
 /// A store, the clock it reads, and one job in it.
 struct Bench {
@@ -236,48 +243,62 @@ promises! {
     the_mark_of_the_outbox_never_moves_back
     a_new_outbox_begins_where_the_events_end
     positions_of_events_leave_no_hole
+    outboxes_do_not_know_each_other
+    a_document_is_kept_until_it_is_removed
+    a_document_changes_only_for_who_knows_it
+    of_many_who_change_a_document_one_does
+    documents_come_in_the_order_of_their_keys
+    a_missing_success_is_told_once_for_each_deadline
+    a_success_ends_an_alarm
+    a_long_attempt_is_told_once
+    a_refused_request_may_be_put_on_record
+    who_asks_for_an_occurrence_itself_must_know_that_it_has_not_run
 }
 
 async fn the_outbox_has_one_holder_at_a_time(bench: Bench) {
     let takers = (0..8).map(|n| {
         let store = bench.store.clone();
-        tokio::spawn(async move { store.take_outbox(&format!("r{n}"), TTL).await.unwrap() })
+        tokio::spawn(async move { store.take_outbox(Outbox::Announcements, &format!("r{n}"), TTL).await.unwrap() })
     });
     let mut taken = 0;
     for taker in takers.collect::<Vec<_>>() {
         taken += usize::from(taker.await.unwrap().is_some());
     }
     assert_eq!(taken, 1);
-    assert!(!bench.store.mark_outbox("somebody", 7, TTL).await.unwrap());
+    assert!(!bench.store.mark_outbox(Outbox::Announcements, "somebody", 7, TTL).await.unwrap());
 }
 
 async fn an_outbox_whose_holder_is_silent_passes_on_with_its_mark(bench: Bench) {
     let bench = bench.registered().await;
-    assert_eq!(bench.store.take_outbox("a", TTL).await.unwrap(), Some(1));
+    assert_eq!(bench.store.take_outbox(Outbox::Announcements, "a", TTL).await.unwrap(), Some(1));
     bench.go_to(5);
-    assert!(bench.store.mark_outbox("a", 3, TTL).await.unwrap(), "which keeps it for longer");
+    assert!(bench.store.mark_outbox(Outbox::Announcements, "a", 3, TTL).await.unwrap(), "which keeps it for longer");
     bench.go_to(14);
-    assert_eq!(bench.store.take_outbox("b", TTL).await.unwrap(), None);
+    assert_eq!(bench.store.take_outbox(Outbox::Announcements, "b", TTL).await.unwrap(), None);
     bench.go_to(16);
-    assert!(bench.store.mark_outbox("a", 4, TTL).await.unwrap(), "late, but nobody took it");
+    assert!(bench.store.mark_outbox(Outbox::Announcements, "a", 4, TTL).await.unwrap(), "late, but nobody took it");
     bench.go_to(27);
-    assert_eq!(bench.store.take_outbox("b", TTL).await.unwrap(), Some(4));
-    assert!(!bench.store.mark_outbox("a", 9, TTL).await.unwrap());
-    assert_eq!(bench.store.take_outbox("a", TTL).await.unwrap(), None);
-    assert_eq!(bench.store.take_outbox("b", TTL).await.unwrap(), Some(4), "asked again it is the same");
+    assert_eq!(bench.store.take_outbox(Outbox::Announcements, "b", TTL).await.unwrap(), Some(4));
+    assert!(!bench.store.mark_outbox(Outbox::Announcements, "a", 9, TTL).await.unwrap());
+    assert_eq!(bench.store.take_outbox(Outbox::Announcements, "a", TTL).await.unwrap(), None);
+    assert_eq!(
+        bench.store.take_outbox(Outbox::Announcements, "b", TTL).await.unwrap(),
+        Some(4),
+        "asked again it is the same"
+    );
 }
 
 async fn the_mark_of_the_outbox_never_moves_back(bench: Bench) {
-    bench.store.take_outbox("a", TTL).await.unwrap();
-    assert!(bench.store.mark_outbox("a", 9, TTL).await.unwrap());
-    assert!(bench.store.mark_outbox("a", 2, TTL).await.unwrap());
-    assert_eq!(bench.store.take_outbox("a", TTL).await.unwrap(), Some(9));
+    bench.store.take_outbox(Outbox::Announcements, "a", TTL).await.unwrap();
+    assert!(bench.store.mark_outbox(Outbox::Announcements, "a", 9, TTL).await.unwrap());
+    assert!(bench.store.mark_outbox(Outbox::Announcements, "a", 2, TTL).await.unwrap());
+    assert_eq!(bench.store.take_outbox(Outbox::Announcements, "a", TTL).await.unwrap(), Some(9));
 }
 
 async fn a_new_outbox_begins_where_the_events_end(bench: Bench) {
     let bench = bench.registered().await;
     bench.ask(Op::Pause { until: None, reason: None, by: None }).await;
-    let mark = bench.store.take_outbox("a", TTL).await.unwrap().unwrap();
+    let mark = bench.store.take_outbox(Outbox::Announcements, "a", TTL).await.unwrap().unwrap();
     assert_eq!(bench.store.events(0, 10).await.unwrap().last().unwrap().0, mark);
     assert!(bench.store.events(mark, 10).await.unwrap().is_empty());
 }
@@ -700,7 +721,15 @@ async fn nothing_is_claimed_while_paused(bench: Bench) {
     assert!(matches!(bench.reply(claim_next(cursor, 60, &Token::fresh())).await, Reply::Paused(_)));
     let run_id = RunId::of_request(&bench.job, "r");
     let trigger = Trigger::Manual { by: None, reason: None };
-    let ask = Op::Trigger { run_id, at: None, trigger, args: Default::default(), overlap: Overlap::Skip };
+    let ask = Op::Trigger {
+        run_id,
+        at: None,
+        trigger,
+        args: Default::default(),
+        overlap: Overlap::Skip,
+        expect: None,
+        on_record: false,
+    };
     assert!(matches!(bench.reply(ask).await, Reply::Paused(_)));
     bench.go_to(100);
     bench.win(cursor, 60).await;
@@ -728,6 +757,8 @@ fn request(bench: &Bench, id: &str, overlap: Overlap) -> Op {
         trigger: Trigger::Manual { by: Some("ana".into()), reason: None },
         args: [("day".to_owned(), "monday".to_owned())].into(),
         overlap,
+        expect: None,
+        on_record: false,
     }
 }
 
@@ -802,8 +833,13 @@ async fn a_run_by_hand_excludes_the_schedule_and_leaves_the_cursor(bench: Bench)
     let bench = bench.registered().await;
     let cursor = bench.cursor().await;
     let run_id = RunId::fresh(at(0));
-    let target =
-        |run_id| Target::Request { run_id, at: None, trigger: Trigger::Cli { by: None }, args: Default::default() };
+    let target = |run_id| Target::Request {
+        run_id,
+        at: None,
+        trigger: Trigger::Cli { by: None },
+        args: Default::default(),
+        expect: None,
+    };
     let token = Token::fresh();
     let Reply::Won(run) = bench.reply(Op::Claim(bid(target(run_id), &token))).await else { panic!() };
     assert_eq!(bench.cursor().await, cursor);

@@ -20,7 +20,7 @@ use crate::event::Told;
 use crate::lease::Token;
 use crate::ledger::Event;
 use crate::parts::Parts;
-use crate::store::{StoreError, Trouble};
+use crate::store::{Outbox, StoreError, Trouble};
 
 pub use notice::{KINDS, Notice, Notices, recorded};
 
@@ -129,7 +129,7 @@ impl Announcer {
         let Some(held) = &self.held else { return Ok(AWAY) };
         let is_left = !held.left.is_empty();
         let (asked, mark) = (Instant::now(), held.mark());
-        if !limited(self.parts.store.mark_outbox(&self.name, mark, TTL)).await? {
+        if !limited(self.parts.store.mark_outbox(Outbox::Announcements, &self.name, mark, TTL)).await? {
             self.held = None;
             return Ok(AWAY);
         }
@@ -149,7 +149,7 @@ impl Announcer {
         if self.held.as_ref().is_some_and(|held| asked + TTL / 2 < held.trusted_until) {
             return Ok(true);
         }
-        let mark = limited(self.parts.store.take_outbox(&self.name, TTL)).await?;
+        let mark = limited(self.parts.store.take_outbox(Outbox::Announcements, &self.name, TTL)).await?;
         let (Some(mark), trusted_until) = (mark, asked + TTL) else {
             self.held = None;
             return Ok(false);
@@ -228,7 +228,9 @@ impl Announcer {
     /// Lets somebody else have the outbox at once.
     async fn give_back(&mut self) -> Result<(), StoreError> {
         let Some(held) = self.held.take() else { return Ok(()) };
-        limited(self.parts.store.mark_outbox(&self.name, held.mark(), Duration::ZERO)).await.map(|_| ())
+        limited(self.parts.store.mark_outbox(Outbox::Announcements, &self.name, held.mark(), Duration::ZERO))
+            .await
+            .map(|_| ())
     }
 }
 

@@ -9,13 +9,14 @@ use crate::broker::{Exchange, Message, word};
 use crate::clock::Timestamp;
 use crate::job::stable_digest;
 use crate::lease::{Ended, Fence, Outcome, RunId, Trigger};
-use crate::ledger::{Event, Fate, Next, Pass, State, What};
+use crate::ledger::{Event, Fate, Next, State, What};
 
 /// Everything that is announced: `ENTITY.EVENT`. The type of the CloudEvent is `dev.cronclave.ENTITY.EVENT.v1`.
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 28] = [
     "run.queued",
     "run.published",
     "run.started",
+    "run.slow",
     "run.cancelling",
     "run.retrying",
     "run.succeeded",
@@ -30,6 +31,8 @@ pub const KINDS: [&str; 25] = [
     "job.added",
     "job.paused",
     "job.resumed",
+    "job.overdue",
+    "job.recovered",
     "lock.fenced",
     "outbox.gap",
     "replica.joined",
@@ -211,7 +214,21 @@ impl Notices {
                 (if next.is_some() { "run.retrying" } else { ended_as(ended.outcome) }, data)
             }
             What::CancelAsked { run_id, by } => ("run.cancelling", self.of_run(*run_id, None, json!({"by": by}))),
-            What::Passed(pass) => passed(pass),
+            What::Slow { run_id, fence, started_at, .. } => {
+                let running = event.at.since(*started_at).as_secs_f64();
+                let data = json!({"state": State::Running, "started_at": started_at, "duration_seconds": running});
+                ("run.slow", self.of_run(*run_id, Some(*fence), data))
+            }
+            What::Overdue { due, last_success_at } => {
+                ("job.overdue", json!({"due_at": due, "last_success_at": last_success_at}))
+            }
+            What::Recovered { overdue_since } => ("job.recovered", json!({"overdue_since": overdue_since})),
+            What::Declined { run_id, scheduled_at, trigger, fate } => {
+                let (kind, mut data) = passed(*fate, (*scheduled_at, *scheduled_at), 1);
+                (data["run_id"], data["trigger"]) = (json!(run_id), json!(trigger.kind()));
+                (kind, data)
+            }
+            What::Passed(pass) => passed(pass.fate, (pass.from, pass.through), pass.count),
             What::Fenced { run_id, fence, tried, ended } => {
                 let reported = ended.as_ref().map(|ended| ended.outcome);
                 let data = json!({"run_id": run_id, "fencing_token": fence, "tried": tried, "reported": reported});
@@ -286,9 +303,9 @@ fn ended_as(outcome: Outcome) -> &'static str {
     }
 }
 
-fn passed(pass: &Pass) -> (&'static str, Value) {
-    let kind = if pass.fate == Fate::Missed { "occurrence.missed" } else { "occurrence.skipped" };
-    let reason = match pass.fate {
+fn passed(fate: Fate, (from, through): (Timestamp, Timestamp), count: u64) -> (&'static str, Value) {
+    let kind = if fate == Fate::Missed { "occurrence.missed" } else { "occurrence.skipped" };
+    let reason = match fate {
         Fate::Queued => "it waits for its turn",
         Fate::SkippedOverlap => "a run of the job was still open",
         Fate::SkippedPaused => "the job was paused",
@@ -297,7 +314,7 @@ fn passed(pass: &Pass) -> (&'static str, Value) {
         Fate::Coalesced => "a newer occurrence stands for it",
         Fate::Missed => "nobody could start it in time",
     };
-    let state = State::from(pass.fate);
-    let data = json!({"state": state, "reason": reason, "scheduled_at": pass.from, "through": pass.through, "count": pass.count});
+    let state = State::from(fate);
+    let data = json!({"state": state, "reason": reason, "scheduled_at": from, "through": through, "count": count});
     (kind, data)
 }

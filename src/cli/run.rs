@@ -124,6 +124,7 @@ impl Run {
             at,
             trigger: Trigger::Cli { by: super::user() },
             args: self.arg.iter().cloned().collect::<BTreeMap<_, _>>(),
+            expect: None,
         };
         let lease = win(&parts, &job, &target, patience).await?;
         let (run, fence) = (lease.work.run_id, lease.work.fence);

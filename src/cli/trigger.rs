@@ -55,6 +55,8 @@ impl Trigger {
             trigger: Why::Manual { by: super::user(), reason: self.reason },
             args: self.arg.into_iter().collect(),
             overlap: job.overlap,
+            expect: None,
+            on_record: false,
         };
         let answer = store.apply(&job.name, &op).await?;
         if answer.reply != Reply::Done {

@@ -34,11 +34,25 @@ pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>, hooks: &[Arc<H
 fn describe(out: &mut String, job: &Job) {
     let Job { name, description, owner, runbook, tags, enabled, schedule, jitter, task, misfire, .. } = job;
     let Job { skip_on, only_on, start_within, message_trigger, ping, on, .. } = job;
-    let Job { overlap, delivery, retry, timeout, kill_after, lease, mutex, log_limit, keep, source: _, .. } = job;
+    let Job {
+        overlap,
+        delivery,
+        retry,
+        timeout,
+        kill_after,
+        warn_after,
+        must_succeed_within,
+        lease,
+        mutex,
+        log_limit,
+        keep,
+        source: _,
+        ..
+    } = job;
     let _ = write!(
         out,
         "{name:?} {description:?} {owner:?} {runbook:?} {tags:?} {enabled} {jitter:?} {misfire:?} {overlap:?} \
-         {delivery:?} {retry:?} {timeout:?} {kill_after:?} {lease:?} {mutex:?} {log_limit} {keep:?} {start_within:?} {message_trigger} \
+         {delivery:?} {retry:?} {timeout:?} {kill_after:?} {warn_after:?} {must_succeed_within:?} {lease:?} {mutex:?} {log_limit} {keep:?} {start_within:?} {message_trigger} \
          {ping:?} {on:?} ",
     );
     let _ = write!(out, "{:?} {:?} {:?} ", schedule.text(), schedule.zone(), schedule.rules());

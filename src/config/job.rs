@@ -97,6 +97,8 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         retry: settings.retry.unwrap_or_default(),
         timeout: settings.timeout.unwrap_or(Duration::from_secs(3600)),
         kill_after: settings.kill_after.unwrap_or(Duration::from_secs(10)),
+        warn_after: settings.warn_after,
+        must_succeed_within: settings.must_succeed_within,
         lease: settings.lease.unwrap_or(Duration::from_secs(30)),
         mutex: own.mutex,
         start_within: settings.start_within,

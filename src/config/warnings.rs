@@ -30,6 +30,14 @@ pub(super) fn job(walk: &mut Walk<'_>, key: &Key<'_>, table: &DeTable<'_>, job: 
         walk.error("W0203", place(["timeout", "overlap"]), message, label)
             .help("make `timeout` shorter than the period, or write overlap = \"queue_one\"");
     }
+    if let Some(limit) = job.must_succeed_within
+        && let Some(period) = period(&job.schedule, now).filter(|period| limit < 2 * *period)
+    {
+        let label = format!("one comes due every {}: a single late run is told as overdue", written(period));
+        let message = format!("`must_succeed_within` of job `{}` is shorter than two periods", job.name);
+        walk.error("W0206", place(["must_succeed_within", "schedule"]), message, label)
+            .help(format!("write at least must_succeed_within = \"{}\"", written(2 * period)));
+    }
 }
 
 /// The mean distance of the next few occurrences.

@@ -109,6 +109,8 @@ impl Inbox {
             trigger: Trigger::Manual { by: Some(format!("message {id}")), reason },
             args,
             overlap: job.overlap,
+            expect: None,
+            on_record: false,
         };
         Ok(match self.ask(&job, &trigger).await?.reply {
             Reply::Busy(run) => {

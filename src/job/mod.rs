@@ -107,6 +107,10 @@ pub struct Job {
     pub retry: Retry,
     /// A run is stopped after this long. Default 1 h.
     pub timeout: Duration,
+    /// It is told once when an attempt runs for longer than this.
+    pub warn_after: Option<Duration>,
+    /// It is told once when no success was recorded for this long.
+    pub must_succeed_within: Option<Duration>,
     /// Between asking a run to stop (TERM) and killing it. Default 10 s.
     pub kill_after: Duration,
     /// A request for a worker that nobody has begun within this is sent again, under a larger fence. Default: until

@@ -1,6 +1,6 @@
 //! What the store grants: one operation on one record, in one step.
 
-use super::granting::{Granting, remember};
+use super::granting::{Granting, remember, requested};
 use super::op::{Op, Reply};
 use super::{Mutex, Record, SPECS};
 use crate::clock::Timestamp;
@@ -33,7 +33,13 @@ pub fn apply(state: State<'_>, op: &Op, now: Timestamp) -> (Reply, Vec<Event>) {
         Op::Release { key } => step.release(key),
         Op::Reap { run_id, fence, phase } => step.reap(*run_id, *fence, *phase),
         Op::Evict { run_id, fence, by } => step.evict(*run_id, *fence, by),
-        Op::Trigger { run_id, at, trigger, args, overlap } => step.trigger(*run_id, *at, trigger, args, *overlap),
+        Op::Trigger { run_id, at, trigger, args, overlap, expect, on_record } => {
+            let run = requested(*run_id, *at, trigger, args, step.now);
+            let reply = step.trigger(&run, *expect, *overlap);
+            if *on_record { step.decline(&run, reply) } else { reply }
+        }
+        Op::Overdue { expect, due } => step.overdue(*expect, *due),
+        Op::Slow { run_id, fence } => step.slow(*run_id, *fence),
         Op::Cancel { run_id, by } => step.cancel(*run_id, by),
         Op::Pause { until, reason, by } => step.pause(*until, reason, by),
         Op::Resume { catch_up, by } => step.resume(*catch_up, by),

@@ -1,6 +1,6 @@
 //! What the store grants to a bid.
 
-use super::granting::{Granting, remember, waiting};
+use super::granting::{Granting, remember, requested, waiting};
 use super::op::{Bid, Reply, Target};
 use super::{Open, Phase, REMEMBERED};
 use crate::clock::Timestamp;
@@ -20,13 +20,9 @@ impl Granting<'_> {
         match &bid.target {
             Target::Next { expect, passes, at, due } => self.claim_next(bid, *expect, passes, *at, *due),
             Target::Open { run_id, fence } => self.claim_open(bid, *run_id, *fence),
-            Target::Request { run_id, at, trigger, args } => {
-                let run = Open {
-                    trigger: trigger.clone(),
-                    args: args.clone(),
-                    ..waiting(*run_id, at.unwrap_or(self.now), self.now)
-                };
-                self.claim_request(bid, run)
+            Target::Request { run_id, at, trigger, args, expect } => {
+                let run = requested(*run_id, *at, trigger, args, self.now);
+                self.claim_request(bid, run, *expect)
             }
         }
     }
@@ -89,9 +85,12 @@ impl Granting<'_> {
         self.grant(index, bid)
     }
 
-    fn claim_request(&mut self, bid: &Bid, run: Open) -> Reply {
+    fn claim_request(&mut self, bid: &Bid, run: Open, expect: Option<Fence>) -> Reply {
         if self.was_asked(run.run_id) {
             return Reply::Stale;
+        }
+        if let Some(refusal) = self.refuse_identity(&run, expect) {
+            return refusal;
         }
         let active = self.record.open.iter().find(|run| !run.is_queued());
         if let Some(refusal) = refuse_company(bid, active, self.record.open.len()) {
@@ -116,6 +115,7 @@ impl Granting<'_> {
         run.holder.clone_from(&bid.holder);
         run.until = self.now.plus(bid.ttl);
         run.mutex.clone_from(&bid.mutex);
+        (run.started_at, run.slow) = (None, false);
         let run = run.clone();
         self.hold_mutex(&run);
         self.tell(What::Claimed {

@@ -63,6 +63,16 @@ impl Granting<'_> {
         self.record.asked.contains(&run_id) || self.record.run(run_id).is_some()
     }
 
+    /// Refuses a request that stands for an occurrence itself, while its schedule may still start it, or when a run may
+    /// have started since the asker looked.
+    pub(super) fn refuse_identity(&self, run: &Open, expect: Option<Fence>) -> Option<Reply> {
+        let expect = expect?;
+        if self.record.cursor.is_none_or(|cursor| run.scheduled_at > cursor) {
+            return Some(Reply::Early(run.scheduled_at));
+        }
+        (expect != self.record.fence).then_some(Reply::Moved)
+    }
+
     pub(super) fn enqueue(&mut self, run: Open) {
         self.tell(What::Queued { run_id: run.run_id, scheduled_at: run.scheduled_at, trigger: run.trigger.clone() });
         self.record.open.push(run);
@@ -75,11 +85,16 @@ impl Granting<'_> {
 
     pub(super) fn close(&mut self, index: usize, ended: Ended) {
         let run = self.record.open.remove(index);
-        if ended.outcome == Outcome::Succeeded {
-            self.record.last_success = self.record.last_success.max(Some(run.scheduled_at));
-        }
+        let succeeded = ended.outcome == Outcome::Succeeded;
         self.free_mutex(run.run_id);
         self.tell(What::Ended { run_id: run.run_id, attempt: run.attempt, fence: run.fence, ended, next: None });
+        if succeeded {
+            self.record.last_success = self.record.last_success.max(Some(run.scheduled_at));
+            self.record.succeeded_at = Some(self.now);
+            if let Some(overdue_since) = self.record.overdue.take() {
+                self.tell(What::Recovered { overdue_since });
+            }
+        }
     }
 
     pub(super) fn hold_mutex(&mut self, run: &Open) {
@@ -124,7 +139,20 @@ pub(super) fn waiting(run_id: RunId, scheduled_at: Timestamp, now: Timestamp) ->
         until: now,
         cancel: false,
         mutex: None,
+        started_at: None,
+        slow: false,
     }
+}
+
+/// A run that somebody asks for.
+pub(super) fn requested(
+    run_id: RunId,
+    at: Option<Timestamp>,
+    trigger: &Trigger,
+    args: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> Open {
+    Open { trigger: trigger.clone(), args: args.clone(), ..waiting(run_id, at.unwrap_or(now), now) }
 }
 
 pub(super) fn remember<T>(ring: &mut VecDeque<T>, item: T, most: usize) {

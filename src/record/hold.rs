@@ -66,6 +66,7 @@ impl Granting<'_> {
         run.token = Some(key.token.clone());
         holder.clone_into(&mut run.holder);
         run.until = now.plus(ttl);
+        run.started_at = Some(now);
         let run = run.clone();
         self.hold_mutex(&run);
         self.tell(What::Started { run_id: run.run_id, attempt: run.attempt, fence: run.fence, holder: run.holder });

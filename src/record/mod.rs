@@ -50,6 +50,12 @@ pub struct Record {
     /// The latest settled claims, so that a repeated report is not refused.
     #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
     pub settled: VecDeque<Fence>,
+    /// When the last success was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded_at: Option<Timestamp>,
+    /// When it was told that a success is overdue; absent since the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<Timestamp>,
 }
 
 /// How many schedules are remembered.
@@ -124,6 +130,12 @@ pub struct Open {
     /// The mutex that is held for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mutex: Option<String>,
+    /// When the code of the newest claim was about to start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// It was told that this attempt takes long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slow: bool,
 }
 
 /// How far an open run is.

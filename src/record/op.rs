@@ -61,6 +61,9 @@ pub enum Target {
         trigger: Trigger,
         /// What its code is given.
         args: BTreeMap<String, String>,
+        /// For a run with the identity of the occurrence at `at`: the largest fence there was when it was looked
+        /// whether that has run. Whoever started it since has a larger one.
+        expect: Option<Fence>,
     },
 }
 
@@ -163,6 +166,24 @@ pub enum Op {
         args: BTreeMap<String, String>,
         /// The job's policy, which holds for runs by hand as well.
         overlap: Overlap,
+        /// As in [`Target::Request`].
+        expect: Option<Fence>,
+        /// A refusal is a line of history, because nobody waits for the answer.
+        on_record: bool,
+    },
+    /// Tell, once for each deadline, that the job has not succeeded by then.
+    Overdue {
+        /// When its last success was recorded, as the asker saw it.
+        expect: Option<Timestamp>,
+        /// By when there was to be another.
+        due: Timestamp,
+    },
+    /// Tell, once for each attempt, that it runs for longer than usual.
+    Slow {
+        /// Which run.
+        run_id: RunId,
+        /// Its claim.
+        fence: Fence,
     },
     /// Ask to stop a run.
     Cancel {

@@ -1,14 +1,12 @@
 //! What the store grants to people.
 
-use std::collections::BTreeMap;
-
-use super::granting::{Granting, remember, waiting};
+use super::granting::{Granting, remember};
 use super::op::Reply;
 use super::{Open, PAUSES, Pause, Phase, REMEMBERED};
 use crate::clock::Timestamp;
 use crate::job::Overlap;
-use crate::lease::{Ended, Outcome, RunId, Token, Trigger};
-use crate::ledger::What;
+use crate::lease::{Ended, Fence, Outcome, RunId, Token};
+use crate::ledger::{Fate, What};
 
 impl Granting<'_> {
     pub(super) fn cancel(&mut self, run_id: RunId, by: &str) -> Reply {
@@ -27,16 +25,12 @@ impl Granting<'_> {
         Reply::Done
     }
 
-    pub(super) fn trigger(
-        &mut self,
-        run_id: RunId,
-        at: Option<Timestamp>,
-        trigger: &Trigger,
-        args: &BTreeMap<String, String>,
-        overlap: Overlap,
-    ) -> Reply {
-        if self.was_asked(run_id) {
+    pub(super) fn trigger(&mut self, run: &Open, expect: Option<Fence>, overlap: Overlap) -> Reply {
+        if self.was_asked(run.run_id) {
             return Reply::Done;
+        }
+        if let Some(refusal) = self.refuse_identity(run, expect) {
+            return refusal;
         }
         if let Some(pause) = self.record.paused(self.now) {
             return Reply::Paused(pause.clone());
@@ -57,9 +51,46 @@ impl Granting<'_> {
                 _ => {}
             }
         }
-        remember(&mut self.record.asked, run_id, REMEMBERED);
-        let run = waiting(run_id, at.unwrap_or(self.now), self.now);
-        self.enqueue(Open { trigger: trigger.clone(), args: args.clone(), ..run });
+        remember(&mut self.record.asked, run.run_id, REMEMBERED);
+        self.enqueue(run.clone());
+        Reply::Done
+    }
+
+    /// Puts on record that a request was refused, if it was for good: it is the end of that run.
+    pub(super) fn decline(&mut self, run: &Open, reply: Reply) -> Reply {
+        let fate = match &reply {
+            Reply::Busy(_) | Reply::Full => Fate::SkippedOverlap,
+            Reply::Paused(_) => Fate::SkippedPaused,
+            _ => return reply,
+        };
+        remember(&mut self.record.asked, run.run_id, REMEMBERED);
+        let (scheduled_at, trigger) = (run.scheduled_at, run.trigger.clone());
+        self.tell(What::Declined { run_id: run.run_id, scheduled_at, trigger, fate });
+        reply
+    }
+
+    pub(super) fn overdue(&mut self, expect: Option<Timestamp>, due: Timestamp) -> Reply {
+        if due > self.now {
+            return Reply::Early(due);
+        }
+        if self.record.succeeded_at != expect {
+            return Reply::Moved;
+        }
+        // What was told before this deadline was told of an earlier one.
+        if self.record.overdue.is_none_or(|told| told < due) {
+            self.record.overdue = Some(self.now);
+            self.tell(What::Overdue { due, last_success_at: expect });
+        }
+        Reply::Done
+    }
+
+    pub(super) fn slow(&mut self, run_id: RunId, fence: Fence) -> Reply {
+        let runs = |run: &&mut Open| (run.run_id, run.fence, run.phase) == (run_id, fence, Phase::Running);
+        let Some(run) = self.record.open.iter_mut().find(runs) else { return Reply::Moved };
+        if let Some(started_at) = run.started_at.filter(|_| !std::mem::replace(&mut run.slow, true)) {
+            let attempt = run.attempt;
+            self.tell(What::Slow { run_id, attempt, fence, started_at });
+        }
         Reply::Done
     }
 

@@ -73,6 +73,8 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
             Step::Register => Op::Register { spec: job.spec() },
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
             Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
+            Step::Overdue { expect, due } => Op::Overdue { expect, due },
+            Step::Slow { run_id, fence } => Op::Slow { run_id, fence },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },
         };
         let answer = ask(parts, job, &op, Instant::now() + PATIENCE).await.map_err(Looked::Refused)?;

@@ -14,7 +14,9 @@ use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::{self, Mutex, Op};
-use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+use crate::store::{
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+};
 
 /// All of it behind one lock, which is never held over an await.
 pub struct Memory {
@@ -30,11 +32,12 @@ struct Held {
     entries: BTreeMap<String, Entry>,
     output: BTreeMap<RunId, BTreeMap<(Fence, u64), Piece>>,
     replicas: BTreeMap<String, Replica>,
-    outbox: Option<Outbox>,
+    outboxes: BTreeMap<Outbox, HeldOutbox>,
+    documents: BTreeMap<(Collection, String), Document>,
 }
 
 /// Who passes events on, until when, and how far they are passed on.
-struct Outbox {
+struct HeldOutbox {
     holder: String,
     until: Timestamp,
     mark: u64,
@@ -147,25 +150,69 @@ impl Store for Memory {
         Ok((1u64..).zip(&held.events).skip(since).take(limit).map(|(at, event)| (at, event.clone())).collect())
     }
 
-    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+    async fn take_outbox(&self, outbox: Outbox, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
         let mut held = self.held();
         let now = held.tick(&self.clock);
-        let mark = match &held.outbox {
+        let mark = match held.outboxes.get(&outbox) {
             Some(outbox) if outbox.holder != holder && outbox.until > now => return Ok(None),
             Some(outbox) => outbox.mark,
             None => held.events.len() as u64,
         };
-        held.outbox = Some(Outbox { holder: holder.to_owned(), until: now.plus(ttl), mark });
+        held.outboxes.insert(outbox, HeldOutbox { holder: holder.to_owned(), until: now.plus(ttl), mark });
         Ok(Some(mark))
     }
 
-    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+    async fn mark_outbox(
+        &self,
+        outbox: Outbox,
+        holder: &str,
+        position: u64,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
         let mut held = self.held();
         let now = held.tick(&self.clock);
-        let Some(outbox) = held.outbox.as_mut().filter(|outbox| outbox.holder == holder) else { return Ok(false) };
+        let Some(outbox) = held.outboxes.get_mut(&outbox).filter(|outbox| outbox.holder == holder) else {
+            return Ok(false);
+        };
         outbox.mark = outbox.mark.max(position);
         outbox.until = now.plus(ttl);
         Ok(true)
+    }
+
+    async fn document(&self, collection: Collection, key: &str) -> Result<Option<Document>, StoreError> {
+        Ok(self.held().documents.get(&(collection, key.to_owned())).cloned())
+    }
+
+    async fn documents(&self, collection: Collection, span: &Span) -> Result<Vec<Document>, StoreError> {
+        let held = self.held();
+        let of_it = held.documents.iter().filter(|((of, key), _)| *of == collection && key.starts_with(&span.prefix));
+        let mut found: Vec<&Document> = of_it.map(|(_, document)| document).collect();
+        if span.newest_first {
+            found.reverse();
+        }
+        let is_beyond = |key: &String| {
+            span.after.as_ref().is_none_or(|after| if span.newest_first { key < after } else { key > after })
+        };
+        let limit = if span.limit == 0 { usize::MAX } else { span.limit };
+        Ok(found.into_iter().filter(|document| is_beyond(&document.key)).take(limit).cloned().collect())
+    }
+
+    async fn write_document(&self, draft: &Draft) -> Result<Option<u64>, StoreError> {
+        let mut held = self.held();
+        let now = held.tick(&self.clock);
+        let place = (draft.collection, draft.key.clone());
+        let found = held.documents.get(&place).map(|document| document.version);
+        if !draft.expect.meets(found) {
+            return Ok(None);
+        }
+        let Some(body) = draft.body.clone() else {
+            held.documents.remove(&place);
+            return Ok(Some(0));
+        };
+        let clock = u64::try_from(now.as_micros()).unwrap_or(0);
+        let version = (found.unwrap_or(0) + 1).max(clock);
+        held.documents.insert(place, Document { key: draft.key.clone(), version, body });
+        Ok(Some(version))
     }
 
     async fn write_output(

@@ -1,6 +1,7 @@
 //! Where the truth is kept: the [`Store`] trait, and its homes. Every rule of what is granted is in
 //! [`crate::record`]; a store makes [`crate::record::apply`] atomic and keeps what it says.
 
+mod document;
 mod memory;
 pub mod redis;
 mod sqlite;
@@ -20,6 +21,7 @@ use crate::plan::View;
 use crate::record::{Mutex, Op, Record, Reply};
 use crate::runner::Stream;
 
+pub use document::{Collection, Document, Draft, Expect, Span};
 pub use memory::Memory;
 pub use sqlite::{Create, Sqlite};
 
@@ -107,6 +109,25 @@ impl Query {
             && self.trigger.as_ref().is_none_or(|kind| kind == entry.trigger.kind())
             && self.since.is_none_or(|since| entry.scheduled_at >= since)
             && self.until.is_none_or(|until| entry.scheduled_at < until)
+    }
+}
+
+/// What events are passed on from, each by one process at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outbox {
+    /// To the broker.
+    Announcements,
+    /// To hooks and chains.
+    Hooks,
+}
+
+impl Outbox {
+    /// Its name in the stores.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outbox::Announcements => "announcements",
+            Outbox::Hooks => "hooks",
+        }
     }
 }
 
@@ -198,13 +219,24 @@ pub trait Store: Send + Sync {
     /// follow each other without a hole: where one is missing at the beginning, what stood there was dropped.
     async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError>;
 
-    /// Takes the outbox, the right to pass events on, for `ttl`: answers with the position of the last event
+    /// Takes an outbox, the right to pass events on, for `ttl`: answers with the position of the last event
     /// that was passed on. `None`: somebody else has it. A new outbox begins where the events end now.
-    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError>;
+    async fn take_outbox(&self, outbox: Outbox, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError>;
 
     /// Everything up to `position` was passed on; it never moves back. Keeps the outbox for another `ttl`.
     /// Whether it still was `holder`'s.
-    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError>;
+    async fn mark_outbox(&self, outbox: Outbox, holder: &str, position: u64, ttl: Duration)
+    -> Result<bool, StoreError>;
+
+    /// A document, if there is one by this key.
+    async fn document(&self, collection: Collection, key: &str) -> Result<Option<Document>, StoreError>;
+
+    /// Documents of a collection.
+    async fn documents(&self, collection: Collection, span: &Span) -> Result<Vec<Document>, StoreError>;
+
+    /// Changes a document if it is as the draft expects: its new version, 0 when it is gone. `None`: it is not, and
+    /// nothing changed.
+    async fn write_document(&self, draft: &Draft) -> Result<Option<u64>, StoreError>;
 
     /// Adds to the output of one attempt and removes the pieces in `cut`.
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError>;

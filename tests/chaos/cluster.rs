@@ -240,7 +240,15 @@ impl Cluster {
     pub(crate) fn trigger(&self, job: &str) {
         let run_id = RunId::fresh(Clock::system().now());
         let trigger = Trigger::Manual { by: None, reason: None };
-        let op = Op::Trigger { run_id, at: None, trigger, args: BTreeMap::new(), overlap: Overlap::Skip };
+        let op = Op::Trigger {
+            run_id,
+            at: None,
+            trigger,
+            args: BTreeMap::new(),
+            overlap: Overlap::Skip,
+            expect: None,
+            on_record: false,
+        };
         let job = JobName::new(job).unwrap();
         let answer = self.ask(async |store| store.apply(&job, &op).await);
         assert_eq!(answer.reply, Reply::Done);

@@ -14,7 +14,10 @@ use cronclave::ledger::{Entry, Event};
 use cronclave::parts::Dice;
 use cronclave::plan::View;
 use cronclave::record::{Op, Reply};
-use cronclave::store::{Answer, Memory, Piece, Query, Replica, Snapshot, Store, StoreError, Trouble};
+use cronclave::store::{
+    Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+    Trouble,
+};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -211,12 +214,30 @@ impl Store for Faulty {
         self.call(self.inner.events(position, limit)).await
     }
 
-    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
-        self.call(self.inner.take_outbox(holder, ttl)).await
+    async fn take_outbox(&self, outbox: Outbox, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        self.call(self.inner.take_outbox(outbox, holder, ttl)).await
     }
 
-    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
-        self.call(self.inner.mark_outbox(holder, position, ttl)).await
+    async fn mark_outbox(
+        &self,
+        outbox: Outbox,
+        holder: &str,
+        position: u64,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        self.call(self.inner.mark_outbox(outbox, holder, position, ttl)).await
+    }
+
+    async fn document(&self, collection: Collection, key: &str) -> Result<Option<Document>, StoreError> {
+        self.call(self.inner.document(collection, key)).await
+    }
+
+    async fn documents(&self, collection: Collection, span: &Span) -> Result<Vec<Document>, StoreError> {
+        self.call(self.inner.documents(collection, span)).await
+    }
+
+    async fn write_document(&self, draft: &Draft) -> Result<Option<u64>, StoreError> {
+        self.call(self.inner.write_document(draft)).await
     }
 
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {

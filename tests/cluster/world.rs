@@ -352,6 +352,8 @@ impl World {
                     trigger: Trigger::Manual { by: None, reason: None },
                     args: BTreeMap::new(),
                     overlap: job.overlap,
+                    expect: None,
+                    on_record: false,
                 }
             }
             _ => return self.cancel(name),

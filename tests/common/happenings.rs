@@ -14,7 +14,10 @@ use cronclave::lease::{Ended, Fence, Outcome, RunId, Token, Trigger};
 use cronclave::ledger::{Entry, Event, Fate, Next, Pass, What};
 use cronclave::plan::View;
 use cronclave::record::{Bid, Key, Op, Reply, Target};
-use cronclave::store::{Answer, Memory, Piece, Query, Replica, Snapshot, Store, StoreError, Trouble};
+use cronclave::store::{
+    Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+    Trouble,
+};
 
 /// One of everything that can happen to a job `a`, in an order that can be.
 pub(crate) fn all() -> Vec<Event> {
@@ -36,6 +39,15 @@ pub(crate) fn all() -> Vec<Event> {
         What::Fenced { run_id, fence, tried: "settle".into(), ended: Some(Ended::succeeded()) },
         What::Paused { until: Some(at), reason: Some("migration".into()), by: by.clone() },
         What::Resumed { catch_up: true, by },
+        What::Slow { run_id, attempt, fence, started_at: at },
+        What::Overdue { due: at, last_success_at: Some(at) },
+        What::Recovered { overdue_since: at },
+        What::Declined {
+            run_id: RunId::of_request(&job, "chain"),
+            scheduled_at: at,
+            trigger: Trigger::Chain { job: job.clone(), run_id, on: "success".into() },
+            fate: Fate::SkippedOverlap,
+        },
     ];
     let outcomes =
         [Outcome::Failed, Outcome::TimedOut, Outcome::Cancelled, Outcome::Interrupted, Outcome::Lost, Outcome::Expired];
@@ -76,6 +88,7 @@ impl Run {
             at: None,
             trigger: Trigger::Manual { by: None, reason: None },
             args: [].into(),
+            expect: None,
         };
         let bid = Bid {
             target,
@@ -159,11 +172,26 @@ impl Store for Forgetful {
     async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
         self.inner.events(position.max(self.before.load(Ordering::SeqCst) - 1), limit).await
     }
-    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
-        self.inner.take_outbox(holder, ttl).await
+    async fn take_outbox(&self, outbox: Outbox, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        self.inner.take_outbox(outbox, holder, ttl).await
     }
-    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.mark_outbox(holder, position, ttl).await
+    async fn mark_outbox(
+        &self,
+        outbox: Outbox,
+        holder: &str,
+        position: u64,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        self.inner.mark_outbox(outbox, holder, position, ttl).await
+    }
+    async fn document(&self, collection: Collection, key: &str) -> Result<Option<Document>, StoreError> {
+        self.inner.document(collection, key).await
+    }
+    async fn documents(&self, collection: Collection, span: &Span) -> Result<Vec<Document>, StoreError> {
+        self.inner.documents(collection, span).await
+    }
+    async fn write_document(&self, draft: &Draft) -> Result<Option<u64>, StoreError> {
+        self.inner.write_document(draft).await
     }
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
         self.inner.write_output(run, pieces, cut).await

@@ -40,6 +40,8 @@ pub(crate) fn every(name: &str, period: u64) -> Job {
         retry: Retry::default(),
         timeout: secs(3600),
         kill_after: secs(3),
+        warn_after: None,
+        must_succeed_within: None,
         lease: secs(30),
         mutex: None,
         start_within: None,

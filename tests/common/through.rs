@@ -11,7 +11,9 @@ use cronclave::lease::{Fence, RunId};
 use cronclave::ledger::{Entry, Event};
 use cronclave::plan::View;
 use cronclave::record::Op;
-use cronclave::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+use cronclave::store::{
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+};
 use tokio::sync::RwLock;
 
 /// What is asked.
@@ -73,13 +75,29 @@ impl<H: Hook> Store for Through<H> {
     async fn events(&self, position: u64, limit: usize) -> Result<Vec<(u64, Event)>, StoreError> {
         self.inner.events(position, limit).await
     }
-    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+    async fn take_outbox(&self, outbox: Outbox, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
         let _writing = self.writing.read().await;
-        self.inner.take_outbox(holder, ttl).await
+        self.inner.take_outbox(outbox, holder, ttl).await
     }
-    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+    async fn mark_outbox(
+        &self,
+        outbox: Outbox,
+        holder: &str,
+        position: u64,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
         let _writing = self.writing.read().await;
-        self.inner.mark_outbox(holder, position, ttl).await
+        self.inner.mark_outbox(outbox, holder, position, ttl).await
+    }
+    async fn document(&self, collection: Collection, key: &str) -> Result<Option<Document>, StoreError> {
+        self.inner.document(collection, key).await
+    }
+    async fn documents(&self, collection: Collection, span: &Span) -> Result<Vec<Document>, StoreError> {
+        self.inner.documents(collection, span).await
+    }
+    async fn write_document(&self, draft: &Draft) -> Result<Option<u64>, StoreError> {
+        let _writing = self.writing.read().await;
+        self.inner.write_document(draft).await
     }
     async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
         let _writing = self.writing.read().await;

@@ -39,7 +39,8 @@ async fn run_once(store: &Redis, job: &JobName, target: Target, mutex: Option<&s
 async fn run_by_hand(store: &Redis, job: &JobName, number: usize, mutex: Option<&str>) {
     let run_id = RunId::of_request(job, &number.to_string());
     let trigger = Trigger::Manual { by: None, reason: None };
-    run_once(store, job, Target::Request { run_id, at: None, trigger, args: BTreeMap::new() }, mutex).await;
+    run_once(store, job, Target::Request { run_id, at: None, trigger, args: BTreeMap::new(), expect: None }, mutex)
+        .await;
 }
 
 async fn prune_all(store: &Redis, keep: &[(JobName, Keep)]) {

@@ -8,7 +8,7 @@ use cronclave::job::{Delivery, JobName, Overlap};
 use cronclave::lease::{Ended, RunId, Token, Trigger};
 use cronclave::record::{Bid, Key, Op, Phase, Reply, Target};
 use cronclave::store::redis::{Redis, Time};
-use cronclave::store::{Replica, Store, StoreError};
+use cronclave::store::{Outbox, Replica, Store, StoreError};
 
 use super::servers;
 
@@ -18,7 +18,7 @@ async fn claim(store: &Redis, job: &JobName, request: &str) -> Result<Key, Store
     let trigger = Trigger::Manual { by: None, reason: None };
     let run_id = RunId::of_request(job, request);
     let bid = Bid {
-        target: Target::Request { run_id, at: None, trigger, args: BTreeMap::new() },
+        target: Target::Request { run_id, at: None, trigger, args: BTreeMap::new(), expect: None },
         token: Token::fresh(),
         holder: "web.1".into(),
         ttl: TTL,
@@ -102,8 +102,8 @@ async fn what_runs_goes_on_and_what_is_new_waits_while_the_memory_is_full() {
     store.beat(&replica()).await.unwrap();
     assert_eq!(store.replicas().await.unwrap()[0].name, "web.1");
     store.leave("boot").await.unwrap();
-    let mark = store.take_outbox("web.1", TTL).await.unwrap().unwrap();
-    assert!(store.mark_outbox("web.1", mark, TTL).await.unwrap());
+    let mark = store.take_outbox(Outbox::Announcements, "web.1", TTL).await.unwrap().unwrap();
+    assert!(store.mark_outbox(Outbox::Announcements, "web.1", mark, TTL).await.unwrap());
 
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     claim(&store, &job, "new").await.unwrap();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cronclave::store::Store;
 use cronclave::store::redis::{Redis, Time};
+use cronclave::store::{Outbox, Store};
 
 use super::servers;
 
@@ -20,8 +20,8 @@ async fn the_user_of_the_manual_may_take_the_outbox() {
     };
     let (first, second) = (store("cronclave"), store("cronclave"));
     let long = Duration::from_secs(60);
-    assert_eq!(first.take_outbox("a", long).await.unwrap(), Some(0));
-    assert_eq!(second.take_outbox("b", long).await.unwrap(), None);
-    assert!(first.mark_outbox("a", 3, Duration::ZERO).await.unwrap(), "given back");
-    assert_eq!(second.take_outbox("b", long).await.unwrap(), Some(3));
+    assert_eq!(first.take_outbox(Outbox::Announcements, "a", long).await.unwrap(), Some(0));
+    assert_eq!(second.take_outbox(Outbox::Announcements, "b", long).await.unwrap(), None);
+    assert!(first.mark_outbox(Outbox::Announcements, "a", 3, Duration::ZERO).await.unwrap(), "given back");
+    assert_eq!(second.take_outbox(Outbox::Announcements, "b", long).await.unwrap(), Some(3));
 }

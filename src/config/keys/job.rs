@@ -28,7 +28,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
 
 const JOB_LIKE: Table = Table::new("", "", &KEYS).later(LATER).foreign(FOREIGN);
 
-const LATER: &[&str] = &["user", "warn_after", "must_succeed_within"];
+const LATER: &[&str] = &["user"];
 
 const FOREIGN: &[(&str, &str)] = &[
     ("active_deadline_seconds", "here it is `timeout = \"10m\"`"),
@@ -52,7 +52,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("working_directory", "here it is `cwd`"),
 ];
 
-static KEYS: [Key; 45] = [
+static KEYS: [Key; 47] = [
     Key::new(
         "schedule",
         Kind::Either(&[Kind::Text, TEXTS]),
@@ -158,6 +158,16 @@ static KEYS: [Key; 45] = [
     Key::new("timeout", Kind::Duration, "\"2h\"", "A run that takes longer is stopped: TERM to all of its processes.")
         .or("\"1h\"")
         .shared(),
+    Key::new("warn_after", Kind::Duration, "\"8m\"", "It is told once, as `run.slow`, when an attempt takes longer.")
+        .shared(),
+    Key::new(
+        "must_succeed_within",
+        Kind::Duration,
+        "\"26h\"",
+        "It is told once, as `job.overdue`, when there was no success for so long: after the last one, after the job was \
+         first seen, or after the end of a pause. Give it at least two periods.",
+    )
+    .shared(),
     Key::new("kill_after", Kind::Duration, "\"30s\"", "The pause between TERM and KILL.").or("\"10s\"").shared(),
     Key::new("retry", Kind::Table(&RETRY), "{ attempts = 3 }", "Whether a failed run is tried again.").shared(),
     Key::new(

@@ -58,11 +58,20 @@ local function unpack_list(packed, size, name)
   garbled = name
 end
 
+-- What an older version wrote ends earlier.
+local function fill_up(record)
+  for i = 10, 11 do record[i] = record[i] or false end
+  for _, run in ipairs(record[OPEN]) do
+    for i = 14, 15 do run[i] = run[i] or false end
+  end
+end
+
 local function record_of(name)
   local job = jobs[name]
   if not job.record then
-    job.record = job.packed == '' and { false, '', 0, {}, {}, false, '', '', 0 }
+    job.record = job.packed == '' and { false, '', 0, {}, {}, false, '', '', 0, false, false }
       or unpack_list(job.packed, 9, name)
+    if job.record then fill_up(job.record) end
   end
   return job.record
 end
@@ -104,7 +113,7 @@ end
 local function line_named(job, event)
   local kind = event[2]
   if kind == E.passed then return '@' .. job .. '@' .. number(event[3]), event[3], 'p' end
-  if kind == E.queued or kind == E.claimed then return event[3], event[4], 'r' end
+  if kind == E.queued or kind == E.claimed or kind == E.declined then return event[3], event[4], 'r' end
   if kind == E.published or kind == E.started or kind == E.released or kind == E.ended then return event[3] end
 end
 
@@ -139,7 +148,7 @@ end
 local INVITES = { [E.queued] = true, [E.released] = true, [E.ended] = true,
                   [E.cancel_asked] = true, [E.paused] = true, [E.resumed] = true }
 local KINDS = { 'register', 'claim', 'decide', 'published', 'start', 'renew', 'settle', 'release',
-                'reap', 'evict', 'trigger', 'cancel', 'pause', 'resume' }
+                'reap', 'evict', 'trigger', 'cancel', 'pause', 'resume', 'overdue', 'slow' }
 
 for _, op in ipairs(ops) do
   local name, kind = op[2], KINDS[op[1]]

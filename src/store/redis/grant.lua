@@ -9,14 +9,15 @@ local ALLOW_LIMIT, QUEUE_LIMIT = 100, 1000
 
 -- A record.
 local CURSOR, SEEN, TOP, OPEN, PAUSED, SUCCESS, ASKED, SETTLED, REVISION = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local SUCCEEDED_AT, OVERDUE = 10, 11
 -- An open run.
 local RUN, AT, TRIGGER, ARGS, OPENED, PHASE, ATTEMPT = 1, 2, 3, 4, 5, 6, 7
-local FENCE, TOKEN, HOLDER, UNTIL, CANCEL, MUTEX = 8, 9, 10, 11, 12, 13
+local FENCE, TOKEN, HOLDER, UNTIL, CANCEL, MUTEX, STARTED_AT, SLOW = 8, 9, 10, 11, 12, 13, 14, 15
 local WAITING, CLAIMED, PUBLISHED, RUNNING = 1, 2, 3, 4
 -- How an attempt ended.
 local SUCCEEDED, CANCELLED, LOST, EXPIRED = 1, 4, 6, 7
 -- What becomes of an occurrence.
-local QUEUED = 1
+local QUEUED, SKIPPED_OVERLAP, SKIPPED_PAUSED = 1, 2, 3
 -- Overlap policies.
 local SKIP, QUEUE_ONE, QUEUE_ALL, REPLACE, ALLOW = 1, 2, 3, 4, 5
 -- Replies.
@@ -24,7 +25,8 @@ local WON, DONE, KEPT, FENCED, CALLED_OFF, STALE, EARLY = 1, 2, 3, 4, 5, 6, 7
 local MOVED, BUSY, MUTEX_HELD, IS_PAUSED, FULL, NOT_FOUND = 8, 9, 10, 11, 12, 13
 -- Events.
 local E = { registered = 1, passed = 2, queued = 3, claimed = 4, published = 5, started = 6,
-            released = 7, ended = 8, fenced = 9, cancel_asked = 10, paused = 11, resumed = 12 }
+            released = 7, ended = 8, fenced = 9, cancel_asked = 10, paused = 11, resumed = 12,
+            declined = 13, overdue = 14, recovered = 15, slow = 16 }
 
 -- An operation answers with a reply as `Reply` has it, but for an open run of the job it names the
 -- run's place in the record, which goes with the answer.
@@ -69,7 +71,7 @@ local function lost(run)
 end
 
 local function waiting(run, at, trigger, args, now)
-  return { run, at, trigger, args, now, WAITING, 1, 0, false, '', now, false, false }
+  return { run, at, trigger, args, now, WAITING, 1, 0, false, '', now, false, false, false, false }
 end
 
 local function is_queued(run)
@@ -143,11 +145,15 @@ end
 
 local function close(s, i, how)
   local run = table.remove(s.r[OPEN], i)
-  if how[1] == SUCCEEDED and (not s.r[SUCCESS] or s.r[SUCCESS] < run[AT]) then
-    s.r[SUCCESS] = run[AT]
-  end
   free_mutex(s, run[RUN])
   tell(s, E.ended, run[RUN], run[ATTEMPT], run[FENCE], how, false)
+  if how[1] ~= SUCCEEDED then return end
+  if not s.r[SUCCESS] or s.r[SUCCESS] < run[AT] then s.r[SUCCESS] = run[AT] end
+  s.r[SUCCEEDED_AT] = s.now
+  if s.r[OVERDUE] then
+    tell(s, E.recovered, s.r[OVERDUE])
+    s.r[OVERDUE] = false
+  end
 end
 
 -- Refuses a holder whose time is over. The record is as it was, only the event is new.
@@ -159,6 +165,14 @@ end
 -- Whether a run with this id was asked for before: no two open runs have one id.
 local function was_asked(s, run)
   return has(s.r[ASKED], run) or place_of(s, run) ~= nil
+end
+
+-- Refuses a request that stands for an occurrence itself, while its schedule may still start it, or when a run may have
+-- started since the asker looked.
+local function refuse_identity(s, at, expect)
+  if not expect then return end
+  if not s.r[CURSOR] or at > s.r[CURSOR] then return { EARLY, at } end
+  if expect ~= s.r[TOP] then return { MOVED } end
 end
 
 local function enqueue(s, run)
@@ -203,6 +217,7 @@ local function grant(s, i, bid)
   local run = s.r[OPEN][i]
   run[PHASE], run[FENCE], run[TOKEN], run[HOLDER] = CLAIMED, fence, bid.token, bid.holder
   run[UNTIL], run[MUTEX] = plus(s.now, bid.ttl), bid.mutex
+  run[STARTED_AT], run[SLOW] = false, false
   hold_mutex(s, run)
   tell(s, E.claimed, run[RUN], run[AT], run[TRIGGER], run[ATTEMPT], fence, run[HOLDER])
   return { WON, i }
@@ -247,8 +262,10 @@ local function claim_open(s, bid, run_id, fence)
   return grant(s, i, bid)
 end
 
-local function claim_request(s, bid, run_id, at, trigger, args)
+local function claim_request(s, bid, run_id, at, trigger, args, expect)
   if was_asked(s, run_id) then return { STALE } end
+  local unfit = refuse_identity(s, at or s.now, expect)
+  if unfit then return unfit end
   local active
   for _, run in ipairs(s.r[OPEN]) do
     if not is_queued(run) then active = run break end
@@ -344,6 +361,7 @@ function G.start(s, key, holder, ttl)
     return { CALLED_OFF }
   end
   run[PHASE], run[TOKEN], run[HOLDER], run[UNTIL] = RUNNING, key[3], holder, plus(s.now, ttl)
+  run[STARTED_AT] = s.now
   hold_mutex(s, run)
   tell(s, E.started, run[RUN], run[ATTEMPT], run[FENCE], run[HOLDER])
   return { KEPT, run[UNTIL], false }
@@ -431,8 +449,10 @@ function G.cancel(s, run_id, by)
   return { DONE }
 end
 
-function G.trigger(s, run_id, at, trigger, args, overlap)
+local function trigger_run(s, run_id, at, trigger, args, overlap, expect)
   if was_asked(s, run_id) then return { DONE } end
+  local unfit = refuse_identity(s, at or s.now, expect)
+  if unfit then return unfit end
   local pause = paused(s)
   if pause then return { IS_PAUSED, pause } end
   local first, queued = s.r[OPEN][1], 0
@@ -450,6 +470,39 @@ function G.trigger(s, run_id, at, trigger, args, overlap)
   end
   s.r[ASKED] = remember(s.r[ASKED], run_id, REMEMBERED)
   enqueue(s, waiting(run_id, at or s.now, trigger, args, s.now))
+  return { DONE }
+end
+
+function G.trigger(s, run_id, at, trigger, args, overlap, expect, on_record)
+  local reply = trigger_run(s, run_id, at, trigger, args, overlap, expect)
+  local fate = ({ [BUSY] = SKIPPED_OVERLAP, [FULL] = SKIPPED_OVERLAP, [IS_PAUSED] = SKIPPED_PAUSED })[reply[1]]
+  if on_record and fate then
+    -- It is refused for good: that is the end of that run.
+    s.r[ASKED] = remember(s.r[ASKED], run_id, REMEMBERED)
+    tell(s, E.declined, run_id, at or s.now, trigger, fate)
+  end
+  return reply
+end
+
+function G.overdue(s, expect, due)
+  if due > s.now then return { EARLY, due } end
+  if s.r[SUCCEEDED_AT] ~= expect then return { MOVED } end
+  -- What was told before this deadline was told of an earlier one.
+  if not s.r[OVERDUE] or s.r[OVERDUE] < due then
+    s.r[OVERDUE] = s.now
+    tell(s, E.overdue, due, expect)
+  end
+  return { DONE }
+end
+
+function G.slow(s, run_id, fence)
+  local i = newest(s, { run_id, fence })
+  local run = i and s.r[OPEN][i]
+  if not run or run[PHASE] ~= RUNNING then return { MOVED } end
+  if run[STARTED_AT] and not run[SLOW] then
+    run[SLOW] = true
+    tell(s, E.slow, run_id, run[ATTEMPT], fence, run[STARTED_AT])
+  end
   return { DONE }
 end
 

@@ -6,6 +6,7 @@
 
 mod address;
 mod dial;
+mod documents;
 mod heard;
 mod history;
 mod lane;
@@ -35,7 +36,9 @@ use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::{self, Bid, Mutex, Op, Reply, State};
 use crate::runner::Stream;
-use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError};
+use crate::store::{
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+};
 use history::{invited, list};
 use lane::{Lane, Raw};
 use server::{META, MUTEXES, RECORDS, Server};
@@ -233,12 +236,30 @@ impl Store for Redis {
         self.server.events(position, limit).await
     }
 
-    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
-        self.server.outbox(holder, None, ttl).await
+    async fn take_outbox(&self, outbox: Outbox, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+        self.server.outbox(outbox, holder, None, ttl).await
     }
 
-    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
-        Ok(self.server.outbox(holder, Some(position), ttl).await?.is_some())
+    async fn mark_outbox(
+        &self,
+        outbox: Outbox,
+        holder: &str,
+        position: u64,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        Ok(self.server.outbox(outbox, holder, Some(position), ttl).await?.is_some())
+    }
+
+    async fn document(&self, collection: Collection, key: &str) -> Result<Option<Document>, StoreError> {
+        self.server.document(collection, key).await
+    }
+
+    async fn documents(&self, collection: Collection, span: &Span) -> Result<Vec<Document>, StoreError> {
+        self.server.documents(collection, span).await
+    }
+
+    async fn write_document(&self, draft: &Draft) -> Result<Option<u64>, StoreError> {
+        self.server.write_document(draft).await
     }
 
     async fn write_output(

@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::link::Script;
 use super::server::{GENTLE, META, Server};
-use crate::store::StoreError;
+use crate::store::{Outbox, StoreError};
 
 /// KEYS: outbox, meta. ARGV: now or '' for the server's clock, holder, lifetime, position or '' to take it.
 /// Answers with how far events are passed on; with nothing when the outbox is somebody else's.
@@ -27,12 +27,13 @@ impl Server {
     /// Takes the outbox, or moves its mark to `position`; the mark, if it is the holder's.
     pub(super) async fn outbox(
         &self,
+        outbox: Outbox,
         holder: &str,
         position: Option<u64>,
         ttl: Duration,
     ) -> Result<Option<u64>, StoreError> {
         let scripts = GENTLE.map(|head| Script::new(format!("{head}{OUTBOX}")));
-        let keys = [self.outbox_key(), self.keys[META].clone()];
+        let keys = [self.outbox_key(outbox), self.keys[META].clone()];
         let args = [
             self.given_time(),
             holder.into(),

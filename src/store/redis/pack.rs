@@ -81,10 +81,12 @@ pub(super) fn pack_op(job: &JobName, op: &Op) -> Vec<u8> {
             head(3, 10);
             to.bytes(run_id.as_bytes()).count(fence.0).bytes(by);
         }
-        Op::Trigger { run_id, at, trigger, args, overlap } => {
-            head(5, 11);
+        Op::Trigger { run_id, at, trigger, args, overlap, expect, on_record } => {
+            head(7, 11);
             put_request(&mut to, *run_id, *at, trigger, args);
             to.int(code_of(&OVERLAPS, overlap));
+            maybe_fence(&mut to, *expect);
+            to.flag(*on_record);
         }
         Op::Cancel { run_id, by } => {
             head(2, 12);
@@ -100,6 +102,15 @@ pub(super) fn pack_op(job: &JobName, op: &Op) -> Vec<u8> {
             head(2, 14);
             to.flag(*catch_up);
             maybe_text(&mut to, by.as_deref());
+        }
+        Op::Overdue { expect, due } => {
+            head(2, 15);
+            maybe_time(&mut to, *expect);
+            to.time(*due);
+        }
+        Op::Slow { run_id, fence } => {
+            head(2, 16);
+            to.bytes(run_id.as_bytes()).count(fence.0);
         }
     }
     to.take()
@@ -119,9 +130,10 @@ fn put_bid(to: &mut Writer, job: &JobName, bid: &Bid) {
         Target::Open { run_id, fence } => {
             to.list(3).int(2).bytes(run_id.as_bytes()).count(fence.0);
         }
-        Target::Request { run_id, at, trigger, args } => {
-            to.list(5).int(3);
+        Target::Request { run_id, at, trigger, args, expect } => {
+            to.list(6).int(3);
             put_request(to, *run_id, *at, trigger, args);
+            maybe_fence(to, *expect);
         }
     }
 }
@@ -173,6 +185,12 @@ fn put_duration(to: &mut Writer, duration: Duration) {
 fn maybe_time(to: &mut Writer, at: Option<Timestamp>) {
     to.maybe(at, |to, at| {
         to.time(at);
+    });
+}
+
+fn maybe_fence(to: &mut Writer, fence: Option<Fence>) {
+    to.maybe(fence, |to, fence| {
+        to.count(fence.0);
     });
 }
 
@@ -250,10 +268,11 @@ pub(super) fn unpack_record(bytes: &[u8]) -> Result<(Record, u64), Garbled> {
         return Ok((Record::default(), 0));
     }
     let mut from = Reader::new(bytes);
-    if from.list()? < 9 {
+    let places = from.list()?;
+    if places < 9 {
         return Err(Garbled);
     }
-    let record = Record {
+    let mut record = Record {
         cursor: from.maybe(Reader::time)?,
         specs: chunks(from.bytes()?, |item: [u8; 16]| {
             let (spec, since) = (u64_of(&item[..8]), u64_of(&item[8..]).cast_signed());
@@ -265,8 +284,15 @@ pub(super) fn unpack_record(bytes: &[u8]) -> Result<(Record, u64), Garbled> {
         last_success: from.maybe(Reader::time)?,
         asked: chunks(from.bytes()?, RunId::from_bytes),
         settled: chunks(from.bytes()?, |item: [u8; 8]| Fence(u64_of(&item))),
+        ..Record::default()
     };
-    Ok((record, from.int()?))
+    let revision = from.int()?;
+    // What an older version wrote ends here.
+    if places >= 11 {
+        record.succeeded_at = from.maybe(Reader::time)?;
+        record.overdue = from.maybe(Reader::time)?;
+    }
+    Ok((record, revision))
 }
 
 pub(super) fn unpack_mutex(bytes: &[u8]) -> Result<Mutex, Garbled> {
@@ -295,8 +321,8 @@ fn run_id(from: &mut Reader<'_>) -> Result<RunId, Garbled> {
 }
 
 fn open(from: &mut Reader<'_>) -> Result<Open, Garbled> {
-    from.list()?;
-    Ok(Open {
+    let places = from.list()?;
+    let mut open = Open {
         run_id: run_id(from)?,
         scheduled_at: from.time()?,
         trigger: trigger(from)?,
@@ -310,7 +336,14 @@ fn open(from: &mut Reader<'_>) -> Result<Open, Garbled> {
         until: from.time()?,
         cancel: from.flag()?,
         mutex: from.maybe(Reader::text)?,
-    })
+        started_at: None,
+        slow: false,
+    };
+    if places >= 15 {
+        open.started_at = from.maybe(Reader::time)?;
+        open.slow = from.flag()?;
+    }
+    Ok(open)
 }
 
 fn pause(from: &mut Reader<'_>) -> Result<Pause, Garbled> {
@@ -410,6 +443,15 @@ pub(super) fn event(job: JobName, from: &mut Reader<'_>) -> Result<Event, Garble
             by: from.maybe(Reader::text)?,
         },
         12 => What::Resumed { catch_up: from.flag()?, by: from.maybe(Reader::text)? },
+        13 => What::Declined {
+            run_id: run_id(from)?,
+            scheduled_at: from.time()?,
+            trigger: trigger(from)?,
+            fate: word(&FATES, from)?,
+        },
+        14 => What::Overdue { due: from.time()?, last_success_at: from.maybe(Reader::time)? },
+        15 => What::Recovered { overdue_since: from.time()? },
+        16 => What::Slow { run_id: run_id(from)?, attempt: from.int()?, fence: fence(from)?, started_at: from.time()? },
         _ => return Err(Garbled),
     };
     Ok(Event { at, job, what })

@@ -11,7 +11,7 @@ use super::heard::Heard;
 use super::link::{Link, Script};
 use crate::clock::Timestamp;
 use crate::lease::RunId;
-use crate::store::{StoreError, Trouble};
+use crate::store::{Collection, Outbox, StoreError, Trouble};
 
 /// The link, and what every request needs to know.
 pub(super) struct Server {
@@ -78,8 +78,14 @@ impl Server {
     }
 
     /// Who passes events on, and how far they are passed on.
-    pub(super) fn outbox_key(&self) -> String {
-        format!("{}outbox", self.prefix)
+    pub(super) fn outbox_key(&self, outbox: Outbox) -> String {
+        format!("{}outbox:{}", self.prefix, outbox.name())
+    }
+
+    /// The documents of a collection, and their keys in order.
+    pub(super) fn documents_keys(&self, collection: Collection) -> [String; 2] {
+        let documents = format!("{}documents:{}", self.prefix, collection.name());
+        [documents.clone(), documents + ":keys"]
     }
 
     /// For scripts: the time given from outside, or nothing for the server's own.

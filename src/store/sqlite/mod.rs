@@ -4,6 +4,7 @@
 //! transaction, so that many due jobs share one flush to the disk; the reader answers from the
 //! last committed state beside it.
 
+mod documents;
 mod lane;
 mod open;
 mod outbox;
@@ -23,7 +24,9 @@ use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::{self, Op};
-use crate::store::{Answer, Piece, Query, Replica, Snapshot, Store, StoreError, Trouble};
+use crate::store::{
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError, Trouble,
+};
 use lane::Lane;
 
 pub use open::Create;
@@ -178,14 +181,36 @@ impl Store for Sqlite {
         self.read(move |db| tables::events(db, position, limit)).await
     }
 
-    async fn take_outbox(&self, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
+    async fn take_outbox(&self, outbox: Outbox, holder: &str, ttl: Duration) -> Result<Option<u64>, StoreError> {
         let (holder, clock) = (holder.to_owned(), self.clock.clone());
-        self.write(move |db| outbox::take(db, &holder, tables::time(db, clock.now())?, ttl)).await
+        self.write(move |db| outbox::take(db, outbox, &holder, tables::time(db, clock.now())?, ttl)).await
     }
 
-    async fn mark_outbox(&self, holder: &str, position: u64, ttl: Duration) -> Result<bool, StoreError> {
+    async fn mark_outbox(
+        &self,
+        outbox: Outbox,
+        holder: &str,
+        position: u64,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
         let (holder, clock) = (holder.to_owned(), self.clock.clone());
-        self.write(move |db| outbox::mark(db, &holder, position, tables::time(db, clock.now())?.plus(ttl))).await
+        self.write(move |db| outbox::mark(db, outbox, &holder, position, tables::time(db, clock.now())?.plus(ttl)))
+            .await
+    }
+
+    async fn document(&self, collection: Collection, key: &str) -> Result<Option<Document>, StoreError> {
+        let key = key.to_owned();
+        self.read(move |db| documents::one(db, collection, &key)).await
+    }
+
+    async fn documents(&self, collection: Collection, span: &Span) -> Result<Vec<Document>, StoreError> {
+        let span = span.clone();
+        self.read(move |db| documents::span(db, collection, &span)).await
+    }
+
+    async fn write_document(&self, draft: &Draft) -> Result<Option<u64>, StoreError> {
+        let (draft, clock) = (draft.clone(), self.clock.clone());
+        self.write(move |db| documents::write(db, &draft, tables::advance_time(db, clock.now())?)).await
     }
 
     async fn write_output(

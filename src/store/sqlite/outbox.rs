@@ -6,24 +6,34 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::tables;
 use crate::clock::Timestamp;
+use crate::store::Outbox;
 
 /// Made when it is first needed: files of the same layout that are older have no such table.
 const LAYOUT: &str = "
-CREATE TABLE IF NOT EXISTS outbox (one INTEGER PRIMARY KEY CHECK (one = 1), holder TEXT NOT NULL, until INTEGER NOT NULL,
-                                   mark INTEGER NOT NULL)";
+CREATE TABLE IF NOT EXISTS outboxes (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL,
+                                     mark INTEGER NOT NULL) WITHOUT ROWID";
 
-pub(super) fn take(db: &Connection, holder: &str, now: Timestamp, ttl: Duration) -> rusqlite::Result<Option<u64>> {
+pub(super) fn take(
+    db: &Connection,
+    outbox: Outbox,
+    holder: &str,
+    now: Timestamp,
+    ttl: Duration,
+) -> rusqlite::Result<Option<u64>> {
     db.execute_batch(LAYOUT)?;
     let row = db
-        .prepare_cached("SELECT holder, until, mark FROM outbox")?
-        .query_row([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Timestamp>(1)?, row.get::<_, i64>(2)?)))
+        .prepare_cached("SELECT holder, until, mark FROM outboxes WHERE name = ?1")?
+        .query_row([outbox.name()], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Timestamp>(1)?, row.get::<_, i64>(2)?))
+        })
         .optional()?;
     let mark = match row {
         Some((other, until, _)) if other != holder && until > now => return Ok(None),
         Some((_, _, mark)) => mark,
         None => tables::head(db)?.cast_signed(),
     };
-    db.prepare_cached("INSERT OR REPLACE INTO outbox VALUES (1, ?1, ?2, ?3)")?.execute(params![
+    db.prepare_cached("INSERT OR REPLACE INTO outboxes VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+        outbox.name(),
         holder,
         now.plus(ttl),
         mark
@@ -31,10 +41,16 @@ pub(super) fn take(db: &Connection, holder: &str, now: Timestamp, ttl: Duration)
     Ok(Some(mark.cast_unsigned()))
 }
 
-pub(super) fn mark(db: &Connection, holder: &str, position: u64, until: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn mark(
+    db: &Connection,
+    outbox: Outbox,
+    holder: &str,
+    position: u64,
+    until: Timestamp,
+) -> rusqlite::Result<bool> {
     db.execute_batch(LAYOUT)?;
     let done = db
-        .prepare_cached("UPDATE outbox SET mark = max(mark, ?2), until = ?3 WHERE holder = ?1")?
-        .execute(params![holder, position.cast_signed(), until])?;
+        .prepare_cached("UPDATE outboxes SET mark = max(mark, ?3), until = ?4 WHERE name = ?1 AND holder = ?2")?
+        .execute(params![outbox.name(), holder, position.cast_signed(), until])?;
     Ok(done > 0)
 }
