@@ -17,9 +17,10 @@ use crate::broker::{Amqp, Broker, Local, NoBroker, amqp};
 use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::event::{Bus, Told};
+use crate::hook;
 use crate::http;
 use crate::inbox;
-use crate::job::QueueName;
+use crate::job::{QueueName, Reach};
 use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
@@ -111,6 +112,12 @@ pub fn parts(process: &Process, backends: Backends, handlers: Handlers) -> Parts
         tap: None,
         nudges: Nudges::default(),
     }
+}
+
+/// How hooks are told.
+pub fn hooks(process: &Process) -> hook::Settings {
+    let anywhere = process.private_webhooks;
+    hook::Settings { reach: Reach { http: anywhere, private: anywhere }, ..hook::Settings::default() }
 }
 
 /// The jobs of a configuration, as a replica takes them.
@@ -224,12 +231,18 @@ impl Service {
                 announce::run(parts).await;
             }
         };
+        let hooking = async {
+            if self.role.replica {
+                let parts = Parts { stop: over.clone(), ..parts.clone() };
+                hook::run(parts, hooks(&self.process), jobs_out.clone()).await;
+            }
+        };
         let taking_in = async {
             if self.role.replica && self.process.amqp.is_some() {
                 inbox::run(parts.clone(), jobs_out.clone()).await;
             }
         };
-        tokio::join!(working, announcing, taking_in);
+        tokio::join!(working, announcing, hooking, taking_in);
         steering.abort();
         if let Some(http) = http {
             let _ = tokio::time::timeout(Duration::from_secs(2), http).await;

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 33] = [
+const ORDER: [&str; 35] = [
     "clock", "schedule", "signature", "job", "diff", "lease", "ledger", "record", "plan", "runner", "tls", "store", "broker",
-    "event", "stop", "parts", "announce", "race", "attempt", "request", "template", "handover", "replica", "inbox",
-    "worker", "config", "crontab", "http", "report", "service", "cli", "lib", "main",
+    "event", "stop", "parts", "announce", "race", "progress", "attempt", "request", "template", "handover", "replica", "inbox",
+    "worker", "config", "crontab", "hook", "http", "report", "service", "cli", "lib", "main",
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {

@@ -11,7 +11,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -177,9 +176,7 @@ impl Announcer {
         {
             let (from, through) = (held.read + 1, first - 1);
             let count = through - held.read;
-            let data = json!({"from": from, "through": through, "count": count});
-            let names = (self.parts.cluster.as_str(), "outbox");
-            let notice = Notice::new("outbox.gap", names, "outbox".into(), event.at, data).identified(through);
+            let notice = Notice::of_gap(&self.parts.cluster, (from, through), event.at);
             held.left.insert(through, notice.message());
             self.parts.bus.tell(Told::Warning(format!(
                 "{count} events were dropped before they could be announced: the broker was away for too long"

@@ -142,12 +142,12 @@ impl Delivery {
 }
 
 /// The key of a delivery.
-pub fn key(to: &To, id: &str) -> String {
+pub(super) fn key(to: &To, id: &str) -> String {
     format!("{to}/{id}")
 }
 
 /// A draft that removes the document with this key.
-pub fn removal(key: &str, expect: Expect) -> Draft {
+pub(super) fn removal(key: &str, expect: Expect) -> Draft {
     Draft { collection: Collection::Deliveries, key: key.to_owned(), expect, body: None }
 }
 

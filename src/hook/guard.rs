@@ -211,9 +211,12 @@ mod tests {
         for good in ["http://127.0.0.1:8080/", "http://10.0.0.1/", "http://[::1]/", "http://[fd12::1]/"] {
             assert!(checked(good, all), "{good}");
         }
-        for bad in
-            ["http://169.254.169.254/", "http://[::ffff:169.254.169.254]/", "http://[fd00:ec2::254]/", "http://100.100.100.200/"]
-        {
+        for bad in [
+            "http://169.254.169.254/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://[fd00:ec2::254]/",
+            "http://100.100.100.200/",
+        ] {
             assert!(!checked(bad, all), "{bad}");
         }
         assert!(!checked("http://10.0.0.1/", Reach { http: false, private: true }), "private, but not by HTTP");

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn nobody_is_mentioned_by_chance_and_no_line_is_too_long() {
-        let discord: Value = serde_json::from_str(&body(Shape::Discord, &failed(&"@everyone ".repeat(999))).unwrap()).unwrap();
+        let discord: Value =
+            serde_json::from_str(&body(Shape::Discord, &failed(&"@everyone ".repeat(999))).unwrap()).unwrap();
         assert_eq!(discord["allowed_mentions"], json!({"parse": []}));
         assert!(discord["content"].as_str().unwrap().chars().count() <= 2000);
     }

@@ -143,7 +143,8 @@ fn headers(http: &Http, work: &Work) -> Result<HeaderMap, Words> {
 /// Adds the headers of Standard Webhooks, so that who is called can tell that it was us, and not long ago.
 fn sign(request: &mut Request, http: &Http, work: &Work) -> Result<(), Words> {
     let Some(secret) = &http.sign_with else { return Ok(()) };
-    let secret = secret.reveal().map_err(|name| format!("the secret `{name}`, wanted for `sign_with`, is not set here"))?;
+    let secret =
+        secret.reveal().map_err(|name| format!("the secret `{name}`, wanted for `sign_with`, is not set here"))?;
     let key = signature::key(&secret).map_err(|why| format!("the secret of `sign_with` cannot sign: {why}"))?;
     // One message for each attempt: a further one is not a copy of the first.
     let id = format!("{}.{}", work.run_id, work.attempt);
