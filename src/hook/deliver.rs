@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::delivery::{self, Delivery, Mishap, Standing, To};
 use super::queue::{Done, Queue, Waiting};
+use super::registration::Refused;
 use super::registry::{AGAIN, Registry};
 use super::send::{Address, Sender, Then, Verdict};
 use super::{Settings, limited};
@@ -231,7 +232,7 @@ async fn address(kit: &Kit, to: &To) -> Result<Whereto, StoreError> {
             },
         },
         To::Webhook(id) => match kit.registry.get(id.as_str()).await {
-            Err(super::registry::Refused::Store(error)) => return Err(error),
+            Err(Refused::Store(error)) => return Err(error),
             Err(_) => Whereto::Nobody,
             Ok(one) if one.off.is_some() => Whereto::Not(Verdict::never("the webhook is switched off")),
             Ok(one) => Whereto::Here(Address {

@@ -23,12 +23,6 @@ use crate::record::Op;
 use crate::replica::Jobs;
 use crate::store::{Outbox, StoreError};
 
-/// Whoever has the outbox and does not say so for so long loses it.
-const TTL: Duration = Duration::from_secs(15);
-
-/// Between two tries to get it.
-const AWAY: Duration = Duration::from_secs(5);
-
 /// Between two looks for news, while somebody wants to hear them.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -113,7 +107,7 @@ impl Dispatcher {
         let Some(ours) = held else {
             match self.take().await {
                 Ok(Some(taken)) => *held = Some(taken),
-                Ok(None) => sleep(AWAY).await,
+                Ok(None) => sleep(self.kit.settings.hold / 3).await,
                 Err(error) => {
                     tracing::debug!(%error, "no hook is told for now");
                     sleep(PAUSE).await;
@@ -144,8 +138,8 @@ impl Dispatcher {
 
     async fn take(&self) -> Result<Option<Held>, StoreError> {
         let store = &self.kit.parts.store;
-        let asked = Instant::now();
-        let Some(mark) = limited(store.take_outbox(Outbox::Hooks, &self.name, TTL)).await? else { return Ok(None) };
+        let (asked, hold) = (Instant::now(), self.kit.settings.hold);
+        let Some(mark) = limited(store.take_outbox(Outbox::Hooks, &self.name, hold)).await? else { return Ok(None) };
         let mut notices = Notices::new(&self.kit.parts.cluster);
         let before = limited(store.events(mark.saturating_sub(BEFORE), 2_000)).await?;
         for (_, event) in before.iter().filter(|(position, _)| *position <= mark) {
@@ -154,7 +148,7 @@ impl Dispatcher {
         let deliverer = Deliverer::begin(self.kit.clone()).await?;
         let begun = Instant::now();
         Ok(Some(Held {
-            trusted_until: asked + TTL,
+            trusted_until: asked + hold,
             read: mark,
             marked: mark,
             notices,
@@ -168,13 +162,13 @@ impl Dispatcher {
     /// Sees to what happened since, and says when to look again. `None`: the outbox is not ours any more.
     async fn look(&self, held: &mut Held) -> Result<Option<Duration>, StoreError> {
         let more = self.read(held).await?;
-        let asked = Instant::now();
-        if held.read > held.marked || asked + TTL / 2 > held.trusted_until {
+        let (asked, hold) = (Instant::now(), self.kit.settings.hold);
+        if held.read > held.marked || asked + hold / 2 > held.trusted_until {
             let store = &self.kit.parts.store;
-            if !limited(store.mark_outbox(Outbox::Hooks, &self.name, held.read, TTL)).await? {
+            if !limited(store.mark_outbox(Outbox::Hooks, &self.name, held.read, hold)).await? {
                 return Ok(None);
             }
-            (held.marked, held.trusted_until) = (held.read, asked + TTL);
+            (held.marked, held.trusted_until) = (held.read, asked + hold);
         }
         if asked >= held.next_heed {
             held.next_heed = asked + HEED;
@@ -208,9 +202,9 @@ impl Dispatcher {
         let events = limited(self.kit.parts.store.events(held.read, BATCH)).await?;
         let Some((first, event)) = events.first() else { return Ok(false) };
         // Looked at after the events: who registered before something happened hears of it.
-        let registered = limited(self.kit.registry.list()).await?;
         let jobs = self.kit.jobs.borrow().clone();
-        let known = Known { jobs: &jobs, registered: &registered };
+        let (registered, silent) = limited(self.kit.registry.known(&jobs.hooks)).await?;
+        let known = Known { jobs: &jobs, registered: &registered, silent: &silent };
         let now = self.kit.parts.clock.now();
         let mut deliveries = Vec::new();
         if *first > held.read + 1 {

@@ -9,6 +9,7 @@ mod dispatch;
 pub mod guard;
 mod pauses;
 mod queue;
+mod registration;
 mod registry;
 mod send;
 mod target;
@@ -30,7 +31,8 @@ use crate::store::{StoreError, Trouble};
 
 pub use delivery::{Content, Delivery, Mishap, Standing, To};
 pub use pauses::Pauses;
-pub use registry::{Off, Refused, Registered, Registration, Registry, Wish};
+pub use registration::{Off, Refused, Registered, Registration, Secret, Wish};
+pub use registry::Registry;
 pub use send::{Then, Verdict};
 pub use target::{Following, Known, following};
 
@@ -48,6 +50,8 @@ pub struct Settings {
     pub pauses: Pauses,
     /// The same for pings.
     pub pings: Pauses,
+    /// Whoever sees to what follows events, and does not say so for this long, has another take over. Default 15 s.
+    pub hold: Duration,
 }
 
 impl Default for Settings {
@@ -58,6 +62,7 @@ impl Default for Settings {
             lookup: guard::system(),
             pauses: Pauses::standard(),
             pings: Pauses::pings(),
+            hold: Duration::from_secs(15),
         }
     }
 }

@@ -1,186 +1,35 @@
 //! Webhooks that are registered while the cluster runs: who registers again renews, so that a client that restarts does
 //! not pile them up. And what people may ask about hooks of either kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::Settings;
 use super::delivery::{self, Delivery, Standing, To};
 use super::guard;
+use super::registration::{MOST, Off, Refused, Registered, Registration, Wish, invalid, renewed};
 use crate::announce;
-use crate::clock::{Clock, Timestamp};
-use crate::config;
-use crate::job::{Hook, HookName, JobName, Pattern, Reach, Shape, Text, stable_digest};
+use crate::clock::Clock;
+use crate::job::{Hook, HookName, Pattern, Reach, Text, stable_digest};
 use crate::parts::Parts;
-use crate::signature;
-use crate::store::{Collection, Document, Draft, Expect, Span, Store, StoreError};
-
-/// No cluster has more registrations.
-const MOST: usize = 1000;
-
-/// For so long after a change of secrets what is sent has both signatures.
-const OVERLAP: Duration = Duration::from_secs(24 * 3600);
+use crate::store::{Collection, Draft, Expect, Span, Store, StoreError};
 
 /// A write that others were quicker than is tried again so often.
 const TRIES: usize = 10;
-
-/// A webhook that was registered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Registration {
-    /// Its name, chosen by who registers it.
-    pub id: HookName,
-    /// Where it listens.
-    pub url: String,
-    /// The events that it hears of.
-    pub events: Vec<Pattern>,
-    /// Of this job only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job: Option<JobName>,
-    /// What it is sent.
-    #[serde(default)]
-    pub format: Shape,
-    /// For people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// What it is signed with. Shown once, when it is made.
-    secret: String,
-    /// The secret before, and until when it still signs as well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    previous: Option<(String, Timestamp)>,
-    /// Who registered it.
-    pub by: String,
-    /// When it was first registered.
-    pub created_at: Timestamp,
-    /// When it was registered last.
-    pub renewed_at: Timestamp,
-    /// It is gone then, unless renewed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-    /// It is told nothing since then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub off: Option<Off>,
-}
-
-/// That a hook is switched off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Off {
-    /// Since when.
-    pub at: Timestamp,
-    /// Why.
-    pub why: String,
-    /// What tells the URL that was switched off from another.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) mark: String,
-}
-
-impl Registration {
-    /// Whether it is told of such an event of this job.
-    pub fn hears(&self, kind: &str, job: &JobName) -> bool {
-        let about = self.job.as_ref().is_none_or(|only| only == job);
-        self.off.is_none() && about && self.events.iter().any(|pattern| pattern.matches(kind))
-    }
-
-    /// The secrets that sign now.
-    pub(super) fn secrets(&self, now: Timestamp) -> Vec<&str> {
-        let previous = self.previous.as_ref().filter(|(_, until)| now < *until).map(|(secret, _)| secret.as_str());
-        [Some(self.secret.as_str()), previous].into_iter().flatten().collect()
-    }
-
-    fn is_over(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
-    }
-
-    fn read(document: &Document) -> Option<Registration> {
-        serde_json::from_str(&document.body).ok()
-    }
-
-    fn draft(&self, expect: Expect) -> Draft {
-        let body = serde_json::to_string(self).ok();
-        Draft { collection: Collection::Webhooks, key: registration(&self.id), expect, body }
-    }
-}
 
 fn registration(id: &HookName) -> String {
     format!("webhook/{id}")
 }
 
+fn draft(one: &Registration, expect: Expect) -> Draft {
+    let body = serde_json::to_string(one).ok();
+    Draft { collection: Collection::Webhooks, key: registration(&one.id), expect, body }
+}
+
 fn off(name: &HookName) -> String {
     format!("off/{name}")
-}
-
-/// What somebody who registers says.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Wish {
-    /// Where it listens.
-    pub url: String,
-    /// Events, as in `[hooks.NAME]`.
-    pub events: Vec<String>,
-    /// Of this job only.
-    #[serde(default)]
-    pub job: Option<JobName>,
-    /// Default `standard`.
-    #[serde(default)]
-    pub format: Shape,
-    /// For people.
-    #[serde(default)]
-    pub description: Option<String>,
-    /// A secret of one's own. Default: one is made, the first time.
-    #[serde(default)]
-    pub secret: Option<String>,
-    /// Whether a new secret is made although there is one. Both sign for a day.
-    #[serde(default)]
-    pub rotate_secret: bool,
-    /// It is gone after so long unless renewed: `"1h"`. Default: it stays.
-    #[serde(default)]
-    pub expires_in: Option<String>,
-}
-
-/// What came of registering.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Registered {
-    /// As it stands.
-    pub registration: Registration,
-    /// A secret that was made just now. It is never shown again.
-    pub secret: Option<String>,
-    /// Whether it was not there before.
-    pub is_new: bool,
-}
-
-/// Why something is not done.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// What was said cannot be used.
-    #[error("{field}: {message}")]
-    Invalid {
-        /// Which part of it.
-        field: &'static str,
-        /// Why, and what would be right.
-        message: String,
-    },
-    /// There is no such thing.
-    #[error("there is no {0}")]
-    NotFound(String),
-    /// There is one already, and it is another's.
-    #[error("{0}")]
-    Taken(String),
-    /// There are as many as may be.
-    #[error("{MOST} webhooks are registered, and no more may be: remove those that nobody needs")]
-    Full,
-    /// Others changed it at the same time, again and again.
-    #[error("others change it at the same time: try again")]
-    Busy,
-    /// The store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-fn invalid<T>(field: &'static str, message: impl Into<String>) -> Result<T, Refused> {
-    Err(Refused::Invalid { field, message: message.into() })
 }
 
 /// What the cluster knows of webhooks.
@@ -221,7 +70,7 @@ impl Registry {
                 return Err(Refused::Full);
             }
             let (registration, secret) = renewed((&id, by), wish, &events, before.as_ref(), now)?;
-            if self.store.write_document(&registration.draft(expect)).await?.is_some() {
+            if self.store.write_document(&draft(&registration, expect)).await?.is_some() {
                 return Ok(Registered { registration, secret, is_new: before.is_none() });
             }
         }
@@ -264,6 +113,26 @@ impl Registry {
         let now = self.clock.now();
         let sound = all.iter().filter_map(Registration::read).filter(|one| !one.is_over(now));
         Ok(sound.map(|one| (one.id.clone(), one)).collect())
+    }
+
+    /// All that are registered now, and which of `hooks` are switched off.
+    pub(super) async fn known(
+        &self,
+        hooks: &BTreeMap<HookName, Arc<Hook>>,
+    ) -> Result<(BTreeMap<HookName, Registration>, BTreeSet<HookName>), StoreError> {
+        let all = self.store.documents(Collection::Webhooks, &Span::default()).await?;
+        let now = self.clock.now();
+        let (mut registered, mut silent) = (BTreeMap::new(), BTreeSet::new());
+        for document in &all {
+            if let Some(name) = document.key.strip_prefix("off/").and_then(HookName::new) {
+                let known = serde_json::from_str::<Off>(&document.body).ok();
+                let same = |hook: &Arc<Hook>| known.as_ref().is_some_and(|known| known.mark == mark(hook));
+                silent.extend(hooks.get(&name).is_some_and(same).then_some(name));
+            } else if let Some(one) = Registration::read(document).filter(|one| !one.is_over(now)) {
+                registered.insert(one.id.clone(), one);
+            }
+        }
+        Ok((registered, silent))
     }
 
     /// One of them.
@@ -393,7 +262,7 @@ impl Registry {
                     return Ok(false);
                 };
                 one.off = Some(Off { at, why: why.to_owned(), mark: String::new() });
-                Ok(self.store.write_document(&one.draft(Expect::Version(document.version))).await?.is_some())
+                Ok(self.store.write_document(&draft(&one, Expect::Version(document.version))).await?.is_some())
             }
             _ => Ok(false),
         }
@@ -428,7 +297,7 @@ impl Registry {
                 let one = found.as_ref().and_then(Registration::read).filter(|one| one.off.is_some());
                 let (Some(mut one), Some(found)) = (one, found) else { return Ok(false) };
                 one.off = None;
-                Ok(self.store.write_document(&one.draft(Expect::Version(found.version))).await?.is_some())
+                Ok(self.store.write_document(&draft(&one, Expect::Version(found.version))).await?.is_some())
             }
             To::Ping(_) => Ok(false),
         }
@@ -450,58 +319,4 @@ fn mark(hook: &Hook) -> String {
         Text::Secret { value, .. } => value.clone().unwrap_or_default(),
     };
     stable_digest(&[b"hook", url.as_bytes()])[..8].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What a registration is after somebody said `wish`, and a secret that was made for it.
-fn renewed(
-    (id, by): (&HookName, &str),
-    wish: &Wish,
-    events: &[Pattern],
-    before: Option<&Registration>,
-    now: Timestamp,
-) -> Result<(Registration, Option<String>), Refused> {
-    let known = before.map(|one| one.secret.clone());
-    let (secret, made) = match (&wish.secret, known) {
-        (Some(own), _) => {
-            if let Err(why) = signature::key(own) {
-                return invalid(
-                    "secret",
-                    format!("{why}: write `whsec_` and 24 to 64 bytes in Base64, or leave it out"),
-                );
-            }
-            (own.clone(), None)
-        }
-        (None, Some(known)) if !wish.rotate_secret => (known, None),
-        (None, _) => {
-            let fresh = signature::fresh();
-            (fresh.clone(), Some(fresh))
-        }
-    };
-    let previous = match before {
-        Some(one) if one.secret != secret => Some((one.secret.clone(), now.plus(OVERLAP))),
-        Some(one) => one.previous.clone().filter(|(_, until)| now < *until),
-        None => None,
-    };
-    let expires_at = match wish.expires_in.as_deref().map(config::duration) {
-        None => None,
-        Some(Ok(span)) if span >= Duration::from_secs(1) => Some(now.plus(span)),
-        Some(Ok(_)) => return invalid("expires_in", "at least 1s"),
-        Some(Err(why)) => return invalid("expires_in", format!("{why}: write it as in \"1h\"")),
-    };
-    let registration = Registration {
-        id: id.clone(),
-        url: wish.url.clone(),
-        events: events.to_vec(),
-        job: wish.job.clone(),
-        format: wish.format,
-        description: wish.description.clone(),
-        secret,
-        previous,
-        by: by.to_owned(),
-        created_at: before.map_or(now, |one| one.created_at),
-        renewed_at: now,
-        expires_at,
-        off: None,
-    };
-    Ok((registration, made))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::delivery::{Content, Delivery, Standing, To};
-use super::registry::Registration;
+use super::registration::Registration;
 use crate::announce::Notice;
 use crate::clock::Timestamp;
 use crate::job::{HookName, Job, JobName, Moment, Reaction};
@@ -37,6 +37,8 @@ pub struct Known<'a> {
     pub jobs: &'a Jobs,
     /// Those that were registered by the API, by their ids.
     pub registered: &'a BTreeMap<HookName, Registration>,
+    /// Hooks of the files that are switched off.
+    pub silent: &'a BTreeSet<HookName>,
 }
 
 /// What follows `event`, at `position` of the store's feed. `notice` is what is announced of it.
@@ -89,7 +91,8 @@ fn told(known: &Known<'_>, job: Option<&Job>, event: &Event, kind: &str) -> BTre
     let named = job.zip(moment).map(|(job, moment)| job.on.to(moment)).unwrap_or_default();
     let is_named = |hook: &HookName| named.iter().any(|one| matches!(one, Reaction::Tell(name) if name == hook));
     let hooks = known.jobs.hooks.values().filter(|hook| {
-        hook.enabled && (is_named(&hook.name) || hook.events.iter().any(|pattern| pattern.matches(kind)))
+        let is_on = hook.enabled && !known.silent.contains(&hook.name);
+        is_on && (is_named(&hook.name) || hook.events.iter().any(|pattern| pattern.matches(kind)))
     });
     let webhooks = known.registered.iter().filter(|(_, one)| one.hears(kind, &event.job));
     let hooks = hooks.map(|hook| To::Hook(hook.name.clone()));
