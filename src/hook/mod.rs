@@ -12,6 +12,7 @@ mod queue;
 mod registration;
 mod registry;
 mod send;
+pub mod shape;
 mod target;
 mod words;
 
@@ -29,7 +30,7 @@ use crate::parts::Parts;
 use crate::replica::Jobs;
 use crate::store::{StoreError, Trouble};
 
-pub use delivery::{Content, Delivery, Mishap, Standing, To};
+pub use delivery::{Content, Delivery, Mishap, Nobody, Standing, To};
 pub use pauses::Pauses;
 pub use registration::{Off, Refused, Registered, Registration, Secret, Wish};
 pub use registry::Registry;
