@@ -229,6 +229,8 @@ impl Service {
             if self.role.replica && self.process.amqp.is_some() {
                 let parts = Parts { stop: over.clone(), ..parts.clone() };
                 announce::run(parts).await;
+            } else if self.process.amqp.is_some() {
+                announce::run_for_worker(Parts { stop: over.clone(), ..parts.clone() }).await;
             }
         };
         let hooking = async {

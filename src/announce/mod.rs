@@ -56,6 +56,11 @@ pub async fn run(parts: Parts) {
     tokio::join!(own.run(), announcer.run());
 }
 
+/// Announces how far the runs of a worker are, until `parts.stop` is soft.
+pub async fn run_for_worker(parts: Parts) {
+    own::Own::new(parts).run_for_worker().await;
+}
+
 /// One who may get the outbox.
 struct Announcer {
     parts: Parts,

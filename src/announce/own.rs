@@ -40,6 +40,28 @@ impl Own {
         self.send("replica.left", json!({}), LAST).await;
     }
 
+    /// Tells nothing but how far runs are: a worker announces no more than that of itself.
+    pub(super) async fn run_for_worker(mut self) {
+        let stop = self.parts.stop.clone();
+        tokio::select! {
+            () = stop.soft() => {}
+            () = async { loop {
+                match self.told.recv().await {
+                    Ok(told) => self.tell_progress(&told).await,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                }
+            } } => {}
+        }
+    }
+
+    async fn tell_progress(&self, told: &Told) {
+        if let Told::Progress { job, run_id, percent, message } = told {
+            let data = json!({"job": job, "run_id": run_id, "percent": percent, "message": message});
+            self.send_about(("run.progress", job.as_str()), format!("jobs/{job}/runs/{run_id}"), data).await;
+        }
+    }
+
     async fn tell_on(&mut self) {
         let _ = timeout(PATIENCE, self.parts.broker.up()).await;
         self.send("replica.joined", json!({"version": env!("CARGO_PKG_VERSION")}), PATIENCE).await;
@@ -57,16 +79,15 @@ impl Own {
                 }
                 Told::Delivery { hook, event, kind, outcome, message } => {
                     let data = json!({"hook": hook, "event_id": event, "event": kind, "message": message});
-                    match outcome {
-                        Delivered::Failed => self.send("hook.failed", data, PATIENCE).await,
-                        Delivered::SwitchedOff => self.send("hook.switched_off", data, PATIENCE).await,
-                        Delivered::Taken | Delivered::Retrying => {}
-                    }
+                    let kind = match outcome {
+                        Delivered::Failed => "hook.failed",
+                        Delivered::SwitchedOff => "hook.switched_off",
+                        Delivered::Taken | Delivered::Retrying => continue,
+                    };
+                    let name = hook.rsplit('/').next().unwrap_or_default();
+                    self.send_about((kind, name), format!("hooks/{hook}"), data).await;
                 }
-                Told::Progress { job, run_id, percent, message } => {
-                    let data = json!({"job": job, "run_id": run_id, "percent": percent, "message": message});
-                    self.send_about(("run.progress", job.as_str()), format!("jobs/{job}/runs/{run_id}"), data).await;
-                }
+                Told::Progress { .. } => self.tell_progress(&told).await,
                 Told::Rejected(why) => self.send("config.rejected", json!({"message": why}), PATIENCE).await,
                 _ => {}
             }

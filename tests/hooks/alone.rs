@@ -1,10 +1,10 @@
 //! Within one process.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cronclave::clock::Clock;
@@ -118,8 +118,9 @@ pub(crate) fn audit(url: &str, more: &str) -> String {
 }
 
 /// Whether the reference library takes what came.
-fn verified(got: &super::receiver::Got, secret: &str) -> (bool, String) {
-    let bin = python::venv("hooks", &["standardwebhooks==1.0.1"]);
+pub(crate) fn verified(got: &super::receiver::Got, secret: &str) -> (bool, String) {
+    static BIN: OnceLock<PathBuf> = OnceLock::new();
+    let bin = BIN.get_or_init(|| python::venv("hooks", &["standardwebhooks==1.0.1"]));
     let check = "import json, sys; from standardwebhooks import Webhook\n\
                  got = json.load(open(sys.argv[1])); Webhook(sys.argv[2]).verify(got['body'], got['headers'])";
     let dir = tempfile::tempdir().unwrap();

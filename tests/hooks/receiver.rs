@@ -48,6 +48,8 @@ struct Inner {
     answers: VecDeque<(u16, Option<(&'static str, String)>)>,
     /// Answered to all else, if it is set.
     always: Option<u16>,
+    /// How long an answer takes.
+    slow: Duration,
 }
 
 pub(crate) struct Receiver {
@@ -106,6 +108,10 @@ impl Receiver {
         self.inner.lock().unwrap().always = status;
     }
 
+    pub(crate) fn take_time(&self, each: Duration) {
+        self.inner.lock().unwrap().slow = each;
+    }
+
     pub(crate) fn got(&self) -> Vec<Got> {
         self.inner.lock().unwrap().got.clone()
     }
@@ -150,6 +156,8 @@ async fn take(
         headers: headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
         body: String::from_utf8_lossy(&body).into_owned(),
     };
+    let slow = inner.lock().unwrap().slow;
+    sleep(slow).await;
     let mut inner = inner.lock().unwrap();
     inner.got.push(got);
     let (status, header) = inner.answers.pop_front().unwrap_or((inner.always.unwrap_or(200), None));
