@@ -3,11 +3,13 @@
 
 pub mod announce;
 pub mod attempt;
+pub mod backfill;
 pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crontab;
+pub mod desk;
 pub mod diff;
 pub mod event;
 pub mod handover;
@@ -17,6 +19,7 @@ pub mod inbox;
 pub mod job;
 pub mod lease;
 pub mod ledger;
+pub mod occurrence;
 pub mod parts;
 pub mod plan;
 pub mod progress;
@@ -28,11 +31,13 @@ pub mod request;
 pub mod runner;
 pub mod schedule;
 pub mod service;
+pub mod shape;
 pub mod signature;
 pub mod stop;
 pub mod store;
 pub mod template;
 mod tls;
+pub mod why;
 pub mod worker;
 
 pub use runner::shim;

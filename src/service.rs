@@ -7,24 +7,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::announce;
 use crate::broker::{Amqp, Broker, Local, NoBroker, amqp};
 use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
+use crate::desk::{Desk, ReloadAsked};
 use crate::event::{Bus, Told};
 use crate::hook;
-use crate::http;
+use crate::http::Front;
 use crate::inbox;
 use crate::job::{QueueName, Reach};
 use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
 use crate::schedule::tzdb_version;
+use crate::shape::Reloaded;
 use crate::stop::Stop;
 use crate::store::redis::{Redis, Time};
 use crate::store::{Create, Memory, Sqlite, Store, StoreError};
@@ -152,7 +154,7 @@ pub struct Service {
     /// Whether the files are read again as they change.
     pub watch: bool,
     /// Where HTTP is served, if it is.
-    pub listener: Option<TcpListener>,
+    pub front: Option<Front>,
     /// What it does.
     pub role: Role,
 }
@@ -196,16 +198,19 @@ impl Service {
         let identity = Identity { boot_id: uuid::Uuid::now_v7().to_string(), ..identity };
         let working = worker::Setup { identity, queues: self.role.queues.clone(), slots: self.role.slots, grace };
         let over = Stop::default();
-        let http = self.listener.map(|listener| {
-            let over = over.clone();
-            tokio::spawn(http::serve(listener, pulse.clone(), async move { over.soft().await }))
-        });
+        let (reload_in, reload_out) = mpsc::channel(4);
+        let desk = Desk::new(parts.clone(), jobs_out.clone(), pulse.clone()).reloading(reload_in);
+        let desk = Arc::new(desk.distributed(self.process.redis.is_some()));
+        let remembering = self.front.is_some().then(|| tokio::spawn(desk.clone().remember(over.clone())));
+        let served = CancellationToken::new();
+        let http = self.front.map(|front| tokio::spawn(front.serve(desk, served.clone())));
         let reload = Reload {
             paths: self.process.config.clone(),
             sources: self.sources,
             watch: self.watch && !self.process.config.iter().any(|path| path == Path::new("-")),
             jobs: jobs_in,
             bus: parts.bus.clone(),
+            asked: reload_out,
         };
         let steering = tokio::spawn(steer(signals, parts.stop.clone(), pulse, reload, grace));
         let replica = async {
@@ -246,6 +251,10 @@ impl Service {
         };
         tokio::join!(working, announcing, hooking, taking_in);
         steering.abort();
+        served.cancel();
+        if let Some(remembering) = remembering {
+            remembering.abort();
+        }
         if let Some(http) = http {
             let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
         }
@@ -285,11 +294,12 @@ async fn steer(
         tokio::select! {
             _ = signals.term.recv() => stopping(&stop, 15, &pulse, grace),
             _ = signals.int.recv() => stopping(&stop, 2, &pulse, grace),
-            _ = signals.hup.recv() => reload.now(true),
-            _ = signals.usr2.recv() => reload.now(true),
+            _ = signals.hup.recv() => drop(reload.now(true)),
+            _ = signals.usr2.recv() => drop(reload.now(true)),
+            Some(answer) = reload.asked.recv() => drop(answer.send(reload.now(true))),
             () = sleep(look.saturating_duration_since(Instant::now())), if reload.watch => {
                 look = Instant::now() + WATCH;
-                reload.now(false);
+                let _ = reload.now(false);
             }
             Ok(()) = pulse.changed(), if !ready => {
                 ready = pulse.borrow().ready;
@@ -325,11 +335,13 @@ struct Reload {
     watch: bool,
     jobs: watch::Sender<Arc<Jobs>>,
     bus: Bus,
+    /// Those who ask for it over HTTP.
+    asked: mpsc::Receiver<ReloadAsked>,
 }
 
 impl Reload {
     /// Reads the files; unless `asked`, only acts when they changed. A mistake changes nothing.
-    fn now(&mut self, asked: bool) {
+    fn now(&mut self, asked: bool) -> Result<Reloaded, Vec<Diagnostic>> {
         let sources = match config::find(&self.paths, &mut std::io::empty()) {
             Ok(sources) => sources,
             Err(wrong) => {
@@ -339,20 +351,31 @@ impl Reload {
                     self.bus.tell(Told::Rejected(config::report(&wrong, false)));
                 }
                 self.sources = seen;
-                return;
+                return Err(wrong);
             }
         };
         if !asked && sources == self.sources {
-            return;
+            return Ok(self.as_it_is(false));
         }
-        match config::load(&sources, &config::environment, Clock::system().now()) {
+        let before = self.jobs.borrow().digest.clone();
+        let done = match config::load(&sources, &config::environment, Clock::system().now()) {
             Ok(config) => {
                 let jobs = jobs(&config);
                 self.bus.tell(Told::Reloaded { digest: jobs.digest.clone(), jobs: jobs.by_name.len() });
                 self.jobs.send_replace(Arc::new(jobs));
+                Ok(self.as_it_is(self.jobs.borrow().digest != before))
             }
-            Err(wrong) => self.bus.tell(Told::Rejected(config::report(&wrong, false))),
-        }
+            Err(wrong) => {
+                self.bus.tell(Told::Rejected(config::report(&wrong, false)));
+                Err(wrong)
+            }
+        };
         self.sources = sources;
+        done
+    }
+
+    fn as_it_is(&self, changed: bool) -> Reloaded {
+        let jobs = self.jobs.borrow();
+        Reloaded { digest: jobs.digest.clone(), jobs: jobs.by_name.len(), changed }
     }
 }

@@ -17,6 +17,8 @@ mod explain;
 mod mistakes;
 #[path = "common/odd.rs"]
 mod odd;
+#[path = "cli/past.rs"]
+mod past;
 #[path = "cli/redis.rs"]
 mod redis;
 #[path = "cli/run.rs"]

@@ -47,6 +47,11 @@ const BATCH: usize = 200;
 /// Events looked at again by a new holder: the end of a run does not say how it began.
 const BEFORE: u64 = 2_000;
 
+/// Whether `wanted` names this kind of event: `run.failed`, or all that begin alike, `run.*`.
+pub fn is_kind(wanted: &str, kind: &str) -> bool {
+    wanted.strip_suffix('*').map_or(kind == wanted, |start| kind.starts_with(start))
+}
+
 /// Announces what happens, until `parts.stop` is soft, and then once more what happened last: whoever wants the ends
 /// of runs that drain announced stops this after them. Never ends before, whatever broker and store do. For a broker
 /// that others listen to: without one there is nobody to tell.

@@ -3,13 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
 
-use super::find::{self, Known};
+use super::place::Files;
 use super::{Context, Failure, out, show};
-use crate::job::JobName;
-use crate::record::{Op, Open, Phase, Reply};
-use crate::store::{Snapshot, Store};
+use crate::record::Phase;
+use crate::shape::{All, Cancelled};
 
 /// Stop a run: the process that has it notices at its next renewal (a third of the lease), sends
 /// TERM, and KILL after `kill_after`.
@@ -37,13 +35,10 @@ pub(super) struct Cancel {
 
 impl Cancel {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.quiet()?;
-        let known = context.known(&process);
-        let store = context.store(&process).await?;
-        let snapshot = store.snapshot().await?;
-        let runs = match &self.what {
-            Some(what) => vec![one(&*store, &snapshot, &known, what).await?],
-            None => all(&snapshot),
+        let place = context.place(Files::Helpful).await?;
+        let runs = match self.what {
+            Some(what) => vec![what],
+            None => place.status().await?.it.runs.iter().map(|run| run.id.to_string()).collect(),
         };
         if self.all && runs.is_empty() {
             out::line("no run is open; nothing to cancel")?;
@@ -55,65 +50,32 @@ impl Cancel {
                 return Err(Failure::new(Failure::NO, "nothing cancelled"));
             }
         }
-        let by = self.by.or_else(super::user).unwrap_or_else(|| "somebody".into());
-        let mut done = Vec::new();
-        for (job, run) in runs {
-            let reply = store.apply(job, &Op::Cancel { run_id: run.run_id, by: by.clone() }).await?.reply;
-            if context.global.json {
-                done.push(json!({"id": run.run_id, "job": job, "open": reply == Reply::Done}));
-            } else {
-                out::line(told(job, run, &reply))?;
+        let mut items = Vec::new();
+        for run in runs {
+            let cancelled = match place.cancel(&run, self.by.clone()).await {
+                // One of all: it ended by itself.
+                Err(refusal) if self.all && refusal.why == crate::desk::Why::Over => continue,
+                done => done?,
+            };
+            if !context.global.json {
+                out::line(told(&cancelled))?;
             }
+            items.push(cancelled);
         }
         if context.global.json {
-            out::json(&json!({ "items": done }))?;
+            out::json(&All { items })?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn told(job: &JobName, run: &Open, reply: &Reply) -> String {
-    let short = run.run_id.short();
-    match (reply, run.phase) {
-        (Reply::Done, Phase::Waiting) => format!("cancelled run {short} of {job}: it had not started"),
-        (Reply::Done, _) => {
-            format!("asked {} to stop run {short} of {job}. See: cronclave logs -f {short}", run.holder)
+fn told(cancelled: &Cancelled) -> String {
+    let (job, short) = (&cancelled.job, cancelled.id.short());
+    match (cancelled.open, cancelled.phase) {
+        (true, Phase::Waiting) => format!("cancelled run {short} of {job}: it had not started"),
+        (true, _) => {
+            format!("asked {} to stop run {short} of {job}. See: cronclave logs -f {short}", cancelled.replica)
         }
         _ => format!("run {short} of {job} ended meanwhile"),
-    }
-}
-
-fn all(snapshot: &Snapshot) -> Vec<(&JobName, &Open)> {
-    snapshot.records.iter().flat_map(|(job, record)| record.open.iter().map(move |run| (job, run))).collect()
-}
-
-/// The one open run that is meant.
-async fn one<'a>(
-    store: &dyn Store,
-    snapshot: &'a Snapshot,
-    known: &Known,
-    what: &str,
-) -> Result<(&'a JobName, &'a Open), Failure> {
-    let job = known.name(snapshot, what);
-    let open = match &job {
-        Ok(name) => all(snapshot).into_iter().filter(|(job, _)| *job == name).collect(),
-        Err(_) => find::open_runs(snapshot, what),
-    };
-    match (open.as_slice(), job) {
-        ([run], _) => Ok(*run),
-        ([], Ok(name)) => Err(Failure::new(Failure::NO_INPUT, format!("{name} has no open run: nothing to cancel"))),
-        ([], Err(unknown)) => Err(match find::run(store, what).await? {
-            Some(entry) => {
-                Failure::new(Failure::NO, format!("run {what} of {} is over: {}", entry.job, show::result(&entry)))
-            }
-            None => unknown,
-        }),
-        (several, _) => {
-            let ids: Vec<String> = several.iter().map(|(_, run)| run.run_id.short()).collect();
-            Err(Failure::new(
-                Failure::USAGE,
-                format!("{what} has several open runs: name one of {}, or --all", ids.join(", ")),
-            ))
-        }
     }
 }

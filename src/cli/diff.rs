@@ -8,12 +8,13 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Context, Failure, out, shape, show};
+use super::{Context, Failure, out, show};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, SourceText};
 use crate::diff::{self, Change, Changes, Kind, Minute, Starts};
 use crate::job::Job;
 use crate::schedule::Zone;
+use crate::shape;
 
 /// Show what a change of schedule files adds, drops and moves. Needs no database.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::time::sleep;
 
 use super::{Context, Failure, out, show};
-use crate::announce::{KINDS, Notices};
+use crate::announce::{KINDS, Notices, is_kind};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, LogFormat};
 use crate::event::Told;
@@ -54,8 +54,7 @@ const PAGE: u64 = 1000;
 const LINES: usize = 10;
 
 fn kind(text: &str) -> Result<String, String> {
-    let is_known = |known: &str| known == text || text.strip_suffix('*').is_some_and(|start| known.starts_with(start));
-    if KINDS.iter().any(|known| is_known(known)) {
+    if KINDS.iter().any(|known| is_kind(text, known)) {
         return Ok(text.to_owned());
     }
     Err(match config::nearest(text, KINDS) {
@@ -161,10 +160,6 @@ struct Printer {
 impl Printer {
     fn line(&mut self, position: u64, event: &Event) -> Option<String> {
         let notice = self.notices.of(position, event);
-        let is_kind = |wanted: &String, kind: &str| match wanted.strip_suffix('*') {
-            Some(start) => kind.starts_with(start),
-            None => kind == wanted,
-        };
         let kind = notice.as_ref().map(|notice| notice.kind);
         if self.job.as_ref().is_some_and(|job| *job != event.job)
             || !(self.kinds.is_empty() || kind.is_some_and(|kind| self.kinds.iter().any(|one| is_kind(one, kind))))

@@ -21,8 +21,12 @@ impl Failure {
     pub(super) const NO_INPUT: u8 = 66;
     /// The database or a server cannot be reached.
     pub(super) const UNAVAILABLE: u8 = 69;
+    /// A fault of ours.
+    pub(super) const SOFTWARE: u8 = 70;
     /// Not now; later perhaps.
     pub(super) const TEMPFAIL: u8 = 75;
+    /// Whoever asks may not.
+    pub(super) const NO_PERMISSION: u8 = 77;
     /// Schedule files or settings are invalid.
     pub(super) const CONFIG: u8 = 78;
 

@@ -3,17 +3,14 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use serde_json::json;
 
+use super::place::{Files, Place};
 use super::show::{self, Style, Table};
-use super::{Context, Failure, out};
+use super::{Context, Failure, history, out};
 use crate::clock::Timestamp;
-use crate::config;
-use crate::job::JobName;
-use crate::lease::{Fence, RunId};
-use crate::record::{Op, Phase, Reply};
-use crate::store::{Snapshot, Store};
+use crate::desk::{Refusal, Why};
+use crate::lease::Fence;
+use crate::shape::Lock;
 
 /// Show locks, or release a stuck one.
 ///
@@ -61,142 +58,84 @@ struct Release {
     yes: bool,
 }
 
-/// Something held by one run until a time.
-#[derive(Debug, Serialize)]
-pub(super) struct Lock {
-    key: String,
-    job: JobName,
-    run_id: RunId,
-    holder: String,
-    fencing_token: Fence,
-    acquired_at: Timestamp,
-    expires_at: Timestamp,
+/// A line for each.
+pub(super) fn table(locks: &[Lock], now: Timestamp, style: &Style) -> String {
+    let mut table = Table::new(style, &["LOCK", "HELD BY", "TOKEN", "LEFT", "HELD FOR", "FOR RUN"]);
+    for lock in locks {
+        table.row(
+            None,
+            [
+                lock.key.clone(),
+                lock.holder.clone(),
+                lock.fencing_token.to_string(),
+                left(lock, now),
+                show::about(now.since(lock.acquired_at)),
+                lock.run_id.short(),
+            ],
+        );
+    }
+    table.text()
 }
 
-impl Lock {
-    /// All locks of the cluster.
-    pub(super) fn all(snapshot: &Snapshot) -> Vec<Lock> {
-        let mut locks = Vec::new();
-        for (job, record) in &snapshot.records {
-            for run in record.open.iter().filter(|run| run.phase != Phase::Waiting) {
-                locks.push(Lock {
-                    key: format!("run:{job}"),
-                    job: job.clone(),
-                    run_id: run.run_id,
-                    holder: run.holder.clone(),
-                    fencing_token: run.fence,
-                    acquired_at: run.opened,
-                    expires_at: run.until,
-                });
-            }
-        }
-        for (name, mutex) in &snapshot.mutexes {
-            let Some(held) = &mutex.held else { continue };
-            let record = snapshot.records.get(&held.job);
-            let run = record.and_then(|record| record.run(held.run_id));
-            locks.push(Lock {
-                key: format!("mutex:{name}"),
-                job: held.job.clone(),
-                run_id: held.run_id,
-                holder: held.holder.clone(),
-                fencing_token: held.fence,
-                acquired_at: run.map_or(held.until, |run| run.opened),
-                expires_at: held.until,
-            });
-        }
-        locks
-    }
+fn left(lock: &Lock, now: Timestamp) -> String {
+    if lock.expires_at > now { show::about(lock.expires_at.since(now)) } else { "over".into() }
+}
 
-    pub(super) fn table(locks: &[Lock], now: Timestamp, style: &Style) -> String {
-        let mut table = Table::new(style, &["LOCK", "HELD BY", "TOKEN", "LEFT", "HELD FOR", "FOR RUN"]);
-        for lock in locks {
-            table.row(
-                None,
-                [
-                    lock.key.clone(),
-                    lock.holder.clone(),
-                    lock.fencing_token.to_string(),
-                    lock.left(now),
-                    show::about(now.since(lock.acquired_at)),
-                    lock.run_id.short(),
-                ],
-            );
-        }
-        table.text()
-    }
-
-    fn left(&self, now: Timestamp) -> String {
-        if self.expires_at > now { show::about(self.expires_at.since(now)) } else { "over".into() }
-    }
-
-    /// One sentence about it.
-    fn told(&self, now: Timestamp) -> String {
-        let ends = match self.expires_at > now {
-            true => format!("expires in {} by itself unless renewed", show::about(self.expires_at.since(now))),
-            false => "has expired: the next replica to look takes it over".to_owned(),
-        };
-        format!(
-            "{} is held by {} for run {} of {} under token {}; it {ends}",
-            self.key,
-            self.holder,
-            self.run_id.short(),
-            self.job,
-            self.fencing_token
-        )
-    }
+/// One sentence about it.
+fn told(lock: &Lock, now: Timestamp) -> String {
+    let ends = match lock.expires_at > now {
+        true => format!("expires in {} by itself unless renewed", show::about(lock.expires_at.since(now))),
+        false => "has expired: the next replica to look takes it over".to_owned(),
+    };
+    format!(
+        "{} is held by {} for run {} of {} under token {}; it {ends}",
+        lock.key,
+        lock.holder,
+        lock.run_id.short(),
+        lock.job,
+        lock.fencing_token
+    )
 }
 
 impl Locks {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.quiet()?;
-        let store = context.store(&process).await?;
-        let snapshot = store.snapshot().await?;
-        let locks = Lock::all(&snapshot);
+        let place = context.place(Files::Helpful).await?;
         match self.what {
-            None | Some(What::Ls) if context.global.json => out::json(&json!({ "items": locks }))?,
-            None | Some(What::Ls) if locks.is_empty() => out::line("nobody holds a lock")?,
-            None | Some(What::Ls) => out::print(Lock::table(&locks, snapshot.now, &context.style))?,
-            Some(What::Show { key }) => {
-                let found = with_key(&locks, &key)?;
-                if context.global.json {
-                    out::json(&json!({ "items": found }))?;
-                } else {
-                    let known = context.known(&process);
-                    let lines = found.iter().map(|lock| {
-                        let since = context.style.time(lock.acquired_at, &known.zone(&lock.job));
-                        format!("{}\n  run     {}\n  since   {since}\n", lock.told(snapshot.now), lock.run_id)
-                    });
-                    out::print(lines.collect::<String>())?;
+            None | Some(What::Ls) => {
+                let page = place.locks(None).await?;
+                out::stale(page.stale_since);
+                match page.items.is_empty() {
+                    _ if context.global.json => out::json(&page)?,
+                    true => out::line("nobody holds a lock")?,
+                    false => out::print(table(&page.items, page.now, &context.style))?,
                 }
             }
-            Some(What::Release(release)) => release.run(&*store, &locks, snapshot.now).await?,
+            Some(What::Show { key }) => {
+                let page = place.locks(Some(&key)).await?;
+                out::stale(page.stale_since);
+                if context.global.json {
+                    out::json(&page)?;
+                } else {
+                    for lock in &page.items {
+                        let zone = history::zone_of(&place, lock.job.as_str()).await;
+                        let since = context.style.time(lock.acquired_at, &zone);
+                        let text = told(lock, page.now);
+                        out::line(format_args!("{text}\n  run     {}\n  since   {since}", lock.run_id))?;
+                    }
+                }
+            }
+            Some(What::Release(release)) => release.run(&place).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The locks with this key: several when the job's runs may stand side by side.
-fn with_key<'a>(locks: &'a [Lock], key: &str) -> Result<Vec<&'a Lock>, Failure> {
-    let found: Vec<&Lock> = locks.iter().filter(|lock| lock.key == key).collect();
-    if found.is_empty() {
-        let hint = match config::nearest(key, locks.iter().map(|lock| lock.key.as_str())) {
-            Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => "`cronclave locks` lists those that are".to_owned(),
-        };
-        return Err(Failure::new(Failure::NO_INPUT, format!("nobody holds a lock `{key}`: {hint}")));
-    }
-    Ok(found)
-}
-
 impl Release {
-    async fn run(self, store: &dyn Store, locks: &[Lock], now: Timestamp) -> Result<(), Failure> {
-        let found = with_key(locks, &self.key)?;
-        let Some(lock) = found.iter().find(|lock| lock.fencing_token == Fence(self.token)) else {
-            return Err(moved(&self.key, self.token));
-        };
-        if !self.yes {
-            out::note(lock.told(now));
-            let token = self.token;
+    async fn run(self, place: &Place) -> Result<(), Failure> {
+        let page = place.locks(Some(&self.key)).await?;
+        let token = Fence(self.token);
+        if let Some(lock) = page.items.iter().find(|lock| lock.fencing_token == token && !self.yes) {
+            out::note(told(lock, page.now));
             out::note(format_args!(
                 "if that process is alive it is fenced off at its next renewal; what it writes with token {token} until then is up to you"
             ));
@@ -204,25 +143,24 @@ impl Release {
                 return Err(Failure::new(Failure::NO, "nothing released"));
             }
         }
-        let by = format!("{}: {}", super::user().unwrap_or_else(|| "somebody".into()), self.reason);
-        let evict = Op::Evict { run_id: lock.run_id, fence: lock.fencing_token, by };
-        let answer = store.apply(&lock.job, &evict).await?;
-        match answer.reply {
-            Reply::Done if answer.events.is_empty() => out::line("it was free already; nothing changed"),
-            Reply::Done => out::line(format_args!(
-                "released {}: run {} is recorded as lost; the next run of {} may start. This cannot be undone.",
-                self.key,
-                lock.run_id.short(),
-                lock.job
-            )),
-            _ => Err(moved(&self.key, self.token)),
+        let released = place.release(&self.key, token, &self.reason).await.map_err(|refusal| match refusal.why {
+            Why::LockMoved => {
+                let text = format!(
+                    "{} is not held under token {token} (any more): look again with `cronclave locks`",
+                    self.key
+                );
+                Refusal::new(Why::LockMoved, text)
+            }
+            _ => refusal,
+        })?;
+        if !released.released {
+            return out::line("it was free already; nothing changed");
         }
+        out::line(format_args!(
+            "released {}: run {} is recorded as lost; the next run of {} may start. This cannot be undone.",
+            self.key,
+            released.run_id.short(),
+            released.job
+        ))
     }
-}
-
-fn moved(key: &str, token: u64) -> Failure {
-    Failure::new(
-        Failure::NO,
-        format!("{key} is not held under token {token} (any more): look again with `cronclave locks`"),
-    )
 }

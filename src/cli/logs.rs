@@ -1,20 +1,19 @@
 //! `cronclave logs`: what a run printed.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::sleep;
 
-use super::show::Style;
-use super::{Context, Failure, find, out, shape};
-use crate::lease::{Fence, RunId};
-use crate::ledger::Entry;
+use super::place::{Files, Place};
+use super::show::{self, Style};
+use super::{Context, Failure, out};
+use crate::desk::Part;
 use crate::runner::Stream;
 use crate::schedule::Zone;
-use crate::store::{Piece, Query, Store};
+use crate::shape::{Piece, Run};
 
 /// Show the output of a run, as it was printed.
 #[derive(Debug, Args)]
@@ -55,92 +54,40 @@ const LOOK: Duration = Duration::from_millis(250);
 
 impl Logs {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.quiet()?;
-        let known = context.known(&process);
-        let store = context.store(&process).await?;
-        let entry = find::run_or_newest(&*store, &known, &self.what).await?;
-        if let Some(attempt) = self.attempt.filter(|n| entry.attempts.iter().all(|one| one.attempt != *n)) {
-            let most = entry.attempts.len();
-            return Err(Failure::new(
-                Failure::NO_INPUT,
-                format!("there is no attempt {attempt}: the run has had {most}"),
-            ));
-        }
-        let mut printer = Printer {
-            stamps: self.timestamps.then(|| (context.style.clone(), known.zone(&entry.job))),
-            json: context.global.json,
-            attempt: self.attempt,
-            stream: self.stream.map(|which| match which {
-                Which::Stdout => Stream::Stdout,
-                Which::Stderr => Stream::Stderr,
-            }),
-            mid_line: false,
-        };
-        let mut reader = Reader::new(&entry)?;
-        let pieces = reader.read(&*store, &entry).await?;
+        let place = context.place(Files::Helpful).await?;
+        let stream = self.stream.map(|which| match which {
+            Which::Stdout => Stream::Stdout,
+            Which::Stderr => Stream::Stderr,
+        });
+        let part = Part { attempt: self.attempt, stream, after: None };
+        let (run, pieces) = place.log(&self.what, &part).await?;
         if context.global.json && !self.follow {
-            let all: Vec<Value> = printer.taken(&entry, &pieces).map(|(n, piece)| as_json(n, piece)).collect();
-            let last = all.len() - self.lines.map_or(all.len(), |most| most.min(all.len()));
-            out::json(&json!({"run": shape::run(&entry), "items": all[last..]}))?;
+            let last = pieces.len() - self.lines.map_or(pieces.len(), |most| most.min(pieces.len()));
+            out::json(&json!({"run": run, "items": pieces[last..]}))?;
             return Ok(ExitCode::SUCCESS);
         }
-        out::print(tail(&printer.text(&entry, &pieces), self.lines))?;
-        if self.follow {
-            follow(&*store, reader, &mut printer).await?;
+        let zone = show::known_zone(run.timezone.as_deref());
+        let stamps = self.timestamps.then(|| (context.style.clone(), zone));
+        let mut printer = Printer { stamps, json: context.global.json, mid_line: false };
+        out::print(tail(&printer.text(&pieces), self.lines))?;
+        if self.follow && !run.state.is_final() {
+            let after = pieces.last().and_then(|piece| piece.position.parse().ok());
+            follow(&place, &run.id, Part { after, ..part }, &mut printer).await?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// Prints what a run prints until it is over; answers with its end.
-pub(super) async fn follow(store: &dyn Store, mut reader: Reader, printer: &mut Printer) -> Result<Entry, Failure> {
+pub(super) async fn follow(place: &Place, run: &str, mut part: Part, printer: &mut Printer) -> Result<Run, Failure> {
     loop {
-        // First where it stands, then what it printed: what is over prints no more.
-        let entry = reader.entry(store).await?;
-        let pieces = reader.read(store, &entry).await?;
-        out::print(printer.text(&entry, &pieces))?;
-        if entry.state.is_final() {
-            return Ok(entry);
+        let (run, pieces) = place.log(run, &part).await?;
+        out::print(printer.text(&pieces))?;
+        part.after = pieces.last().and_then(|piece| piece.position.parse().ok()).or(part.after);
+        if run.state.is_final() {
+            return Ok(run);
         }
         sleep(LOOK).await;
-    }
-}
-
-/// Reads each piece of a run's output once.
-pub(super) struct Reader {
-    run_id: RunId,
-    /// The place of the next piece, by attempt.
-    next: BTreeMap<Fence, u64>,
-}
-
-impl Reader {
-    pub(super) fn new(entry: &Entry) -> Result<Reader, Failure> {
-        let run_id = entry.id.parse();
-        let run_id = run_id.map_err(|_| Failure::new(Failure::NO_INPUT, format!("{} is no run", entry.id)))?;
-        Ok(Reader::of(run_id))
-    }
-
-    pub(super) fn of(run_id: RunId) -> Reader {
-        Reader { run_id, next: BTreeMap::new() }
-    }
-
-    async fn entry(&self, store: &dyn Store) -> Result<Entry, Failure> {
-        let query = Query { id: Some(self.run_id.to_string()), limit: 1, ..Query::default() };
-        let gone =
-            || Failure::new(Failure::NO_INPUT, format!("run {} is no longer in the history", self.run_id.short()));
-        store.history(&query).await?.pop().ok_or_else(gone)
-    }
-
-    async fn read(&mut self, store: &dyn Store, entry: &Entry) -> Result<Vec<(Fence, Piece)>, Failure> {
-        // An attempt that is new here begins at 0; otherwise only the newest has more to say.
-        let newest = entry.attempts.last().map(|attempt| attempt.fence);
-        let from = newest.and_then(|fence| self.next.get(&fence).copied()).unwrap_or(0);
-        let mut pieces = store.read_output(self.run_id, from).await?;
-        pieces.retain(|(fence, piece)| self.next.get(fence).is_none_or(|next| piece.seq >= *next));
-        for (fence, piece) in &pieces {
-            self.next.insert(*fence, piece.seq + 1);
-        }
-        Ok(pieces)
     }
 }
 
@@ -149,35 +96,19 @@ impl Reader {
 pub(super) struct Printer {
     stamps: Option<(Style, Zone)>,
     json: bool,
-    attempt: Option<u32>,
-    stream: Option<Stream>,
     /// The last piece ended within a line.
     mid_line: bool,
 }
 
 impl Printer {
-    /// The pieces that are wanted, each with the number of its attempt.
-    fn taken<'a>(
-        &self,
-        entry: &Entry,
-        pieces: &'a [(Fence, Piece)],
-    ) -> impl Iterator<Item = (u32, &'a Piece)> + use<'a> {
-        let numbers: BTreeMap<Fence, u32> = entry.attempts.iter().map(|one| (one.fence, one.attempt)).collect();
-        let (stream, attempt) = (self.stream, self.attempt);
-        let numbered = pieces.iter().map(move |(fence, piece)| (numbers.get(fence).copied().unwrap_or(0), piece));
-        numbered.filter(move |(number, piece)| {
-            stream.is_none_or(|stream| stream == piece.stream) && attempt.is_none_or(|wanted| wanted == *number)
-        })
-    }
-
-    fn text(&mut self, entry: &Entry, pieces: &[(Fence, Piece)]) -> Vec<u8> {
+    fn text(&mut self, pieces: &[Piece]) -> Vec<u8> {
         let mut text = Vec::new();
-        for (number, piece) in self.taken(entry, pieces) {
+        for piece in pieces {
             if self.json {
-                text.extend(format!("{}\n", as_json(number, piece)).into_bytes());
+                text.extend(format!("{}\n", json!(piece)).into_bytes());
                 continue;
             }
-            for line in piece.bytes.split_inclusive(|byte| *byte == b'\n') {
+            for line in piece.bytes().split_inclusive(|byte| *byte == b'\n') {
                 if let Some((style, zone)) = self.stamps.as_ref().filter(|_| !self.mid_line) {
                     text.extend(format!("{}  ", style.time(piece.at, zone)).into_bytes());
                 }
@@ -187,11 +118,6 @@ impl Printer {
         }
         text
     }
-}
-
-fn as_json(attempt: u32, piece: &Piece) -> Value {
-    let text = String::from_utf8_lossy(&piece.bytes);
-    json!({"at": piece.at, "attempt": attempt, "stream": piece.stream, "text": text})
 }
 
 /// The last lines of `text`.

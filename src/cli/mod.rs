@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
+mod backfill;
 mod cancel;
+mod client;
 mod dead;
 mod diff;
 mod events;
@@ -17,6 +19,7 @@ mod logs;
 mod next;
 mod out;
 mod pause;
+mod place;
 mod queues;
 mod refusal;
 mod resume;
@@ -24,12 +27,12 @@ mod run;
 mod sarif;
 mod schema;
 mod serve;
-mod shape;
 mod show;
 mod status;
 mod times;
 mod trigger;
 mod validate;
+mod why;
 mod worker;
 
 use std::io::IsTerminal;
@@ -85,6 +88,12 @@ struct Global {
     /// Name of the cluster [env: CRONCLAVE_CLUSTER] [default: default]
     #[arg(long, global = true, value_name = "NAME")]
     cluster: Option<String>,
+    /// Ask this replica over HTTP, instead of the store: http://HOST:PORT [env: CRONCLAVE_SERVER]
+    #[arg(long, global = true, value_name = "URL", conflicts_with_all = ["db", "redis"])]
+    server: Option<String>,
+    /// File that holds the token to show to it [env: CRONCLAVE_TOKEN_FILE, or the token itself in CRONCLAVE_TOKEN]
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Print one JSON document instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -142,6 +151,10 @@ enum Command {
     Logs(logs::Logs),
     /// Ask the cluster to run a job now
     Trigger(trigger::Trigger),
+    /// Say what happened to one occurrence, and why
+    Why(why::Why),
+    /// Have the past occurrences of a span run after all
+    Backfill(backfill::Backfill),
     /// Stop a run
     Cancel(cancel::Cancel),
     /// Stop starting a job
@@ -157,7 +170,27 @@ enum Command {
 }
 
 impl Command {
+    /// Whether it can ask a replica over HTTP: the others work on files, or are the server themselves.
+    fn speaks(&self) -> bool {
+        matches!(
+            self,
+            Command::Jobs(_)
+                | Command::Status(_)
+                | Command::History(_)
+                | Command::Logs(_)
+                | Command::Trigger(_)
+                | Command::Cancel(_)
+                | Command::Pause(_)
+                | Command::Resume(_)
+                | Command::Locks(_)
+        )
+    }
+
     async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        if context.global.server.is_some() && !self.speaks() {
+            let why = "this command cannot ask a server: leave --server out";
+            return Err(Failure::new(Failure::USAGE, why));
+        }
         match self {
             Command::Serve(command) => command.run(context).await,
             Command::Worker(command) => command.run(context).await,
@@ -175,6 +208,8 @@ impl Command {
             Command::Events(command) => command.run(context).await,
             Command::Logs(command) => command.run(context).await,
             Command::Trigger(command) => command.run(context).await,
+            Command::Why(command) => command.run(context).await,
+            Command::Backfill(command) => command.run(context).await,
             Command::Cancel(command) => command.run(context).await,
             Command::Pause(command) => command.run(context).await,
             Command::Resume(command) => command.run(context).await,

@@ -8,11 +8,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::show::{self, Style};
-use super::times::{Start, Times};
-use super::{Context, Failure, find, out, shape};
+use super::times::Times;
+use super::{Context, Failure, find, out};
 use crate::clock::{Clock, Timestamp};
 use crate::job::Job;
-use crate::schedule::Calendar;
+use crate::shape::{self, Start};
 
 /// Show when jobs will run. Reads the schedule files only: no database is needed.
 #[derive(Debug, Args)]
@@ -101,15 +101,15 @@ fn as_json(job: &Job, times: &Times<'_>, starts: &[Start]) -> Value {
         "job": job.name,
         "schedule": shape::schedule(job),
         "timezone": times.zone.name(),
-        "description": words(job),
+        "description": shape::words(job),
         "enabled": job.enabled,
-        "occurrences": starts.iter().map(|start| times.json(start)).collect::<Vec<_>>(),
+        "occurrences": starts.iter().map(|start| start.shape(times.zone)).collect::<Vec<_>>(),
     })
 }
 
 fn text(job: &Job, times: &Times<'_>, starts: &[Start]) -> String {
     let zone = times.zone;
-    let mut text = format!("{}   {}   {zone}\n{}\n", job.name, job.schedule.text(), words(job));
+    let mut text = format!("{}   {}   {zone}\n{}\n", job.name, job.schedule.text(), shape::words(job));
     if let Some(description) = &job.description {
         text += &format!("{description}\n");
     }
@@ -121,20 +121,4 @@ fn text(job: &Job, times: &Times<'_>, starts: &[Start]) -> String {
         return text + &format!("\n  {why}\n");
     }
     text + "\n" + &times.text(starts)
-}
-
-/// When a job runs, in words: its schedule, its calendars, its jitter.
-fn words(job: &Job) -> String {
-    let names = |list: &[Arc<Calendar>]| list.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
-    let mut words = job.schedule.words(job.name.as_str());
-    if !job.only_on.is_empty() {
-        words += &format!("; only on {}", names(&job.only_on));
-    }
-    if !job.skip_on.is_empty() {
-        words += &format!("; not on {}", names(&job.skip_on));
-    }
-    if !job.jitter.is_zero() {
-        words += &format!("; up to {} later (jitter)", show::span(job.jitter).trim_end_matches(" 0s"));
-    }
-    words
 }

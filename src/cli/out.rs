@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Failure;
+use crate::clock::Timestamp;
 
 /// Writes all of `bytes` to standard output.
 ///
@@ -52,6 +53,13 @@ pub(super) fn new_file(path: &Path, text: &str) -> std::io::Result<()> {
 /// Says something beside the output, on standard error. That nobody hears it stops nothing.
 pub(super) fn note(text: impl Display) {
     bare_note(format_args!("cronclave: {text}"));
+}
+
+/// Says that the store is away, when it is.
+pub(super) fn stale(since: Option<Timestamp>) {
+    if let Some(since) = since {
+        note(format_args!("the store is away: this is what was known at {since}"));
+    }
 }
 
 /// The same, without naming the program.

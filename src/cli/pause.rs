@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
 
 use super::find::Chosen;
+use super::place::Files;
 use super::{Context, Failure, out, show};
 use crate::clock::Timestamp;
 use crate::config;
-use crate::job::Job;
-use crate::record::Op;
+use crate::shape::{All, Job, Paused};
 
 /// Stop starting jobs, on all replicas. What runs goes on; what comes due meanwhile is skipped.
 #[derive(Debug, Args)]
@@ -39,60 +38,44 @@ const COUNTED: usize = 1000;
 
 impl Pause {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.quiet()?;
-        let config = context.config(&process.config)?;
-        let jobs = self.chosen.of(&config)?;
-        let store = context.store(&process).await?;
-        let now = store.snapshot().await?.now;
-        let mut done = Vec::new();
-        for job in jobs {
-            let until = self.end(&job, now)?;
-            let op = Op::Pause { until, reason: self.reason.clone(), by: super::user() };
-            store.apply(&job.name, &op).await?;
-            if context.global.json {
-                done.push(json!({"job": job.name, "paused": true, "until": until, "reason": self.reason}));
-            } else {
-                out::line(told(&job, now, until, context))?;
+        let place = context.place(Files::Needed).await?;
+        let page = self.chosen.of(&place).await?;
+        let mut items = Vec::new();
+        for job in &page.items {
+            let until = self.end(job, page.now)?;
+            let paused = place.pause(job.name.as_str(), until, self.reason.clone()).await?;
+            if !context.global.json {
+                out::line(told(&paused, context))?;
             }
+            items.push(paused);
         }
         if context.global.json {
-            out::json(&json!({ "items": done }))?;
+            out::json(&All { items })?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
     fn end(&self, job: &Job, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
         let wrong = |flag: &str, text: &str, why: String| Failure::new(Failure::USAGE, format!("{flag} {text}: {why}"));
-        let until = match (&self.r#for, &self.until) {
-            (Some(text), _) => Some(now.plus(config::duration(text).map_err(|why| wrong("--for", text, why))?)),
-            (None, Some(text)) => {
-                Some(show::moment(text, job.schedule.zone()).map_err(|why| wrong("--until", text, why))?)
-            }
-            (None, None) => None,
-        };
-        match until.filter(|until| *until <= now) {
-            Some(past) => Err(Failure::new(
-                Failure::USAGE,
-                format!("a pause until {past} would be over already: name a later time"),
-            )),
-            None => Ok(until),
+        let zone = show::known_zone(Some(&job.timezone));
+        match (&self.r#for, &self.until) {
+            (Some(text), _) => Ok(Some(now.plus(config::duration(text).map_err(|why| wrong("--for", text, why))?))),
+            (None, Some(text)) => show::moment(text, &zone).map(Some).map_err(|why| wrong("--until", text, why)),
+            (None, None) => Ok(None),
         }
     }
 }
 
-fn told(job: &Job, now: Timestamp, until: Option<Timestamp>, context: &Context) -> String {
-    let name = &job.name;
-    let end = match until {
+fn told(paused: &Paused, context: &Context) -> String {
+    let (name, zone) = (&paused.job, show::known_zone(Some(&paused.timezone)));
+    let end = match paused.until {
         None => "until resumed".to_owned(),
-        Some(until) => format!(
-            "until {} ({})",
-            context.style.brief(until, now, job.schedule.zone()),
-            show::about(until.since(now))
-        ),
+        Some(until) => {
+            let distance = show::about(until.since(paused.at));
+            format!("until {} ({distance})", context.style.brief(until, paused.at, &zone))
+        }
     };
-    let skipped = until.filter(|_| job.enabled).map(|until| {
-        let starts = std::iter::successors(job.next_open(now), |at| job.next_open(*at));
-        let count = starts.take_while(|at| *at < until).take(COUNTED).count();
+    let skipped = paused.skipped.map(|count| {
         let more = if count == COUNTED { " or more" } else { "" };
         format!(" {count}{more} {} skipped.", if count == 1 { "occurrence is" } else { "occurrences are" })
     });

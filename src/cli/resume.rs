@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
 
 use super::find::Chosen;
+use super::place::Files;
 use super::{Context, Failure, out};
-use crate::record::Op;
+use crate::desk::AfterPause;
+use crate::shape::All;
 
 /// Start paused jobs again. What came due in the pause is skipped unless --catch-up is given.
 #[derive(Debug, Args)]
@@ -25,27 +26,23 @@ pub(super) struct Resume {
 
 impl Resume {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.quiet()?;
-        let config = context.config(&process.config)?;
-        let jobs = self.chosen.of(&config)?;
-        let store = context.store(&process).await?;
-        let mut done = Vec::new();
-        for job in jobs {
-            let op = Op::Resume { catch_up: self.catch_up, by: super::user() };
-            let was_paused = !store.apply(&job.name, &op).await?.events.is_empty();
-            if context.global.json {
-                done.push(json!({"job": job.name, "paused": false, "was_paused": was_paused}));
-                continue;
+        let place = context.place(Files::Needed).await?;
+        let after = if self.catch_up { AfterPause::CatchUp } else { AfterPause::Skip };
+        let mut items = Vec::new();
+        for job in self.chosen.of(&place).await?.items {
+            let resumed = place.resume(job.name.as_str(), after).await?;
+            if !context.global.json {
+                let (name, was_paused) = (&job.name, resumed.was_paused);
+                let rest = if self.catch_up { "is caught up as `misfire` says" } else { "is skipped" };
+                out::line(match was_paused {
+                    true => format!("resumed {name}; what came due meanwhile {rest}. Undo: cronclave pause {name}"),
+                    false => format!("{name} was not paused; nothing changed"),
+                })?;
             }
-            let name = &job.name;
-            let rest = if self.catch_up { "is caught up as `misfire` says" } else { "is skipped" };
-            out::line(match was_paused {
-                true => format!("resumed {name}; what came due meanwhile {rest}. Undo: cronclave pause {name}"),
-                false => format!("{name} was not paused; nothing changed"),
-            })?;
+            items.push(resumed);
         }
         if context.global.json {
-            out::json(&json!({ "items": done }))?;
+            out::json(&All { items })?;
         }
         Ok(ExitCode::SUCCESS)
     }

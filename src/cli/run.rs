@@ -11,18 +11,22 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use super::logs::{self, Printer, Reader};
-use super::refusal::{code, in_the_way};
-use super::{Context, Failure, find, out, shape, trigger};
+use super::logs::{self, Printer};
+use super::place::Place;
+use super::refusal::{code, stands};
+use super::{Context, Failure, find, out, trigger};
 use crate::attempt::Carried;
 use crate::clock::{Clock, Timestamp};
 use crate::config;
+use crate::desk::{Desk, Part, in_the_way};
 use crate::handover;
 use crate::job::{Action, Completion, Job, Task, Text};
 use crate::lease::{Lease, RunId, Trigger};
+use crate::occurrence::{May, Seen};
 use crate::parts::Parts;
 use crate::race::{self, Race};
-use crate::record::Target;
+use crate::record::{Reply, Target};
+use crate::replica::Jobs;
 use crate::runner::{Handlers, Stream};
 use crate::service;
 use crate::stop::Stop;
@@ -33,7 +37,8 @@ use crate::store::Create;
 #[command(after_long_help = "Examples:
   cronclave run db-backup                 as the scheduler would, but here and now
   cronclave run db-backup --wait          after the run that is going, if one is
-  cronclave run report --at 2026-11-21T06:00:00Z --arg day=2026-11-21
+  cronclave run report --at 2026-11-21T06:00:00Z          that occurrence itself, if it has not run
+  cronclave run report --at 2026-11-21T06:00:00Z --again  another run for the same instant
   cronclave run import -- --verbose       with one more argument
   cronclave run -n report                 only say what would be run
 
@@ -43,9 +48,13 @@ not be started, and 75 when another run is in the way.")]
 pub(super) struct Run {
     /// The job's name
     job: String,
-    /// Stand for the occurrence at this time (RFC 3339) instead of now
+    /// Run the occurrence of this time (RFC 3339), once: refused if it has run. At a time that is none of the schedule's
+    /// it only stands for it
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    /// Whether or not the occurrence has run: this run has an identity of its own, and only stands for the time
+    #[arg(long, requires = "at")]
+    again: bool,
     /// While another run of the job is going, wait for its end, at most so long [default when given: for ever]
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
     wait: Option<Option<String>>,
@@ -91,7 +100,7 @@ impl Run {
         let config = context.config(&process.config)?;
         let job = self.changed(find::job(&config, &self.job)?)?;
         if self.dry_run {
-            out::line(format_args!("would run {}: {}", job.name, shape::action_text(&job)))?;
+            out::line(format_args!("would run {}: {}", job.name, crate::shape::action_text(&job)))?;
             return Ok(ExitCode::SUCCESS);
         }
         let is_reported = matches!(&job.task, Task::Publish(publish) if publish.complete_on == Completion::Result);
@@ -119,14 +128,13 @@ impl Run {
         }));
         let signalled = Arc::new(AtomicI32::new(0));
         tokio::spawn(stop_on_signal(parts.stop.clone(), signalled.clone()));
-        let target = Target::Request {
-            run_id: RunId::fresh(at.unwrap_or(Clock::system().now())),
+        let own = at.filter(|at| !self.again && !self.no_lock && is_occurrence(&job, *at));
+        let asked = Asked {
+            run_id: own.map(|at| RunId::of_occurrence(&job.name, at)),
             at,
-            trigger: Trigger::Cli { by: super::user() },
-            args: self.arg.iter().cloned().collect::<BTreeMap<_, _>>(),
-            expect: None,
+            args: self.arg.iter().cloned().collect(),
         };
-        let lease = win(&parts, &job, &target, patience).await?;
+        let lease = win(&parts, &job, &asked, patience).await?;
         let (run, fence) = (lease.work.run_id, lease.work.fence);
         out::note(format_args!("{}  run {}  fencing token {fence}", job.name, run.short()));
         let began = Instant::now();
@@ -166,8 +174,10 @@ impl Run {
 async fn await_result(parts: &Parts, run: RunId) -> Result<ExitCode, Failure> {
     out::note("sent; waiting for its result");
     let mut printer = Printer::default();
+    let place = Place::Here(Box::new(Desk::with_jobs(parts.clone(), Jobs::default())));
+    let id = run.to_string();
     tokio::select! {
-        entry = logs::follow(&*parts.store, Reader::of(run), &mut printer) => Ok(trigger::tell(&entry?)),
+        ended = logs::follow(&place, &id, Part::default(), &mut printer) => Ok(trigger::tell(&ended?)),
         () = parts.stop.soft() => {
             out::note(format_args!("not waited for any longer; cronclave history {} has its end", run.short()));
             Ok(ExitCode::from(130))
@@ -175,13 +185,54 @@ async fn await_result(parts: &Parts, run: RunId) -> Result<ExitCode, Failure> {
     }
 }
 
+/// Whether the job's schedule has this instant.
+fn is_occurrence(job: &Job, at: Timestamp) -> bool {
+    job.schedule.after(Timestamp::from_micros(at.as_micros() - 1)) == Some(at)
+}
+
+/// The run that was asked for.
+struct Asked {
+    /// The identity of an occurrence, which it takes.
+    run_id: Option<RunId>,
+    at: Option<Timestamp>,
+    args: BTreeMap<String, String>,
+}
+
+impl Asked {
+    /// What to bid for. That of an occurrence is refused when it has run.
+    async fn target(&self, parts: &Parts, job: &Job) -> Result<Target, Failure> {
+        let expect = match self.run_id.and(self.at) {
+            None => None,
+            Some(at) => match Seen::look(&*parts.store, &job.name, at).await?.may_run(&job.name) {
+                May::Run(fence) => Some(fence),
+                other => {
+                    let (why, hint) = (stands(&other), "to have another run for the same time say --again");
+                    return Err(Failure::new(
+                        Failure::NO,
+                        format!("{} at {at}: {why}\ncronclave: nothing started; {hint}", job.name),
+                    ));
+                }
+            },
+        };
+        Ok(Target::Request {
+            run_id: self.run_id.unwrap_or_else(|| RunId::fresh(self.at.unwrap_or(Clock::system().now()))),
+            at: self.at,
+            trigger: Trigger::Cli { by: super::user() },
+            args: self.args.clone(),
+            expect,
+        })
+    }
+}
+
 /// Wins the run, or says who is in the way.
-async fn win(parts: &Parts, job: &Job, target: &Target, patience: Option<Duration>) -> Result<Lease, Failure> {
+async fn win(parts: &Parts, job: &Job, asked: &Asked, patience: Option<Duration>) -> Result<Lease, Failure> {
     let began = Instant::now();
     let mut told = false;
     loop {
-        let answer = match race::run(parts, job, target.clone()).await? {
+        let answer = match race::run(parts, job, asked.target(parts, job).await?).await? {
             Race::Won(lease, _) => return Ok(*lease),
+            // Something started since it was looked: perhaps this very occurrence.
+            Race::Lost(answer) if answer.reply == Reply::Moved => continue,
             Race::Lost(answer) => answer,
         };
         let why = in_the_way(&job.name, &answer);

@@ -1,7 +1,6 @@
 //! `cronclave serve`: a replica, until it is told to stop.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use serde_json::json;
 use super::{Context, Failure, out, show};
 use crate::clock::Clock;
 use crate::config::{Config, Flags, LogFormat, Process};
-use crate::http;
+use crate::http::{self, Front};
 use crate::job::{Job, Task};
 use crate::parts::Parts;
 use crate::report::Reporter;
@@ -90,27 +89,18 @@ impl Serve {
             out::bare_note(format_args!("{}\n", warning.render(context.colored())));
         }
         let role = Role { slots: process.workers, ..Role::default() };
-        let listener = match process.listen {
-            Some(listen) => Some(http::bind(listen).await.map_err(|error| {
-                Failure::unavailable(format!(
-                    "cannot listen on {}: {error}; name another address with --listen, or none with --no-http",
-                    listen.address
-                ))
-            })?),
-            None => None,
-        };
+        let front = front(&process).await?;
         // After the address: whoever cannot serve makes no file.
         let backends = service::open(&process, Create::IfMissing)?;
         let format = format(self.log_format, &process);
         let parts = service::parts(&process, backends, Handlers::default());
         warn_of_no_broker(&process, &config);
         if format == LogFormat::Text {
-            let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
             // A reader that went away must not end the scheduler.
-            let _ = out::print(greeting(&process, &config, &parts, address));
+            let _ = out::print(greeting(&process, &config, &parts, front.as_ref()));
         }
         if format == LogFormat::Json {
-            let http = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+            let http = front.as_ref().map(Front::address);
             let begun = json!({
                 "ts": Clock::system().now(), "level": "info", "event": "replica.started", "msg": "started",
                 "jobs": config.jobs.len(), "config_digest": config.digest, "store": parts.store.describe(), "broker": parts.broker.describe(),
@@ -119,9 +109,21 @@ impl Serve {
             });
             println!("{begun}");
         }
-        let service = Service { process, parts, config, sources, watch: !self.no_watch, listener, role };
+        let service = Service { process, parts, config, sources, watch: !self.no_watch, front, role };
         service_until_told(service, format).await
     }
+}
+
+/// The place where HTTP is asked, if it is to be served.
+async fn front(process: &Process) -> Result<Option<Front>, Failure> {
+    let Some(listen) = process.listen else { return Ok(None) };
+    let listener = http::bind(listen).await.map_err(|error| {
+        Failure::unavailable(format!(
+            "cannot listen on {}: {error}; name another address with --listen, or none with --no-http",
+            listen.address
+        ))
+    })?;
+    Ok(Some(Front::open(listener, process).map_err(|wrong| vec![wrong])?))
 }
 
 /// Runs a service and reports what it does; says so at the end.
@@ -166,7 +168,7 @@ pub(super) fn broker(process: &Process, parts: &Parts) -> String {
     parts.broker.describe() + more
 }
 
-fn greeting(process: &Process, config: &Config, parts: &Parts, address: Option<SocketAddr>) -> String {
+fn greeting(process: &Process, config: &Config, parts: &Parts, front: Option<&Front>) -> String {
     let (files, jobs) = (show::count(config.files.len(), "file"), show::count(config.jobs.len(), "job"));
     let mut text =
         format!("cronclave {}  replica {}  cluster {}\n", env!("CARGO_PKG_VERSION"), process.replica, process.cluster);
@@ -179,8 +181,12 @@ fn greeting(process: &Process, config: &Config, parts: &Parts, address: Option<S
     text += &format!("store     {store}  ({reach})\n");
     text += &format!("broker    {}\n", broker(process, parts));
     text += &format!("tzdata    {}\n", tzdb_version());
-    if let Some(address) = address {
-        text += &format!("http      http://{address}/readyz\n");
+    if let Some(front) = front {
+        text += format!("http      http://{}/readyz  {}", front.address(), front.describe()).trim_end();
+        text.push('\n');
+        if let Some(link) = front.sign_in() {
+            text += &format!("sign in   {link}  (once, as admin)\n");
+        }
     }
     text
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::config;
-use crate::lease::Ended;
-use crate::ledger::{Entry, State};
-use crate::schedule::{Rules, Schedule, UnknownZone, Zone};
+use crate::desk;
+use crate::ledger::State;
+use crate::schedule::{Rules, Schedule, Zone};
+use crate::shape::{Attempt, Run};
 
 /// How this process writes for people.
 #[derive(Debug, Clone)]
@@ -101,17 +102,18 @@ impl Style {
         format!("{} {}", zone.wall(at).format("%H:%M:%S"), zone.offset(at).1)
     }
 
+    /// The time of day to the millisecond, with its date when that is not the day of `near`.
+    pub(super) fn instant(&self, at: Timestamp, near: Timestamp, own: &Zone) -> String {
+        let wall = self.zone(own).wall(at);
+        let same = wall.date() == self.zone(own).wall(near).date();
+        wall.format(if same { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S" }).to_string()
+    }
+
     /// With the day of the week and the distance from UTC: `Sat 2027-03-27 02:30:00 CET  (+01:00)`.
     pub(super) fn full(&self, at: Timestamp, own: &Zone) -> String {
         let zone = self.zone(own);
         let (offset, abbreviation) = zone.offset(at);
         format!("{} {abbreviation:<4} ({})", zone.wall(at).format("%a %Y-%m-%d %H:%M:%S"), distance(offset))
-    }
-
-    /// The instant with its distance from UTC, as RFC 3339 has it.
-    pub(super) fn local(at: Timestamp, own: &Zone) -> String {
-        let (offset, _) = own.offset(at);
-        format!("{}{}", own.wall(at).format("%Y-%m-%dT%H:%M:%S"), distance(offset))
     }
 }
 
@@ -146,8 +148,8 @@ pub(super) fn count(number: usize, what: &str) -> String {
 }
 
 /// What became of a run or an occurrence, in words.
-pub(super) fn result(entry: &Entry) -> String {
-    let word = match entry.state {
+pub(super) fn result(run: &Run) -> String {
+    let word = match run.state {
         State::Succeeded => "ok",
         State::TimedOut => "timed out",
         State::Retrying => "waits for its next attempt",
@@ -160,17 +162,17 @@ pub(super) fn result(entry: &Entry) -> String {
         State::Missed => "missed: nobody could start it in time",
         other => other.word(),
     };
-    let times = if entry.count > 1 { format!("{} times ", entry.count) } else { String::new() };
-    match entry.message.as_deref().and_then(|message| message.lines().next()) {
+    let times = if run.count > 1 { format!("{} times ", run.count) } else { String::new() };
+    match run.message.as_deref().and_then(|message| message.lines().next()) {
         Some(message) => format!("{times}{word}  {message}"),
         None => format!("{times}{word}"),
     }
 }
 
 /// How an attempt ended, in words.
-pub(super) fn ended(ended: &Ended) -> String {
-    let word = State::from(ended.outcome).word().replace('_', " ");
-    ended
+pub(super) fn ended(state: State, attempt: &Attempt) -> String {
+    let word = state.word().replace('_', " ");
+    attempt
         .message
         .as_deref()
         .and_then(|message| message.lines().next())
@@ -212,10 +214,12 @@ pub(super) fn past(text: &str, now: Timestamp, zone: &Zone) -> Result<Timestamp,
 /// # Errors
 /// The nearest name.
 pub(super) fn zone(name: &str) -> Result<Zone, String> {
-    Zone::parse(name).map_err(|UnknownZone { nearest, .. }| match nearest {
-        Some(nearest) => format!("unknown time zone `{name}`: did you mean {nearest}?"),
-        None => format!("unknown time zone `{name}`: write an IANA name such as UTC or Europe/Berlin"),
-    })
+    desk::zone(name)
+}
+
+/// The zone of a job as it is told; UTC when nobody knows it.
+pub(super) fn known_zone(name: Option<&str>) -> Zone {
+    name.and_then(|name| Zone::parse(name).ok()).unwrap_or_else(Zone::utc)
 }
 
 /// A table without borders, whose rows may begin with a mark.

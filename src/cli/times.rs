@@ -3,20 +3,11 @@
 use std::time::Duration;
 
 use chrono::NaiveTime;
-use serde_json::{Value, json};
 
 use super::show::{self, Style};
 use crate::clock::Timestamp;
 use crate::schedule::{Change, DstNote, GapRule, OverlapRule, Slot, Zone};
-
-/// One occurrence.
-pub(super) struct Start {
-    pub(super) slot: Slot,
-    /// The instant of the schedule and its share of the jitter.
-    pub(super) due: Timestamp,
-    /// The calendar that keeps it from running.
-    pub(super) closed: Option<String>,
-}
+use crate::shape::Start;
 
 /// What occurrences are shown with.
 pub(super) struct Times<'a> {
@@ -26,29 +17,6 @@ pub(super) struct Times<'a> {
 }
 
 impl Times<'_> {
-    /// One occurrence as JSON.
-    pub(super) fn json(&self, start: &Start) -> Value {
-        let dst = start.slot.shift.as_ref().map(|note| {
-            let policy = match note.kind {
-                Change::Gap => json!(start.slot.rules.gap),
-                Change::Overlap => json!(start.slot.rules.overlap),
-            };
-            json!({"kind": note.kind, "policy": policy, "from": note.from, "to": note.to})
-        });
-        let mut value = json!({
-            "at": start.due,
-            "scheduled_at": start.slot.at,
-            "local": Style::local(start.due, self.zone),
-            "nominal": start.slot.nominal,
-            "jitter_seconds": start.due.since(start.slot.at).as_secs_f64(),
-            "dst": dst,
-        });
-        if let (Some(calendar), Some(members)) = (&start.closed, value.as_object_mut()) {
-            members.insert("skipped".to_owned(), json!({"reason": "calendar", "calendar": calendar}));
-        }
-        value
-    }
-
     /// A line for each, and below them a note for each change of clocks that touches one.
     pub(super) fn text(&self, starts: &[Start]) -> String {
         // Each change of clocks and each time that it touches has a note of its own.

@@ -3,14 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
 
-use super::logs::{self, Printer, Reader};
-use super::refusal::{code, in_the_way};
-use super::{Context, Failure, find, out, show, status};
-use crate::lease::{RunId, Trigger as Why};
-use crate::ledger::Entry;
-use crate::record::{Op, Reply};
+use super::logs::{self, Printer};
+use super::place::Files;
+use super::{Context, Failure, out, refusal, show};
+use crate::desk::{Asked, Part};
+use crate::shape::Run;
 
 /// Ask the cluster to run a job now: the first replica to see it starts it. Prints the run's id.
 #[derive(Debug, Args)]
@@ -40,60 +38,41 @@ pub(super) struct Trigger {
 
 impl Trigger {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.quiet()?;
-        let config = context.config(&process.config)?;
-        let job = find::job(&config, &self.job)?;
-        let store = context.store(&process).await?;
-        let now = store.view(&job.name, None).await?.now;
-        let run_id = match &self.idempotency_key {
-            Some(key) => RunId::of_request(&job.name, key),
-            None => RunId::fresh(now),
-        };
-        let op = Op::Trigger {
-            run_id,
-            at: None,
-            trigger: Why::Manual { by: super::user(), reason: self.reason },
-            args: self.arg.into_iter().collect(),
-            overlap: job.overlap,
-            expect: None,
-            on_record: false,
-        };
-        let answer = store.apply(&job.name, &op).await?;
-        if answer.reply != Reply::Done {
-            let why = in_the_way(&job.name, &answer);
-            return Err(Failure::new(
-                Failure::TEMPFAIL,
-                format!("{why}\ncronclave: nothing triggered; try again later"),
-            ));
-        }
-        if answer.events.is_empty() {
+        let place = context.place(Files::Needed).await?;
+        let (args, reason, key) = (self.arg.into_iter().collect(), self.reason, self.idempotency_key);
+        let asked = Asked { args, reason, scheduled_at: None, key };
+        let triggered = place.trigger(&self.job, asked).await.map_err(|refusal| {
+            let mut failure = Failure::from(refusal);
+            if failure.code == Failure::TEMPFAIL {
+                failure.message += "\ncronclave: nothing triggered; try again later";
+            }
+            failure
+        })?;
+        if !triggered.new {
             out::note("this was asked before; it is the same run");
         }
-        if !status::somebody_is_there(&*store, answer.view.now).await? {
+        if triggered.replicas == 0 {
             out::note("no replica is running: nobody starts it until `cronclave serve` does");
         }
+        let short = triggered.id.short();
         if context.global.json {
-            out::json(&json!({"id": run_id, "job": job.name, "new": !answer.events.is_empty()}))?;
+            out::json(&triggered)?;
         } else if self.wait {
-            out::note(format_args!("{}  run {}", job.name, run_id.short()));
+            out::note(format_args!("{}  run {short}", triggered.job));
         } else {
-            out::line(run_id)?;
-            out::note(format_args!(
-                "follow it: cronclave logs -f {short}   undo: cronclave cancel {short}",
-                short = run_id.short()
-            ));
+            out::line(triggered.id)?;
+            out::note(format_args!("follow it: cronclave logs -f {short}   undo: cronclave cancel {short}"));
         }
         if !self.wait {
             return Ok(ExitCode::SUCCESS);
         }
-        let entry = logs::follow(&*store, Reader::of(run_id), &mut Printer::default()).await?;
-        Ok(tell(&entry))
+        let run = logs::follow(&place, &triggered.id.to_string(), Part::default(), &mut Printer::default()).await?;
+        Ok(tell(&run))
     }
 }
 
 /// Says how it ended; answers with the job's own exit code where it has one.
-pub(super) fn tell(entry: &Entry) -> ExitCode {
-    out::note(show::result(entry));
-    let ended = entry.latest().and_then(|attempt| attempt.ended.as_ref());
-    ExitCode::from(ended.map_or(1, |ended| code(ended, 0)))
+pub(super) fn tell(run: &Run) -> ExitCode {
+    out::note(show::result(run));
+    ExitCode::from(refusal::code_of(run))
 }

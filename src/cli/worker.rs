@@ -106,7 +106,7 @@ impl Worker {
         }
         let queues = Some(queues).filter(|queues| !queues.is_empty());
         let role = Role { replica: false, slots: process.concurrency, queues };
-        let service = Service { process, parts, config, sources, watch: !self.no_watch, listener: None, role };
+        let service = Service { process, parts, config, sources, watch: !self.no_watch, front: None, role };
         serve::service_until_told(service, format).await
     }
 }

@@ -24,6 +24,7 @@ mod secrets;
 mod settings;
 mod walk;
 mod warnings;
+mod web;
 mod when;
 mod words;
 
@@ -49,10 +50,20 @@ pub use pages::{codes, page, page_title};
 pub use process::{Flags, Listen, LogFormat, Process, WrongSetting, environment};
 pub use reference::reference;
 pub use schema::{SCHEMA_FILE, schema, schema_text};
+pub use web::{Role, Secret, Web};
 pub(crate) use words::nearest;
 
 /// Looks up a variable of the environment.
 pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Where the values of secrets come from.
+#[derive(Clone, Copy)]
+enum Outside<'a> {
+    /// The environment and the files of this machine.
+    Here(Env<'a>),
+    /// Nowhere: the text is only checked.
+    Nowhere,
+}
 
 /// A schedule file as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +104,18 @@ pub struct FileInfo {
 /// # Errors
 /// Every mistake in every file, in order of file and position.
 pub fn load(sources: &[SourceText], env: Env<'_>, now: Timestamp) -> Result<Config, Vec<Diagnostic>> {
+    understand(sources, Outside::Here(env), now)
+}
+
+/// The same for a text that somebody else sent: nothing of this machine is looked at, and no secret has a value.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(sources: &[SourceText], now: Timestamp) -> Result<Config, Vec<Diagnostic>> {
+    understand(sources, Outside::Nowhere, now)
+}
+
+fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> Result<Config, Vec<Diagnostic>> {
     let files: Vec<File> = sources.iter().map(|source| File::new(&source.name, &source.text)).collect();
     let mut documents: Vec<Document> = files.iter().map(Document::parse).collect();
     // Any file may name the calendars of any other.
@@ -108,7 +131,7 @@ pub fn load(sources: &[SourceText], env: Env<'_>, now: Timestamp) -> Result<Conf
         seen: BTreeMap::new(),
         hooks: Hooks::default(),
         wanted: Vec::new(),
-        env,
+        outside,
         now,
     };
     let mut found = Vec::new();
@@ -162,7 +185,7 @@ struct Shared<'a> {
     hooks: Hooks,
     /// What `on_failure` and the like name, in jobs and `[defaults]`.
     wanted: Vec<Wanted>,
-    env: Env<'a>,
+    outside: Outside<'a>,
     now: Timestamp,
 }
 
@@ -206,7 +229,7 @@ impl<'a> Document<'a> {
 fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
     let table = |name: &str| root.get(name).and_then(|value| value.get_ref().as_table());
     version(walk, root);
-    let secrets = table("secrets").map(|table| Secrets::read(walk, table, shared.env)).unwrap_or_default();
+    let secrets = table("secrets").map(|table| Secrets::read(walk, table, shared.outside)).unwrap_or_default();
     if let Some(table) = table("hooks") {
         shared.hooks.read(walk, table, &secrets);
     }

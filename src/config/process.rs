@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::secrets::file;
+use super::web::Web;
 use super::{Env, duration};
 use crate::broker::amqp;
 use crate::store::redis::Address;
@@ -69,6 +70,8 @@ pub struct Process {
     pub replica: String,
     /// Where HTTP is served, if it is.
     pub listen: Option<Listen>,
+    /// Who may ask there, and how much.
+    pub web: Web,
     /// Between a request to stop and ending what still runs. Default 25 s, less where the platform kills sooner.
     pub grace: Duration,
     /// Runs side by side at most. Default 100.
@@ -109,7 +112,7 @@ pub struct WrongSetting {
     pub message: String,
 }
 
-fn wrong(place: &str, message: impl Into<String>) -> WrongSetting {
+pub(super) fn wrong(place: &str, message: impl Into<String>) -> WrongSetting {
     WrongSetting { place: place.to_owned(), message: message.into() }
 }
 
@@ -132,6 +135,7 @@ impl Process {
             cluster: flags.cluster.clone().or_else(|| env("CRONCLAVE_CLUSTER")).unwrap_or_else(|| "default".into()),
             replica: replica(flags, env, host),
             listen: None,
+            web: Web::default(),
             grace: Duration::from_secs(25),
             max_parallel: 100,
             workers: 0,
@@ -152,6 +156,12 @@ impl Process {
         let asked = (flags.concurrency, "--concurrency", "CRONCLAVE_CONCURRENCY");
         take(number(asked, env, 1..=1000).map(|found| process.concurrency = found.unwrap_or(4)));
         take(log_format(env).map(|found| process.log_format = found));
+        if process.listen.is_some() {
+            match Web::load(env) {
+                Ok(web) => process.web = web,
+                Err(wrong) => wrongs.extend(wrong),
+            }
+        }
         if wrongs.is_empty() { Ok(process) } else { Err(wrongs) }
     }
 
@@ -203,7 +213,7 @@ fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
 }
 
 /// Our own variable, or the file its twin names, as secrets are often mounted.
-fn own_url(env: Env<'_>, name: &str) -> Result<Option<(String, String)>, WrongSetting> {
+pub(super) fn own_url(env: Env<'_>, name: &str) -> Result<Option<(String, String)>, WrongSetting> {
     if let Some(url) = env(name) {
         return Ok(Some((name.to_owned(), url)));
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::Env;
+use super::Outside;
 use super::keys::{SECRET, SECRET_USE};
 use super::walk::{Key, Value, Walk};
 use super::words::nearest;
@@ -19,11 +19,11 @@ pub(super) struct Secrets(BTreeMap<String, Option<String>>);
 
 impl Secrets {
     /// Reads `[secrets]`. A value that is missing is a warning: another machine may have it.
-    pub(super) fn read(walk: &mut Walk<'_>, table: &DeTable<'_>, env: Env<'_>) -> Secrets {
+    pub(super) fn read(walk: &mut Walk<'_>, table: &DeTable<'_>, outside: Outside<'_>) -> Secrets {
         let mut secrets = Secrets::default();
         for (key, value) in table {
             let name = key.get_ref().to_string();
-            let fetched = fetch(walk, &name, value, env);
+            let fetched = fetch(walk, &name, value, outside);
             secrets.0.insert(name, fetched);
         }
         secrets
@@ -99,7 +99,7 @@ impl Secrets {
     }
 }
 
-fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: Env<'_>) -> Option<String> {
+fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, outside: Outside<'_>) -> Option<String> {
     let whose = format!("secret `{name}`");
     let sources = match value.get_ref() {
         DeValue::Table(table) => table,
@@ -125,6 +125,7 @@ fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, env: Env<'_>) -> Op
         return None;
     };
     let text = walk.text(key.get_ref(), source)?;
+    let Outside::Here(env) = outside else { return None };
     let (found, from) = match key.get_ref().as_ref() {
         "env" => (env(&text), format!("the variable {text} is not set")),
         "file" => (file(Path::new(&text)), format!("the file {text} cannot be read")),

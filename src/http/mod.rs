@@ -1,22 +1,45 @@
-//! What a replica answers over HTTP: whether it lives, whether it is ready, and what a code of `validate` means.
+//! What a replica answers over HTTP.
+//!
+//! A request passes, from outside in: the door (connections), its id, the headers of every answer, the audit, who asks
+//! and what they may, how large and how slow it is; then its handler. Handlers in [`api`] think of none of that.
 
+pub mod access;
+pub mod api;
+mod asked;
+pub mod audit;
+mod door;
+mod dress;
+mod health;
+mod limit;
+mod live;
+pub mod problem;
+
+use std::any::Any;
 use std::io;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, Method};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Json, Router};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::config::{self, Listen};
-use crate::replica::Pulse;
+use crate::config::{self, Listen, Process, Web, WrongSetting};
+use crate::desk::Desk;
+use access::{Access, Opened};
+use audit::Audit;
+use live::Live;
 
-/// A replica whose loop has not turned for this long is stuck.
-const STUCK: Duration = Duration::from_secs(10);
+pub use access::{Caller, Role};
+pub use problem::{Code, Problem};
 
 /// Takes the address; when nobody asked for just this one and it is taken, any free port of its host.
 ///
@@ -31,59 +54,116 @@ pub async fn bind(listen: Listen) -> io::Result<TcpListener> {
     }
 }
 
-/// Answers until `over` is done.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
+/// Where a replica is asked, before it answers.
+pub struct Front {
     listener: TcpListener,
-    pulse: watch::Receiver<Pulse>,
-    over: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let routes = Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/healthz", get(readyz))
-        .route("/problems/{code}", get(problem))
-        .with_state(pulse);
-    axum::serve(listener, routes).with_graceful_shutdown(over).await
+    at: SocketAddr,
+    web: Web,
+    room: usize,
+    opened: Opened,
 }
 
-type Answer = (StatusCode, String);
+impl Front {
+    /// On a listener, as `process` is set up.
+    ///
+    /// # Errors
+    /// When the tokens cannot be read.
+    pub fn open(listener: TcpListener, process: &Process) -> Result<Front, WrongSetting> {
+        let at = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let opened = Access::open(&process.web, at)?;
+        let room = door::room(process.web.connections, process.max_parallel);
+        Ok(Front { listener, at, web: process.web.clone(), room, opened })
+    }
 
-/// Never depends on the store: an outage of it must not restart all replicas.
-async fn livez(State(pulse): State<watch::Receiver<Pulse>>) -> Answer {
-    match pulse.borrow().turned {
-        Some(turned) if turned.elapsed() > STUCK => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("the scheduler's loop is stuck for {:?}\n", turned.elapsed()))
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// A link that signs in, once, whoever opens it first.
+    pub fn sign_in(&self) -> Option<&str> {
+        self.opened.link.as_deref()
+    }
+
+    /// Who may ask, for people.
+    pub fn describe(&self) -> &'static str {
+        self.opened.access.describe()
+    }
+
+    /// Answers until `over` is done.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(self, desk: Arc<Desk>, over: CancellationToken) -> io::Result<()> {
+        let keeping = self.opened.tokens.keep(desk.parts.bus.clone());
+        // Streams leave room for questions.
+        let live = Live::new(desk.parts.clone(), self.web.streams.min(self.room / 2));
+        let routes = framed(desk, self.opened.access, live, &self.web);
+        let serving = door::serve(self.listener, routes, self.room, over);
+        tokio::pin!(serving);
+        tokio::select! {
+            served = &mut serving => served,
+            () = keeping => serving.await,
         }
-        _ => (StatusCode::OK, "ok\n".into()),
     }
 }
 
-async fn readyz(State(pulse): State<watch::Receiver<Pulse>>, RawQuery(query): RawQuery) -> Answer {
-    let pulse = *pulse.borrow();
-    let code = if pulse.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let line = |good: bool, what: &str| format!("[{}]{what}\n", if good { '+' } else { '-' });
-    let mut text = if pulse.ready { "ok\n".to_owned() } else { "not ready\n".to_owned() };
-    if query.is_some_and(|query| query.split('&').any(|part| part == "verbose")) || !pulse.ready {
-        text += &line(pulse.store_up, "store");
-        text += &line(!pulse.stopping, "not stopping");
-    }
-    (code, text)
+/// What is answered to callers who are known, and the document that describes it.
+fn routes() -> (Router<Arc<Desk>>, OpenApi) {
+    let all = api::routes().merge(access::routes()).merge(live::routes());
+    let (routes, document) = OpenApiRouter::new().nest("/api/v1", all).split_for_parts();
+    (routes, api::document::finish(document))
 }
 
-/// The page about a code.
-async fn problem(Path(code): Path<String>) -> Response {
-    match config::page(&code) {
-        Some(page) => ([(CONTENT_TYPE, "text/markdown; charset=utf-8")], page).into_response(),
-        None => {
-            let detail = format!("no problem has the code {code}; they look like E0102");
-            let body = serde_json::json!({
-                "type": "about:blank", "title": "There is no such page", "status": 404, "detail": detail,
-            });
-            let kind = [(CONTENT_TYPE, "application/problem+json")];
-            (StatusCode::NOT_FOUND, kind, body.to_string()).into_response()
-        }
-    }
+/// What `/openapi.json` says.
+pub fn document() -> OpenApi {
+    routes().1
+}
+
+/// All routes, with everything that a request passes before them.
+fn framed(desk: Arc<Desk>, access: Arc<Access>, live: Arc<Live>, web: &Web) -> Router {
+    let (routes, document) = routes();
+    let document = Arc::new(document);
+    let audit = Arc::new(Audit::new(desk.parts.clone()));
+    let guarded = routes
+        .route(access::LINK_PATH, get(access::link))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(Extension(live))
+        .layer(from_fn(limit::whole))
+        .layer(from_fn_with_state(access, access::guard))
+        .layer(from_fn_with_state(audit, audit::record));
+    let guarded = if web.origins.is_empty() { guarded } else { guarded.layer(cors(web)) };
+    guarded
+        .merge(health::routes())
+        .route("/openapi.json", get(async move || Json(document)))
+        .route("/schema/cronclave-1.json", get(|| async { Json(config::schema()) }))
+        .fallback(|| async { Problem::not_found("nothing is answered at this address; see /openapi.json") })
+        .layer(from_fn(dress::dress))
+        .layer(from_fn(asked::identify))
+        .with_state(desk)
+}
+
+/// Pages of these sites may ask, with a token. A cookie never goes along.
+fn cors(web: &Web) -> CorsLayer {
+    let name = HeaderName::from_static;
+    CorsLayer::new()
+        .allow_origin(web.origins.clone())
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            IF_MATCH,
+            IF_NONE_MATCH,
+            name("idempotency-key"),
+            name("last-event-id"),
+            asked::X_REQUEST_ID,
+        ])
+        .expose_headers([ETAG, LINK, LOCATION, RETRY_AFTER, asked::X_REQUEST_ID])
+}
+
+/// A mistake of ours is told as one, and ends nothing but the request.
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or_default(), "a handler panicked");
+    Problem::internal("a handler panicked; its log has more").into_response()
 }

@@ -2,7 +2,7 @@
 
 use super::granting::{Granting, remember, requested};
 use super::op::{Op, Reply};
-use super::{Mutex, Record, SPECS};
+use super::{Mutex, Record};
 use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::ledger::{Event, Pass, What};
@@ -51,7 +51,7 @@ impl Granting<'_> {
     pub(super) fn register(&mut self, spec: u64) -> Reply {
         if self.record.since(spec).is_none() {
             self.record.cursor.get_or_insert(self.now);
-            remember(&mut self.record.specs, (spec, self.now), SPECS);
+            remember(&mut self.record.specs, (spec, self.now), Record::SPECS);
             self.tell(What::Registered);
         }
         Reply::Done

@@ -67,7 +67,7 @@ impl Granting<'_> {
     /// have started since the asker looked.
     pub(super) fn refuse_identity(&self, run: &Open, expect: Option<Fence>) -> Option<Reply> {
         let expect = expect?;
-        if self.record.cursor.is_none_or(|cursor| run.scheduled_at > cursor) {
+        if run.scheduled_at > self.record.cursor.unwrap_or(self.now) {
             return Some(Reply::Early(run.scheduled_at));
         }
         (expect != self.record.fence).then_some(Reply::Moved)

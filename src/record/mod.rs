@@ -58,9 +58,6 @@ pub struct Record {
     pub overdue: Option<Timestamp>,
 }
 
-/// How many schedules are remembered.
-const SPECS: usize = 4;
-
 /// How many pauses are remembered that may have occurrences to explain.
 const PAUSES: usize = 16;
 
@@ -68,6 +65,9 @@ const PAUSES: usize = 16;
 const REMEMBERED: usize = Overlap::ALLOW_LIMIT;
 
 impl Record {
+    /// How many schedules are remembered.
+    pub const SPECS: usize = 4;
+
     /// Since when the job has the schedule with this hash; `None` when it was never seen with it.
     pub fn since(&self, spec: u64) -> Option<Timestamp> {
         self.specs.iter().find(|(known, _)| *known == spec).map(|(_, since)| *since)

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write;
 use std::io::{self, ErrorKind};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -32,7 +33,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct HttpRunner {
     /// Or why there is none: a machine without certificates may run programs all the same.
-    clients: Result<Clients, String>,
+    /// Made when the first request is: that takes a while, and most processes make none.
+    clients: Arc<LazyLock<Result<Clients, String>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +46,23 @@ struct Clients {
 /// What went wrong, for people.
 type Words = String;
 
+/// One client for each way with redirects.
+fn clients() -> Result<Clients, String> {
+    // Err: another part of the program installed one before us.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let client = |redirects| {
+        Client::builder()
+            .user_agent(concat!("cronclave/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            // Runs are rare: a connection kept since the last one is likely dead.
+            .pool_max_idle_per_host(0)
+            .redirect(redirects)
+            .build()
+            .map_err(|error| format!("HTTP requests are not possible here: {}", causes(&error)))
+    };
+    client(Policy::limited(REDIRECTS)).and_then(|following| Ok(Clients { following, staying: client(Policy::none())? }))
+}
+
 impl Default for HttpRunner {
     fn default() -> Self {
         Self::new()
@@ -53,21 +72,7 @@ impl Default for HttpRunner {
 impl HttpRunner {
     /// Installs the process's TLS provider unless there is one.
     pub fn new() -> Self {
-        // Err: another part of the program installed one before us.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = |redirects| {
-            Client::builder()
-                .user_agent(concat!("cronclave/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                // Runs are rare: a connection kept since the last one is likely dead.
-                .pool_max_idle_per_host(0)
-                .redirect(redirects)
-                .build()
-                .map_err(|error| format!("HTTP requests are not possible here: {}", causes(&error)))
-        };
-        let both = client(Policy::limited(REDIRECTS))
-            .and_then(|following| Ok(Clients { following, staying: client(Policy::none())? }));
-        HttpRunner { clients: both }
+        HttpRunner { clients: Arc::new(LazyLock::new(clients)) }
     }
 
     /// Makes the request and judges the answer; see [`Runner::run`](super::Runner::run).
@@ -90,7 +95,7 @@ impl HttpRunner {
     }
 
     async fn exchange(&self, http: &Http, work: &Work, to: &mpsc::Sender<Chunk>) -> Result<(), Words> {
-        let clients = self.clients.as_ref().map_err(Clone::clone)?;
+        let clients = (**self.clients).as_ref().map_err(Clone::clone)?;
         let secret = http.headers.values().any(|text| matches!(text, Text::Secret { .. }));
         let redirect_expected = http.expect_status.iter().any(|status| (300..400).contains(status));
         let client = if secret || redirect_expected { &clients.staying } else { &clients.following };

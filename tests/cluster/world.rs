@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cronclave::backfill::{self, Wish};
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::event::Bus;
 use cronclave::job::{
@@ -337,7 +338,7 @@ impl World {
         let name = name.expect("there is always a job");
         let job = &self.jobs.by_name[&name];
         let now = self.journal.clock.now();
-        let op = match self.pick(5) {
+        let op = match self.pick(6) {
             0 => {
                 let until = (self.pick(2) == 0).then(|| now.plus(self.pause(20_000)));
                 Op::Pause { until, reason: None, by: None }
@@ -356,6 +357,7 @@ impl World {
                     on_record: false,
                 }
             }
+            4 => return self.fill_in(job.clone()),
             _ => return self.cancel(name),
         };
         self.ask(name, op);
@@ -364,6 +366,20 @@ impl World {
     fn ask(&self, name: JobName, op: Op) {
         let (store, journal) = (self.store.clone(), self.journal.clone());
         tokio::spawn(async move { carry_out(&store, &journal, &name, &op).await });
+    }
+
+    /// Asks for a past occurrence under its own identity, as `backfill` does.
+    fn fill_in(&self, job: Arc<Job>) {
+        let ago = self.pause(60_000);
+        let journal = self.journal.clone();
+        // Between its look and its request, anything may happen.
+        let machine = self.nodes[self.pick(self.nodes.len() as u64) as usize].machine.clone();
+        let store = Faulty { inner: self.store.clone(), machine, journal: journal.clone() };
+        tokio::spawn(async move {
+            let Some(at) = job.schedule.before(journal.clock.now().minus(ago)) else { return };
+            let wish = Wish { overlap: Overlap::QueueAll, by: None, reason: None };
+            let _ = backfill::ask(&store, &job, at, &wish).await;
+        });
     }
 
     fn cancel(&self, name: JobName) {

@@ -228,6 +228,14 @@ impl Rabbit {
         until("the queue is written down", || fs::read(&file).is_ok_and(|text| holds(&text)));
     }
 
+    /// Waits until each of `nodes` has a member of a quorum queue that is up: one that was still on its way when the
+    /// queue was made may come later, and before that no node may be spared.
+    pub(crate) fn replicates(&self, queue: &str, nodes: usize) {
+        let path = format!("/api/queues/%2F/{queue}");
+        let up = || self.ask("GET", &path, None).1["online"].as_array().map_or(0, Vec::len);
+        until(&format!("{queue} has {nodes} members"), || up() >= nodes);
+    }
+
     /// What the server wrote to its log.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log").join(format!("{}.log", self.node))).unwrap_or_default()

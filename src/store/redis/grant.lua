@@ -171,7 +171,7 @@ end
 -- started since the asker looked.
 local function refuse_identity(s, at, expect)
   if not expect then return end
-  if not s.r[CURSOR] or at > s.r[CURSOR] then return { EARLY, at } end
+  if at > (s.r[CURSOR] or s.now) then return { EARLY, at } end
   if expect ~= s.r[TOP] then return { MOVED } end
 end
 

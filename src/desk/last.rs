@@ -1,0 +1,148 @@
+//! What was last known: while the store is away, questions are answered from here, with since when.
+//!
+//! All records are read at once, for whoever asks meanwhile: an answer never began before its question came.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, RwLock};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Desk;
+use super::refusal::Refusal;
+use crate::clock::Timestamp;
+use crate::ledger::Entry;
+use crate::stop::Stop;
+use crate::store::{Query, Replica, Snapshot, StoreError, Trouble};
+
+/// A store's answer is waited for this long by those who only look.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// After it did not answer it is not asked again for so long.
+const REST: Duration = Duration::from_secs(1);
+
+/// How often what was last known is made anew when nobody asks, at least.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// That takes a fiftieth of the time at most.
+const SHARE: u32 = 50;
+
+/// Lines of history that are remembered.
+const LINES: usize = 1000;
+
+/// The cluster, as it is or was.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// All records.
+    pub snapshot: Arc<Snapshot>,
+    /// All processes that reported lately.
+    pub replicas: Arc<Vec<Replica>>,
+    /// The store is away, and this is what was known then.
+    pub stale_since: Option<Timestamp>,
+}
+
+/// Lines of history, as they are or were.
+#[derive(Debug, Clone, Default)]
+pub struct Lines {
+    /// Newest first.
+    pub entries: Vec<Entry>,
+    /// The store is away, and this is what was known then.
+    pub stale_since: Option<Timestamp>,
+}
+
+/// What was last known.
+#[derive(Debug, Default)]
+pub(super) struct Last {
+    seen: Mutex<Option<(Instant, Look)>>,
+    /// When the store last did not answer, and why.
+    down: RwLock<Option<(Instant, StoreError)>>,
+    /// The newest lines of history, and the newest run of each job that was begun.
+    lines: RwLock<Arc<[Vec<Entry>; 2]>>,
+}
+
+impl Desk {
+    /// All records and processes.
+    ///
+    /// # Errors
+    /// When the store does not answer, and never did.
+    pub async fn look(&self) -> Result<Look, Refusal> {
+        let asked = Instant::now();
+        let mut seen = self.last.seen.lock().await;
+        if let Some((_, look)) = seen.as_ref().filter(|(began, _)| *began >= asked) {
+            return Ok(look.clone());
+        }
+        let began = Instant::now();
+        let both = async { tokio::try_join!(self.parts.store.snapshot(), self.parts.store.replicas()) };
+        match self.in_time(both).await {
+            Ok((snapshot, replicas)) => {
+                let look = Look { snapshot: Arc::new(snapshot), replicas: Arc::new(replicas), stale_since: None };
+                *seen = Some((began, look.clone()));
+                Ok(look)
+            }
+            Err(error) => match seen.as_ref() {
+                Some((_, look)) => Ok(Look { stale_since: Some(look.snapshot.now), ..look.clone() }),
+                None => Err(error.into()),
+            },
+        }
+    }
+
+    /// Lines of history.
+    ///
+    /// # Errors
+    /// When the store does not answer, and never did.
+    pub async fn lines(&self, query: &Query) -> Result<Lines, Refusal> {
+        let error = match self.in_time(self.parts.store.history(query)).await {
+            Ok(entries) => return Ok(Lines { entries, stale_since: None }),
+            Err(error) => error,
+        };
+        let seen = self.last.seen.lock().await.as_ref().map(|(_, look)| look.snapshot.now);
+        let Some(since) = seen else { return Err(error.into()) };
+        let known = self.last.lines.read().await.clone();
+        let known = &known[usize::from(query.newest_of_each)];
+        let most = if query.limit == 0 { usize::MAX } else { query.limit };
+        let entries = known.iter().filter(|entry| query.takes(entry)).take(most).cloned().collect();
+        Ok(Lines { entries, stale_since: Some(since) })
+    }
+
+    /// Asks the store, unless it just did not answer.
+    pub(super) async fn in_time<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        if let Some((_, error)) = self.last.down.read().await.as_ref().filter(|(at, _)| at.elapsed() < REST) {
+            return Err(error.clone());
+        }
+        let silent = || StoreError {
+            kind: Trouble::Passing,
+            message: format!("{}: no answer within {} s", self.parts.store.describe(), PATIENCE.as_secs()),
+        };
+        let answer = timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(silent()));
+        let down = answer.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        if down.is_some() || self.last.down.read().await.is_some() {
+            *self.last.down.write().await = down;
+        }
+        answer
+    }
+
+    /// Keeps what is last known from growing old while nobody asks, until `over`.
+    pub async fn remember(self: Arc<Self>, over: Stop) {
+        loop {
+            let began = Instant::now();
+            let newest = Query { limit: LINES, ..Query::default() };
+            let fresh = async {
+                self.look().await?;
+                let lines = self.lines(&newest).await?;
+                let begun = self.lines(&super::jobs::newest_begun()).await?;
+                Ok::<_, Refusal>((lines, begun))
+            };
+            if let Ok((lines, begun)) = fresh.await
+                && lines.stale_since.is_none()
+                && begun.stale_since.is_none()
+            {
+                *self.last.lines.write().await = Arc::new([lines.entries, begun.entries]);
+            }
+            let pause = REFRESH.max(began.elapsed() * SHARE);
+            tokio::select! {
+                () = over.soft() => return,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+}

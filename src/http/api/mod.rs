@@ -1,0 +1,30 @@
+//! The routes below `/api/v1`, one file a resource. Each takes what a request says, asks the desk, and gives its answer.
+
+mod cluster;
+mod config;
+pub(in crate::http) mod document;
+pub(in crate::http) mod give;
+mod jobs;
+mod locks;
+mod logs;
+mod runs;
+pub(in crate::http) mod take;
+mod work;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::desk::Desk;
+
+/// All of them, with what their document says.
+pub fn routes() -> OpenApiRouter<Arc<Desk>> {
+    OpenApiRouter::new()
+        .merge(jobs::routes())
+        .merge(runs::routes())
+        .merge(logs::routes())
+        .merge(work::routes())
+        .merge(cluster::routes())
+        .merge(locks::routes())
+        .merge(config::routes())
+}

@@ -1,0 +1,42 @@
+//! Which request this is: its id, taken from the caller or made here, and its path.
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+
+/// In and out.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+tokio::task_local! {
+    static ASKED: Asked;
+}
+
+/// What a problem says about the request that it answers.
+#[derive(Debug, Clone)]
+struct Asked {
+    id: String,
+    path: String,
+}
+
+/// Of the request that is being answered.
+pub(super) fn id_and_path() -> (String, String) {
+    ASKED.try_with(|asked| (asked.id.clone(), asked.path.clone())).unwrap_or_default()
+}
+
+/// Gives a request its id.
+pub(super) async fn identify(request: Request, next: Next) -> Response {
+    let given = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sound(id));
+    let id = given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
+    let asked = Asked { id: id.clone(), path: request.uri().path().to_owned() };
+    let mut response = ASKED.scope(asked, next.run(request)).await;
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// It ends up in logs and answers: letters, digits and a few signs, at most 128.
+fn is_sound(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-:+/=@".contains(&c))
+}

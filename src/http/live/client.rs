@@ -1,0 +1,179 @@
+//! One listener: where it stands, what it wants, and what it is sent next.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse::Event;
+use futures_core::Stream;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::ring::{Item, Lost};
+use super::{Live, RETRY};
+use crate::announce::is_kind;
+use crate::job::JobName;
+
+/// Between two signs of life: shorter than what lets connections go that say nothing.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// After which a listener is to come again: it may have a cookie that ended, or a better replica to go to.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// What somebody wants to hear.
+#[derive(Debug)]
+pub(super) struct Filter {
+    pub(super) types: Vec<String>,
+    pub(super) job: Option<JobName>,
+}
+
+impl Filter {
+    fn takes(&self, item: &Item) -> bool {
+        // What is for everybody is no event.
+        item.job.is_empty()
+            || (self.job.as_ref().is_none_or(|job| job.as_str() == item.job)
+                && (self.types.is_empty() || self.types.iter().any(|wanted| is_kind(wanted, item.kind))))
+    }
+}
+
+/// Where a listener stands.
+enum Place {
+    /// After this position, or wherever things are, as soon as the store says where that is.
+    Wanted(Option<u64>),
+    /// Before this number.
+    At(u64),
+    /// It is let go.
+    Over,
+}
+
+/// Somebody who listens.
+pub(super) struct Client {
+    live: Arc<Live>,
+    _seat: OwnedSemaphorePermit,
+    filter: Filter,
+    place: Place,
+    out: VecDeque<Event>,
+    turn: watch::Receiver<u64>,
+    /// Tells when what the caller may is to be asked again.
+    access: Box<dyn Future<Output = ()> + Send + Unpin>,
+    beat: Instant,
+    end: Instant,
+}
+
+impl Client {
+    pub(super) fn new(
+        live: Arc<Live>,
+        seat: OwnedSemaphorePermit,
+        filter: Filter,
+        since: Option<u64>,
+        access: impl Future<Output = ()> + Send + 'static,
+    ) -> Client {
+        let now = Instant::now();
+        Client {
+            turn: live.turn.subscribe(),
+            live,
+            _seat: seat,
+            filter,
+            place: Place::Wanted(since),
+            out: VecDeque::from([Event::default().retry(RETRY)]),
+            access: Box::new(Box::pin(access)),
+            beat: now + BEAT,
+            end: now + LONGEST,
+        }
+    }
+
+    /// All that it is sent.
+    pub(super) fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        futures_util::stream::unfold(self, |mut client| async move {
+            let event = client.next().await?;
+            Some((Ok(event), client))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        let stop = self.live.parts.stop.clone();
+        loop {
+            if let Some(event) = self.out.pop_front() {
+                return Some(event);
+            }
+            if matches!(self.place, Place::Over) {
+                return None;
+            }
+            self.turn.mark_unchanged();
+            self.take();
+            if !self.out.is_empty() {
+                continue;
+            }
+            tokio::select! {
+                _ = self.turn.changed() => {}
+                () = sleep_until(self.beat) => self.heartbeat(),
+                () = stop.soft() => self.bye("this replica is stopping"),
+                () = &mut self.access => self.bye("who may listen has changed"),
+                () = sleep_until(self.end) => self.bye("it has been long enough"),
+            }
+        }
+    }
+
+    /// Takes what there is from its place on.
+    fn take(&mut self) {
+        let live = self.live.clone();
+        let state = live.state();
+        let Some(ring) = &state.ring else { return };
+        let head = ring.head();
+        if let Place::Wanted(since) = self.place {
+            let found = since.map_or(Ok(ring.end()), |since| ring.after(since));
+            self.place = Place::At(found.as_ref().copied().unwrap_or(ring.end()));
+            let hello = json!({"at": live.parts.clock.now(), "replica": live.parts.holder});
+            match found {
+                // An id before what follows, so that nothing is left out if the connection ends between.
+                Ok(_) => self.say("hello", since.unwrap_or(head), &hello),
+                Err(Lost) => self.say("resync", head, &json!({"reason": "the events after yours are no longer kept"})),
+            }
+        }
+        let Place::At(number) = self.place else { return };
+        match ring.from(number) {
+            Ok(items) => {
+                self.place = Place::At(number + items.len() as u64);
+                let wanted = items.iter().filter(|item| self.filter.takes(item));
+                let events: Vec<Event> = wanted.map(|item| sent(item)).collect();
+                self.out.extend(events);
+            }
+            Err(Lost) => {
+                self.say("resync", head, &json!({"reason": "this listener is too slow"}));
+                self.place = Place::Over;
+            }
+        }
+    }
+
+    /// Everything up to the head was looked at, although it may have held nothing that is wanted.
+    fn heartbeat(&mut self) {
+        self.beat = Instant::now() + BEAT;
+        let live = self.live.clone();
+        let state = live.state();
+        let data = json!({"at": live.parts.clock.now(), "stale_since": state.stale_since});
+        let end = state.ring.as_ref().map(|ring| (ring.end(), ring.head()));
+        match (&self.place, end) {
+            (Place::At(number), Some((end, head))) if *number == end => self.say("heartbeat", head, &data),
+            _ => self.out.push_back(Event::default().event("heartbeat").data(data.to_string())),
+        }
+    }
+
+    fn bye(&mut self, why: &str) {
+        self.out.push_back(Event::default().event("bye").data(json!({"reason": why}).to_string()));
+        self.place = Place::Over;
+    }
+
+    fn say(&mut self, kind: &str, position: u64, data: &serde_json::Value) {
+        self.out.push_back(Event::default().event(kind).id(position.to_string()).data(data.to_string()));
+    }
+}
+
+fn sent(item: &Item) -> Event {
+    let event = Event::default().event(item.kind).data(&item.data);
+    match item.position {
+        Some(position) => event.id(position.to_string()),
+        None => event,
+    }
+}
