@@ -109,6 +109,7 @@ fn a_trigger_that_cannot_be_is_refused_with_its_reason() {
     assert_eq!((&wrong["errors"][0]["pointer"], &wrong["errors"][0]["suggestion"]), (&json!("/arg"), &json!("args")));
     let wrong = ask("hello").body(&json!({"args": {"n": 1}})).refused(422, "invalid-request");
     assert_eq!(wrong["errors"][0]["pointer"], "/args/n");
+    ask("hello").text("[null, null]").refused(422, "invalid-request");
     ask("hello").text("{").refused(422, "invalid-request");
     ask("hello").text("{}").with("Content-Type", "text/plain").refused(415, "unsupported-media-type");
     let id = api.trigger("slow");
