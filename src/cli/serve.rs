@@ -35,6 +35,9 @@ pub(super) struct Serve {
     /// Answer no HTTP
     #[arg(long, conflicts_with = "listen")]
     no_http: bool,
+    /// Change nothing over HTTP, whoever asks [env: CRONCLAVE_READ_ONLY]
+    #[arg(long)]
+    read_only: bool,
     /// Name of this replica [env: CRONCLAVE_REPLICA] [default: the platform's name for it, or host and process id]
     #[arg(long, value_name = "NAME")]
     replica: Option<String>,
@@ -83,6 +86,7 @@ impl Serve {
         let process = context.process(Flags {
             listen: self.listen,
             no_http: self.no_http,
+            read_only: self.read_only,
             replica: self.replica,
             max_parallel: self.max_parallel,
             workers: self.workers,

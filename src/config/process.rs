@@ -37,6 +37,8 @@ pub struct Flags {
     pub listen: Option<String>,
     /// `--no-http`
     pub no_http: bool,
+    /// `--read-only`
+    pub read_only: bool,
     /// `--grace`
     pub grace: Option<String>,
     /// `--max-parallel`
@@ -175,7 +177,7 @@ impl Process {
         take(log_output(flags, env).map(|found| process.log_output = found));
         if process.listen.is_some() {
             match Web::load(env) {
-                Ok(web) => process.web = web,
+                Ok(web) => process.web = Web { read_only: web.read_only || flags.read_only, ..web },
                 Err(wrong) => wrongs.extend(wrong),
             }
         }

@@ -2,6 +2,7 @@
 //! API, the command line and the dashboard stand on it alike. Nothing here decides: it asks the store, as replicas do.
 
 mod act;
+mod audit;
 mod cluster;
 mod config;
 mod explain;
@@ -11,6 +12,7 @@ mod locks;
 mod logs;
 mod occurrences;
 mod page;
+mod past;
 mod refusal;
 mod runs;
 mod timeline;
@@ -37,6 +39,7 @@ pub use last::{Lines, Look};
 pub use logs::Part;
 pub use occurrences::{PassedOver, Span};
 pub use page::Slice;
+pub use past::Fill;
 pub use refusal::{Refusal, Why, Wrong, in_the_way, in_the_way_of};
 pub use runs::{Filter, state};
 pub use timeline::Window;
@@ -113,12 +116,15 @@ impl Desk {
 
     /// Asks `op` of a job's record, and tells what changed.
     pub(crate) async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, Refusal> {
-        let silent = || {
-            let message = format!("{}: no answer within {} s", self.parts.store.describe(), PATIENCE.as_secs());
-            StoreError { kind: Trouble::Passing, message }
-        };
-        let answer = timeout(PATIENCE, self.parts.store.apply(job, op)).await.unwrap_or_else(|_| Err(silent()))?;
+        let asking = self.parts.store.apply(job, op);
+        let answer = timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(self.silent(PATIENCE)))?;
         self.parts.bus.tell_all(answer.events.clone());
         Ok(answer)
+    }
+
+    /// The store said nothing for so long.
+    fn silent(&self, limit: Duration) -> StoreError {
+        let message = format!("{}: no answer within {} s", self.parts.store.describe(), limit.as_secs());
+        StoreError { kind: Trouble::Passing, message }
     }
 }

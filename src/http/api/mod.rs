@@ -1,5 +1,6 @@
 //! The routes below `/api/v1`, one file a resource. Each takes what a request says, asks the desk, and gives its answer.
 
+mod audit;
 mod cluster;
 mod config;
 pub(in crate::http) mod document;
@@ -7,6 +8,7 @@ pub(in crate::http) mod give;
 mod jobs;
 mod locks;
 mod logs;
+mod past;
 mod runs;
 pub(in crate::http) mod take;
 mod work;
@@ -21,10 +23,12 @@ use crate::desk::Desk;
 pub fn routes() -> OpenApiRouter<Arc<Desk>> {
     OpenApiRouter::new()
         .merge(jobs::routes())
+        .merge(past::routes())
         .merge(runs::routes())
         .merge(logs::routes())
         .merge(work::routes())
         .merge(cluster::routes())
+        .merge(audit::routes())
         .merge(locks::routes())
         .merge(config::routes())
 }
