@@ -10,6 +10,7 @@ mod explain;
 mod failure;
 mod find;
 mod history;
+mod hooks;
 mod import;
 mod init;
 mod jobs;
@@ -164,6 +165,8 @@ enum Command {
     Locks(locks::Locks),
     /// Show dead letters, send them again, drop them
     Dead(dead::Dead),
+    /// Show hooks, test them, send again what they did not take
+    Hooks(hooks::Hooks),
 }
 
 impl Command {
@@ -212,6 +215,7 @@ impl Command {
             Command::Resume(command) => command.run(context).await,
             Command::Locks(command) => command.run(context).await,
             Command::Dead(command) => command.run(context).await,
+            Command::Hooks(command) => command.run(context).await,
         }
     }
 }
