@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod failure;
 mod find;
+mod heard;
 mod history;
 mod import;
 mod init;
@@ -172,6 +173,7 @@ impl Command {
         matches!(
             self,
             Command::Jobs(_)
+                | Command::Events(_)
                 | Command::Status(_)
                 | Command::History(_)
                 | Command::Logs(_)
