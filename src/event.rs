@@ -45,6 +45,30 @@ pub enum Told {
     },
     /// New schedule files have mistakes; the old ones stay in force.
     Rejected(String),
+    /// A run said how far it is.
+    Progress {
+        /// Whose.
+        job: JobName,
+        /// Which run.
+        run_id: RunId,
+        /// From 0 to 100.
+        percent: f64,
+        /// What it is at, in its own words.
+        message: String,
+    },
+    /// Something was sent to a hook, or is not sent any more.
+    Delivery {
+        /// Who was told: `hook/NAME`, `webhook/ID` or `ping/JOB`.
+        hook: String,
+        /// The event's id.
+        event: String,
+        /// Its kind.
+        kind: String,
+        /// What came of it.
+        outcome: Delivered,
+        /// Why it was not taken.
+        message: Option<String>,
+    },
     /// A message was not heeded: a copy, an outdated request, one for something that is over.
     Dropped(String),
     /// Something an operator should look at.
@@ -93,6 +117,31 @@ impl About {
             queue: None,
             lock: open.mutex.clone(),
             started: open.started_at.map(|at| (open.fence, at)),
+        }
+    }
+}
+
+/// What came of sending something to a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It was taken.
+    Taken,
+    /// It is sent again.
+    Retrying,
+    /// It is not sent again; it can be looked at, and sent again on request.
+    Failed,
+    /// The receiver wants no more of them: it is told nothing from now on.
+    SwitchedOff,
+}
+
+impl Delivered {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Delivered::Taken => "delivered",
+            Delivered::Retrying => "retrying",
+            Delivered::Failed => "failed",
+            Delivered::SwitchedOff => "switched_off",
         }
     }
 }

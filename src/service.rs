@@ -18,9 +18,10 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::desk::{Desk, ReloadAsked};
 use crate::event::{Bus, Told};
+use crate::hook;
 use crate::http::Front;
 use crate::inbox;
-use crate::job::QueueName;
+use crate::job::{QueueName, Reach};
 use crate::metrics::{Metrics, StoreKind};
 use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
@@ -117,10 +118,17 @@ pub fn parts(process: &Process, backends: Backends, handlers: Handlers) -> Parts
     }
 }
 
+/// How hooks are told.
+pub fn hooks(process: &Process) -> hook::Settings {
+    let anywhere = process.private_webhooks;
+    hook::Settings { reach: Reach { http: anywhere, private: anywhere }, ..hook::Settings::default() }
+}
+
 /// The jobs of a configuration, as a replica takes them.
 pub fn jobs(config: &Config) -> Jobs {
     Jobs {
         by_name: config.jobs.iter().map(|job| (job.name.clone(), job.clone())).collect(),
+        hooks: config.hooks.iter().map(|hook| (hook.name.clone(), hook.clone())).collect(),
         digest: config.digest.clone(),
     }
 }
@@ -230,6 +238,14 @@ impl Service {
             if self.role.replica && self.process.amqp.is_some() {
                 let parts = Parts { stop: over.clone(), ..parts.clone() };
                 announce::run(parts).await;
+            } else if self.process.amqp.is_some() {
+                announce::run_for_worker(Parts { stop: over.clone(), ..parts.clone() }).await;
+            }
+        };
+        let hooking = async {
+            if self.role.replica {
+                let parts = Parts { stop: over.clone(), ..parts.clone() };
+                hook::run(parts, hooks(&self.process), jobs_out.clone()).await;
             }
         };
         let taking_in = async {
@@ -243,7 +259,7 @@ impl Service {
                 () = over.soft() => {}
             }
         };
-        tokio::join!(working, announcing, taking_in, counting, spans.run(over.soft()));
+        tokio::join!(working, announcing, hooking, taking_in, counting, spans.run(over.soft()));
         steering.abort();
         served.cancel();
         if let Some(remembering) = remembering {

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 42] = [
+const ORDER: &[&str] = &[
     "clock",
     "schedule",
+    "signature",
     "job",
     "diff",
     "lease",
@@ -26,6 +27,7 @@ const ORDER: [&str; 42] = [
     "parts",
     "announce",
     "race",
+    "progress",
     "attempt",
     "request",
     "template",
@@ -35,6 +37,7 @@ const ORDER: [&str; 42] = [
     "worker",
     "config",
     "crontab",
+    "hook",
     "occurrence",
     "backfill",
     "why",

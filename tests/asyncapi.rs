@@ -225,7 +225,7 @@ async fn the_inbox_takes_what_the_document_calls_right_and_nothing_else() {
         let parts = wire::parts(Arc::new(Memory::new(clock.clone())), clock, "web.1");
         let wire = Wire::new();
         let job = Job { message_trigger: true, ..every("a", 60) };
-        let jobs = Jobs { by_name: [(job.name.clone(), Arc::new(job))].into(), digest: String::new() };
+        let jobs = Jobs { by_name: [(job.name.clone(), Arc::new(job))].into(), ..Jobs::default() };
         let (_jobs, seen) = watch::channel(Arc::new(jobs));
         tokio::spawn(inbox::run(wire::through(&parts, Port::new(&wire)), seen));
         let (queue, key) = match name {

@@ -108,7 +108,7 @@ impl Bench {
     async fn work(&self, jobs: &[&Arc<Job>], requests: Vec<Message>) -> JoinHandle<()> {
         let parts = self.parts("worker.1", Port::new(&self.wire));
         let by_name = jobs.iter().map(|job| (job.name.clone(), (*job).clone())).collect();
-        let (_, jobs) = watch::channel(Arc::new(Jobs { by_name, digest: String::new() }));
+        let (_, jobs) = watch::channel(Arc::new(Jobs { by_name, ..Jobs::default() }));
         let queues = Some([QueueName::default()].into());
         let setup = worker::Setup { identity: Identity::default(), queues, slots: 2, grace: secs(5) };
         let life = tokio::spawn(worker::run(parts, setup, jobs));

@@ -52,7 +52,7 @@ impl Bench {
         let parts = wire::parts(store.clone(), clock.clone(), "web.1");
         let job = Job { retry: Retry { attempts: 2, ..Retry::default() }, ..job };
         let by_name = [job, every("shut", 3600)].map(|job| (job.name.clone(), Arc::new(job))).into();
-        let (jobs, seen) = watch::channel(Arc::new(Jobs { by_name, digest: String::new() }));
+        let (jobs, seen) = watch::channel(Arc::new(Jobs { by_name, ..Jobs::default() }));
         let told = parts.bus.listen();
         let port = Port::new(&wire);
         let life = tokio::spawn(inbox::run(through(&parts, port), seen));

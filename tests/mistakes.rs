@@ -13,7 +13,12 @@ fn source(name: &str, text: &str) -> SourceText {
 
 fn found(sources: &[SourceText]) -> Vec<Diagnostic> {
     let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
-    match load(sources, &|name: &str| (name == "CRM_TOKEN").then(|| "x".to_owned()), now) {
+    let env = |name: &str| match name {
+        "CRM_TOKEN" => Some("x".to_owned()),
+        "SIGN" => Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned()),
+        _ => None,
+    };
+    match load(sources, &env, now) {
         Ok(config) => config.warnings,
         Err(found) => found,
     }
@@ -80,6 +85,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("key-of-a-neighbour", "cron = \"@hourly\""),
     ("key-in-other-case", "Timeout = \"5m\""),
     ("key-of-another-tool", "concurrency_policy = \"Forbid\""),
+    ("hook-a-url", "on_failure = [\"https://audit.example\"]"),
+    ("hook-unknown", "on_failure = [\"audit\"]"),
+    ("ping-no-url", "ping = \"hc-ping.com/1\""),
+    ("sign-with-unknown", "http = { url = \"https://x.example\", sign_with = \"hook\" }"),
     ("key-of-a-later-version", "user = \"nobody\""),
     ("key-twice", "timeout = \"5m\"\ntimeout = \"10m\""),
     ("lock-min-hold", "lock = { min_hold = \"5s\" }"),
@@ -171,6 +180,55 @@ const FILES: &[(&str, &str)] = &[
         "warning-calendar-over",
         "version = 1\n[calendars.holidays]\ndates = [2025-12-25]\n[jobs.a]\nschedule = \"0 8 * * *\"\ncommand = \"true\"\n",
     ),
+    (
+        "hook-misspelt",
+        "version = 1\n[hooks.audit]\nurl = \"https://audit.example\"\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\non_failure = [\"audti\"]\n",
+    ),
+    (
+        "hook-for-a-job",
+        "version = 1\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\non_success = [\"job:raport\"]\n[jobs.report]\nschedule = \"@manual\"\ncommand = \"true\"\n",
+    ),
+    (
+        "hook-not-a-list",
+        "version = 1\n[hooks.audit]\nurl = \"https://audit.example\"\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\non_failure = \"audit\"\n",
+    ),
+    (
+        "hook-round",
+        "version = 1\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\non_success = [\"job:b\"]\n[jobs.b]\nschedule = \"@manual\"\ncommand = \"true\"\non_failure = [\"job:a\"]\n",
+    ),
+    ("hook-without-url", "version = 1\n[hooks.audit]\nevents = [\"run.*\"]\n"),
+    ("hook-plain-http", "version = 1\n[hooks.audit]\nurl = \"http://audit.example\"\n"),
+    ("hook-name", "version = 1\n[hooks.\"audit.eu\"]\nurl = \"https://audit.example\"\n"),
+    ("hook-event-misspelt", "version = 1\n[hooks.audit]\nurl = \"https://audit.example\"\nevents = [\"run.fialed\"]\n"),
+    (
+        "hook-event-of-a-replica",
+        "version = 1\n[hooks.audit]\nurl = \"https://audit.example\"\nevents = [\"replica.*\"]\n",
+    ),
+    (
+        "hook-secret-in-the-open",
+        "version = 1\n[hooks.audit]\nurl = \"https://audit.example\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+    ),
+    (
+        "hook-slack-signed",
+        "version = 1\n[secrets]\nx = { env = \"SIGN\" }\n[hooks.a]\nurl = \"https://a.example\"\nformat = \"slack\"\nsecret = \"x\"\n",
+    ),
+    (
+        "hook-previous-secret",
+        "version = 1\n[secrets]\nx = { env = \"SIGN\" }\n[hooks.a]\nurl = \"https://a.example\"\nprevious_secret = \"x\"\n",
+    ),
+    ("hook-key", "version = 1\n[hooks.audit]\nurl = \"https://audit.example\"\nallow_htp = true\n"),
+    (
+        "hook-round-by-default",
+        "version = 1\n[defaults]\non_failure = [\"job:alert\"]\n[jobs.alert]\nschedule = \"@manual\"\ncommand = \"true\"\n",
+    ),
+    (
+        "file-hook-for-hooks",
+        "version = 1\n[hook.x]\nurl = \"https://x.example\"\n[jobs.a]\nschedule = \"@daily\"\ncommand = \"true\"\non_failure = [\"x\"]\n",
+    ),
+    (
+        "warning-secret-that-cannot-sign",
+        "version = 1\n[secrets]\nx = { env = \"CRM_TOKEN\" }\n[hooks.a]\nurl = \"https://a.example\"\nsecret = \"x\"\n",
+    ),
     ("file-empty", ""),
     ("file-array-of-jobs", "version = 1\n[[job]]\nname = \"x\"\n[[job]]\nname = \"y\"\n"),
     ("file-array-of-tables", "version = 1\n[[jobs]]\nname = \"x\"\n"),
@@ -233,7 +291,7 @@ fn each_mistake_is_told_once_and_nothing_follows_from_it() {
 
 #[test]
 fn mistakes_in_many_jobs_are_told_once_each_in_the_order_of_the_file() {
-    let jobs: Vec<_> = SETTINGS.iter().filter(|(_, lines)| !lines.contains("[secrets]")).collect();
+    let jobs: Vec<_> = SETTINGS.iter().filter(|(_, lines)| !lines.contains("\n[")).collect();
     let text = jobs.iter().enumerate().fold("version = 1\n".to_owned(), |text, (n, (_, lines))| {
         let job = with(lines).replace("version = 1\n", "").replace("[jobs.backup]", &format!("[jobs.job-{n}]"));
         text + &job

@@ -69,7 +69,7 @@ struct Alone {
 
 fn named(jobs: Vec<Job>) -> Arc<Jobs> {
     let by_name: BTreeMap<_, _> = jobs.into_iter().map(|job| (job.name.clone(), Arc::new(job))).collect();
-    Arc::new(Jobs { by_name, digest: "d".into() })
+    Arc::new(Jobs { by_name, digest: "d".into(), ..Jobs::default() })
 }
 
 impl Alone {

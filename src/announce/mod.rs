@@ -11,7 +11,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -23,7 +22,7 @@ use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::store::{Outbox, StoreError, Trouble};
 
-pub use notice::{KINDS, Notice, Notices};
+pub use notice::{KINDS, Notice, Notices, recorded};
 
 /// Whoever has the outbox and does not say so for so long loses it.
 const TTL: Duration = Duration::from_secs(15);
@@ -61,6 +60,11 @@ pub async fn run(parts: Parts) {
     let own = own::Own::new(parts.clone());
     let announcer = Announcer { parts, name: Token::fresh().0, held: None, told: String::new() };
     tokio::join!(own.run(), announcer.run());
+}
+
+/// Announces how far the runs of a worker are, until `parts.stop` is soft.
+pub async fn run_for_worker(parts: Parts) {
+    own::Own::new(parts).run_for_worker().await;
 }
 
 /// One who may get the outbox.
@@ -183,9 +187,7 @@ impl Announcer {
         {
             let (from, through) = (held.read + 1, first - 1);
             let count = through - held.read;
-            let data = json!({"from": from, "through": through, "count": count});
-            let names = (self.parts.cluster.as_str(), "outbox");
-            let notice = Notice::new("outbox.gap", names, "outbox".into(), event.at, data).identified(through);
+            let notice = Notice::of_gap(&self.parts.cluster, (from, through), event.at);
             held.left.insert(through, notice.message());
             self.parts.bus.measure(Measure::Dropped { sink: "outbox", count });
             self.parts.bus.tell(Told::Warning(format!(

@@ -12,7 +12,7 @@ use crate::lease::{Ended, Fence, Outcome, RunId, Trigger};
 use crate::ledger::{Event, Fate, Next, State, What};
 
 /// Everything that is announced: `ENTITY.EVENT`. The type of the CloudEvent is `dev.cronclave.ENTITY.EVENT.v1`.
-pub const KINDS: [&str; 28] = [
+pub const KINDS: [&str; 31] = [
     "run.queued",
     "run.published",
     "run.started",
@@ -41,7 +41,16 @@ pub const KINDS: [&str; 28] = [
     "config.rejected",
     "backend.down",
     "backend.up",
+    "run.progress",
+    "hook.failed",
+    "hook.switched_off",
 ];
+
+/// Those of [`KINDS`] that a record tells of. The others are what a replica tells of itself.
+pub fn recorded() -> impl Iterator<Item = &'static str> {
+    let own = ["replica.", "config.", "backend.", "hook."];
+    KINDS.into_iter().filter(move |kind| *kind != "run.progress" && !own.iter().any(|one| kind.starts_with(one)))
+}
 
 /// Runs whose beginning is remembered at most; the oldest go first.
 const RUNS: usize = 10_000;
@@ -69,6 +78,12 @@ impl Notice {
             optional: true,
             ..self.event.message()
         }
+    }
+
+    /// That the events from one position through another were dropped before they could be passed on.
+    pub fn of_gap(cluster: &str, (from, through): (u64, u64), at: Timestamp) -> Notice {
+        let data = json!({"from": from, "through": through, "count": through + 1 - from});
+        Notice::new("outbox.gap", (cluster, "outbox"), "outbox".into(), at, data).identified(through)
     }
 
     pub(super) fn new(

@@ -1,5 +1,6 @@
 //! Output of running code on its way to the store.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,6 +11,7 @@ use crate::event::Told;
 use crate::job::Job;
 use crate::lease::Work;
 use crate::parts::Parts;
+use crate::progress::Reporter;
 use crate::runner::{Chunk, Stream};
 
 /// Output reaches the store about so soon after it came.
@@ -20,6 +22,12 @@ const FLUSH: Duration = Duration::from_millis(500);
 pub(super) async fn record(parts: &Parts, job: &Job, work: &Work, mut chunks: mpsc::Receiver<Chunk>) {
     let mut kept = Kept::new(job.log_limit);
     let mut lines = Lines::default();
+    let progress = Reporter::new();
+    let mut keeping = pin!(progress.keep(parts, work));
+    let line = |stream, text: String| {
+        progress.line(&text);
+        tell_line(parts, work, stream, text);
+    };
     let mut open = true;
     let mut writing = None;
     let mut flush_at = Instant::now() + FLUSH;
@@ -45,12 +53,12 @@ pub(super) async fn record(parts: &Parts, job: &Job, work: &Work, mut chunks: mp
                     if let Some(tap) = &parts.tap {
                         tap(work, &chunk);
                     }
-                    lines.push(&chunk, |stream, text| tell_line(parts, work, stream, text));
+                    lines.push(&chunk, line);
                     kept.push(chunk, parts.clock.now());
                 }
                 None => {
                     open = false;
-                    lines.finish(|stream, text| tell_line(parts, work, stream, text));
+                    lines.finish(line);
                     flush_at = Instant::now();
                 }
             },
@@ -62,8 +70,10 @@ pub(super) async fn record(parts: &Parts, job: &Job, work: &Work, mut chunks: mp
                 flush_at = Instant::now() + FLUSH;
             }
             () = sleep_until(flush_at), if waiting => {}
+            () = &mut keeping => {}
         }
     }
+    progress.end(parts, work).await;
 }
 
 fn tell_line(parts: &Parts, work: &Work, stream: Stream, text: String) {

@@ -77,7 +77,7 @@ impl Known {
 
     /// As a desk takes them.
     pub(super) fn jobs(self) -> Jobs {
-        Jobs { by_name: self.0, digest: String::new() }
+        Jobs { by_name: self.0, ..Jobs::default() }
     }
 
     /// A job that the files or the store know.

@@ -11,6 +11,7 @@ mod failure;
 mod find;
 mod heard;
 mod history;
+mod hooks;
 mod import;
 mod init;
 mod jobs;
@@ -165,6 +166,8 @@ enum Command {
     Locks(locks::Locks),
     /// Show dead letters, send them again, drop them
     Dead(dead::Dead),
+    /// Show hooks, test them, send again what they did not take
+    Hooks(hooks::Hooks),
 }
 
 impl Command {
@@ -214,6 +217,7 @@ impl Command {
             Command::Resume(command) => command.run(context).await,
             Command::Locks(command) => command.run(context).await,
             Command::Dead(command) => command.run(context).await,
+            Command::Hooks(command) => command.run(context).await,
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) ->
     let table = walk.table_with("http", "url", value)?;
     let (mut method, mut url, mut body) = (None, None, None);
     let mut headers = BTreeMap::new();
-    let (mut timeout, mut expect) = (None, (Vec::new(), None));
+    let (mut timeout, mut expect, mut sign_with) = (None, (Vec::new(), None), None);
     let before = walk.found.len();
     for (key, value) in table {
         match key.get_ref().as_ref() {
@@ -64,6 +64,7 @@ pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) ->
             "body" => body = content(walk, value),
             "timeout" => timeout = walk.span_of_time("timeout", value),
             "expect" => expect = expected(walk, value),
+            "sign_with" => sign_with = secrets.signing(walk, "sign_with", value),
             _ => {
                 walk.unknown_key(key, &HTTP, "`http`");
             }
@@ -85,6 +86,7 @@ pub(super) fn http(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) ->
         timeout,
         expect_status: expect.0,
         expect_body: expect.1,
+        sign_with,
     })
 }
 
@@ -92,7 +94,7 @@ fn verb(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
     walk.one_of("method", value, &words::METHOD, &[]).map(str::to_owned)
 }
 
-fn address(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
+pub(super) fn address(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<String> {
     let text = walk.untemplated("url", value)?;
     let good = reqwest::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     if !good {

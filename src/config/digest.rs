@@ -1,18 +1,26 @@
 //! A short name for what is wanted, equal on replicas that want the same.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::job::{Action, Job, Task, Text};
+use crate::job::{Action, Hook, Job, Task, Text};
 
-/// Eight hexadecimal digits over all that matters of the jobs: not where it was written, and no secret's value.
-pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
+/// Eight hexadecimal digits over all that matters of the jobs and hooks: not where it was written, and no secret's value.
+pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>, hooks: &[Arc<Hook>]) -> String {
     let mut hash = Sha256::new();
     let mut text = String::new();
     for job in jobs {
         text.clear();
         describe(&mut text, job);
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(&text);
+    }
+    for hook in hooks {
+        text.clear();
+        // Secrets show as their names only.
+        let _ = write!(text, "{hook:?}");
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(&text);
     }
@@ -25,7 +33,7 @@ pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> String {
 /// Everything but the source. A new field must be placed here, or the compiler complains.
 fn describe(out: &mut String, job: &Job) {
     let Job { name, description, owner, runbook, tags, enabled, schedule, jitter, task, misfire, .. } = job;
-    let Job { skip_on, only_on, start_within, message_trigger, .. } = job;
+    let Job { skip_on, only_on, start_within, message_trigger, ping, on, .. } = job;
     let Job {
         overlap,
         delivery,
@@ -44,7 +52,8 @@ fn describe(out: &mut String, job: &Job) {
     let _ = write!(
         out,
         "{name:?} {description:?} {owner:?} {runbook:?} {tags:?} {enabled} {jitter:?} {misfire:?} {overlap:?} \
-         {delivery:?} {retry:?} {timeout:?} {kill_after:?} {warn_after:?} {must_succeed_within:?} {lease:?} {mutex:?} {log_limit} {keep:?} {start_within:?} {message_trigger} ",
+         {delivery:?} {retry:?} {timeout:?} {kill_after:?} {warn_after:?} {must_succeed_within:?} {lease:?} {mutex:?} {log_limit} {keep:?} {start_within:?} {message_trigger} \
+         {ping:?} {on:?} ",
     );
     let _ = write!(out, "{:?} {:?} {:?} ", schedule.text(), schedule.zone(), schedule.rules());
     let _ = write!(out, "{:?} {skip_on:?} {only_on:?} ", schedule.window());

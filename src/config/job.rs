@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::action;
+use super::hooks::Wanted;
 use super::keys::JOB;
 use super::publish::publish;
 use super::settings::{Names, Settings};
@@ -13,7 +14,7 @@ use super::walk::{Key, Value, Walk};
 use super::warnings;
 use super::when::{self, Known};
 use crate::clock::Timestamp;
-use crate::job::{Action, Job, JobName, Source, Task};
+use crate::job::{Action, Job, JobName, Source, Task, Text};
 use crate::schedule::{Rules, Schedule, Zone};
 
 /// Exactly one of these says when.
@@ -26,6 +27,10 @@ pub(super) struct Shelf<'a> {
     pub(super) defaults: &'a Settings,
     pub(super) names: Names<'a>,
     pub(super) known: &'a mut Known,
+    /// What the jobs of all files name in `on_failure` and the like.
+    pub(super) wanted: &'a mut Vec<Wanted>,
+    /// Of that, what concerns the job read last, whether it says so itself or `[defaults]` does.
+    pub(super) follows: Vec<Wanted>,
     pub(super) now: Timestamp,
 }
 
@@ -40,6 +45,7 @@ struct Own<'v, 'i> {
     args: Option<(&'v Key<'i>, &'v Value<'i>)>,
     stdin: Option<(&'v Key<'i>, &'v Value<'i>)>,
     mutex: Option<String>,
+    ping: Option<Text>,
     description: Option<String>,
     owner: Option<String>,
     runbook: Option<String>,
@@ -65,7 +71,10 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
     let checked = job_name(walk, key);
     let mut settings = Settings::default();
     let own = own_keys(walk, shelf, name, table, &mut settings);
+    shelf.wanted.extend(settings.wanted());
     let settings = settings.or(shelf.defaults);
+    let on = settings.reactions();
+    shelf.follows = settings.wanted();
     let schedule = schedule(walk, shelf, key, &own, &settings);
     let task = one_task(walk, shelf, key, &own, &settings);
     let (line, _) = walk.file.place(key.span().start);
@@ -94,6 +103,8 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         mutex: own.mutex,
         start_within: settings.start_within,
         message_trigger: own.message_trigger.unwrap_or(false),
+        ping: own.ping,
+        on,
         log_limit: settings.log_limit.unwrap_or(1 << 20),
         keep: settings.keep.unwrap_or_default(),
         source: Source { file: walk.file.name.clone(), line },
@@ -167,6 +178,7 @@ fn own_keys<'v, 'i>(
             "end" => own.end = Some(value),
             "args" => own.args = Some((key, value)),
             "stdin" => own.stdin = Some((key, value)),
+            "ping" => own.ping = ping(walk, shelf, value),
             "mutex" => own.mutex = walk.text(word, value),
             "description" => own.description = walk.text(word, value),
             "owner" => own.owner = walk.text(word, value),
@@ -190,6 +202,14 @@ fn own_keys<'v, 'i>(
     own.when.sort_by_key(|(key, _)| key.span().start);
     own.action.sort_by_key(|(key, _)| key.span().start);
     own
+}
+
+/// A URL to ping. One that is a secret is looked at when it is used.
+fn ping(walk: &mut Walk<'_>, shelf: &Shelf<'_>, value: &Value<'_>) -> Option<Text> {
+    match shelf.names.secrets.text(walk, "ping", value)? {
+        Text::Plain(_) => action::address(walk, value).map(Text::Plain),
+        secret => Some(secret),
+    }
 }
 
 fn schedule(

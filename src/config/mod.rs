@@ -5,11 +5,13 @@
 
 mod action;
 mod calendars;
+mod chains;
 mod diagnostic;
 mod digest;
 mod duration;
 mod find;
 mod grammar;
+mod hooks;
 mod job;
 mod keys;
 mod pages;
@@ -33,8 +35,9 @@ use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
 use crate::clock::Timestamp;
-use crate::job::{Job, JobName};
+use crate::job::{Hook, Job, JobName};
 use calendars::Calendars;
+use hooks::{Hooks, Wanted};
 use secrets::Secrets;
 use settings::{Names, Settings};
 use walk::{File, Key, Value, Walk};
@@ -76,6 +79,8 @@ pub struct SourceText {
 pub struct Config {
     /// The jobs, by name.
     pub jobs: Vec<Arc<Job>>,
+    /// The hooks, by name.
+    pub hooks: Vec<Arc<Hook>>,
     /// Eight hexadecimal digits, equal where the same is wanted; no secret's value has a part in it.
     pub digest: String,
     /// The files, in the order they were read.
@@ -120,7 +125,15 @@ fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> R
             calendars.read(walk, table, now);
         }
     }
-    let mut shared = Shared { calendars, known: Known::default(), seen: BTreeMap::new(), outside, now };
+    let mut shared = Shared {
+        calendars,
+        known: Known::default(),
+        seen: BTreeMap::new(),
+        hooks: Hooks::default(),
+        wanted: Vec::new(),
+        outside,
+        now,
+    };
     let mut found = Vec::new();
     let mut infos = Vec::new();
     for document in documents {
@@ -129,10 +142,19 @@ fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> R
         found.extend(document.read(&mut shared));
         infos.push(FileInfo { path: name, jobs: shared.seen.len() - before });
     }
-    let seen = shared.seen;
-    // A calendar may be declared where a mistake in the grammar hides it.
+    let Shared { seen, hooks, wanted, .. } = shared;
+    // A calendar, a hook or a job may be declared where a mistake in the grammar hides it.
     if found.iter().any(|one| one.code == "E0001") {
         found.retain(|one| one.code != "E0034");
+    } else {
+        // What stands below a misspelt section is not unknown.
+        let misspelt = |name: &str| found.iter().any(|one| one.suggestion.as_ref().is_some_and(|fix| fix.with == name));
+        let (no_hooks, no_jobs) = (misspelt("hooks"), misspelt("jobs"));
+        let unknown = chains::unknown(&hooks, &seen, &wanted).into_iter();
+        found.extend(unknown.filter(|one| !(no_hooks && one.code == "E0040" || no_jobs && one.code == "E0043")));
+        found.extend(chains::loops(&seen));
+        let nth = |file: &str| sources.iter().position(|source| source.name == file);
+        found.sort_by_key(|one| (nth(&one.file), one.span.start, one.span.end));
     }
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(found);
@@ -140,14 +162,17 @@ fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> R
     let placed: Vec<(&Job, &Place)> = seen.values().filter_map(|one| Some((one.job.as_ref()?, &one.place))).collect();
     found.extend(warnings::crowd(&placed, now));
     let jobs: Vec<Arc<Job>> = seen.into_values().filter_map(|seen| seen.job.map(Arc::new)).collect();
-    let digest = digest::digest(jobs.iter().map(AsRef::as_ref));
-    Ok(Config { jobs, digest, files: infos, warnings: found })
+    let hooks = hooks.all();
+    let digest = digest::digest(jobs.iter().map(AsRef::as_ref), &hooks);
+    Ok(Config { jobs, hooks, digest, files: infos, warnings: found })
 }
 
 /// A job that was declared, sound or not, and where.
 struct Seen {
     job: Option<Job>,
     place: Place,
+    /// What follows its moments.
+    wanted: Vec<Wanted>,
 }
 
 type SeenJobs = BTreeMap<JobName, Seen>;
@@ -157,6 +182,9 @@ struct Shared<'a> {
     calendars: Calendars,
     known: Known,
     seen: SeenJobs,
+    hooks: Hooks,
+    /// What `on_failure` and the like name, in jobs and `[defaults]`.
+    wanted: Vec<Wanted>,
     outside: Outside<'a>,
     now: Timestamp,
 }
@@ -202,6 +230,9 @@ fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
     let table = |name: &str| root.get(name).and_then(|value| value.get_ref().as_table());
     version(walk, root);
     let secrets = table("secrets").map(|table| Secrets::read(walk, table, shared.outside)).unwrap_or_default();
+    if let Some(table) = table("hooks") {
+        shared.hooks.read(walk, table, &secrets);
+    }
     let mut defaults = Settings::default();
     for (key, value) in table("defaults").into_iter().flatten() {
         let names = Names { secrets: &secrets, calendars: &shared.calendars };
@@ -209,11 +240,20 @@ fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
             walk.unknown_key(key, &keys::DEFAULTS, "`[defaults]`");
         }
     }
+    shared.wanted.extend(defaults.wanted());
     for (key, value) in table("jobs").into_iter().flatten() {
         let names = Names { secrets: &secrets, calendars: &shared.calendars };
-        let mut shelf = job::Shelf { defaults: &defaults, names, known: &mut shared.known, now: shared.now };
+        let mut shelf = job::Shelf {
+            defaults: &defaults,
+            names,
+            known: &mut shared.known,
+            wanted: &mut shared.wanted,
+            follows: Vec::new(),
+            now: shared.now,
+        };
         let job = job::job(walk, &mut shelf, key, value);
-        remember(walk, &mut shared.seen, key, job);
+        let follows = shelf.follows;
+        remember(walk, &mut shared.seen, key, (job, follows));
     }
 }
 
@@ -234,7 +274,7 @@ fn top_level(walk: &mut Walk<'_>, key: &Key<'_>, value: &Value<'_>) {
                 "jobs",
             );
         }
-        "defaults" | "secrets" | "calendars" | "jobs" => {
+        "defaults" | "secrets" | "calendars" | "hooks" | "jobs" => {
             walk.table(key.get_ref(), value);
         }
         _ => {
@@ -263,7 +303,7 @@ fn version(walk: &mut Walk<'_>, root: &DeTable<'_>) {
 }
 
 /// Keeps a job, or notes that its name is taken.
-fn remember(walk: &mut Walk<'_>, seen: &mut SeenJobs, key: &Key<'_>, job: Option<Job>) {
+fn remember(walk: &mut Walk<'_>, seen: &mut SeenJobs, key: &Key<'_>, (job, wanted): (Option<Job>, Vec<Wanted>)) {
     let Ok(name) = JobName::new(key.get_ref()) else { return };
     let place = Place {
         file: walk.file.name.clone(),
@@ -280,7 +320,7 @@ fn remember(walk: &mut Walk<'_>, seen: &mut SeenJobs, key: &Key<'_>, job: Option
             error.other = Some(first);
         }
         None => {
-            seen.insert(name, Seen { job, place });
+            seen.insert(name, Seen { job, place, wanted });
         }
     }
 }

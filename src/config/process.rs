@@ -66,6 +66,8 @@ pub struct Process {
     pub declare: bool,
     /// Whether MQTT clients there hear events and may send triggers. Default `false`.
     pub mqtt: bool,
+    /// Whether webhooks that are registered may be in private networks, and by plain HTTP. Default `false`.
+    pub private_webhooks: bool,
     /// Default `default`.
     pub cluster: String,
     /// What this replica is called.
@@ -149,6 +151,7 @@ impl Process {
             amqp: None,
             declare: flag(env, "CRONCLAVE_DECLARE").unwrap_or(true),
             mqtt: flag(env, "CRONCLAVE_MQTT_BRIDGE").unwrap_or(false),
+            private_webhooks: flag(env, "CRONCLAVE_WEBHOOKS_ALLOW_PRIVATE").unwrap_or(false),
             cluster: flags.cluster.clone().or_else(|| env("CRONCLAVE_CLUSTER")).unwrap_or_else(|| "default".into()),
             replica: replica(flags, env, host),
             listen: None,

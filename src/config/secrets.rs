@@ -1,6 +1,7 @@
 //! `[secrets]`: values that come from elsewhere and are never shown.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -10,6 +11,7 @@ use super::keys::{SECRET, SECRET_USE};
 use super::walk::{Key, Value, Walk};
 use super::words::nearest;
 use crate::job::Text;
+use crate::signature;
 
 /// The secrets a file declares, each with its value unless that could not be read.
 #[derive(Default)]
@@ -51,8 +53,14 @@ impl Secrets {
             walk.error("E0027", value.span(), format!("`{what}` needs `secret`"), "as in `{ secret = \"name\" }`");
             return None;
         };
-        let Some(found) = self.0.get(&name) else {
-            let meant = nearest(&name, self.0.keys().map(String::as_str)).map(str::to_owned);
+        let value = self.named(walk, &name, span)?;
+        Some(Text::Secret { name, prefix, value })
+    }
+
+    /// The value of the secret that stands at `span` by its name, where it is known.
+    fn named(&self, walk: &mut Walk<'_>, name: &str, span: Range<usize>) -> Option<Option<String>> {
+        let Some(found) = self.0.get(name) else {
+            let meant = nearest(name, self.0.keys().map(String::as_str)).map(str::to_owned);
             let error = walk.error("E0025", span.clone(), format!("unknown secret {name:?}"), "not under `[secrets]`");
             match meant {
                 Some(meant) => error.suggest(format!("did you mean {meant:?}?"), span, format!("{meant:?}")),
@@ -62,7 +70,32 @@ impl Secrets {
             }
             return None;
         };
-        Some(Text::Secret { name, prefix, value: found.clone() })
+        Some(found.clone())
+    }
+
+    /// A secret to sign with, by its name.
+    pub(super) fn signing(&self, walk: &mut Walk<'_>, what: &str, value: &Value<'_>) -> Option<Text> {
+        // Where a text may be a secret, it is written as a table.
+        let name = match value.get_ref() {
+            DeValue::Table(_) => match self.text(walk, what, value)? {
+                Text::Secret { name, .. } => name,
+                Text::Plain(_) => return None,
+            },
+            _ => walk.text(what, value)?,
+        };
+        if name.starts_with("whsec_") {
+            walk.error("E0045", value.span(), format!("`{what}` is a secret in the open"), "expected its name")
+                .help(format!("declare it under `[secrets]`, as in `hook_secret = {{ env = \"HOOK_SECRET\" }}`, and write `{what} = \"hook_secret\"`"));
+            return None;
+        }
+        let found = self.named(walk, &name, value.span())?;
+        if let Some(Err(why)) = found.as_deref().map(signature::key) {
+            // Another machine may have a better one.
+            walk.error("W0213", value.span(), format!("secret `{name}` cannot sign"), why).help(
+                "make one with `echo whsec_$(openssl rand -base64 32)`, and give it to whoever checks the signatures",
+            );
+        }
+        Some(Text::Secret { name, prefix: String::new(), value: found })
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::calendars::Calendars;
+use super::hooks::{self, Wanted};
 use super::policy;
 use super::secrets::Secrets;
 use super::walk::{Key, Value, Walk};
 use super::warnings;
 use super::words;
-use crate::job::{Delivery, Keep, Misfire, Overlap, QueueName, Retry, Text};
+use crate::job::{Delivery, Keep, Misfire, Moment, Overlap, QueueName, Reactions, Retry, Text};
 use crate::schedule::{Calendar, GapRule, OverlapRule, UnknownZone, Zone, tzdb_version};
 
 /// What names in a file may stand for.
@@ -46,6 +47,8 @@ pub(super) struct Settings {
     pub(super) delivery: Option<Delivery>,
     pub(super) misfire: Option<Misfire>,
     pub(super) lease: Option<Duration>,
+    /// What follows each moment, in the order of [`Moment::ALL`].
+    pub(super) on: [Option<Vec<Wanted>>; 4],
     pub(super) log_limit: Option<usize>,
     pub(super) keep: Option<Keep>,
     pub(super) tags: Vec<String>,
@@ -77,12 +80,28 @@ impl Settings {
             "delivery" => self.delivery = policy::delivery(walk, value),
             "misfire" => self.misfire = policy::misfire(walk, value),
             "lock" => self.lease = policy::lock(walk, value),
+            "on_start" => self.on[0] = hooks::wanted(walk, Moment::Start, value),
+            "on_success" => self.on[1] = hooks::wanted(walk, Moment::Success, value),
+            "on_failure" => self.on[2] = hooks::wanted(walk, Moment::Failure, value),
+            "on_overdue" => self.on[3] = hooks::wanted(walk, Moment::Overdue, value),
             "log_limit" => self.log_limit = policy::size(walk, value),
             "keep" => self.keep = policy::keep(walk, value),
             "tags" => self.tags = walk.texts("tags", value).unwrap_or_default(),
             _ => return false,
         }
         true
+    }
+
+    /// What follows which moment.
+    pub(super) fn reactions(&self) -> Reactions {
+        let [start, success, failure, overdue] =
+            std::array::from_fn(|n| self.on[n].iter().flatten().map(|one| one.reaction.clone()).collect::<Vec<_>>());
+        Reactions { start, success, failure, overdue }
+    }
+
+    /// All that is named in them, with where it is.
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        self.on.iter().flatten().flatten().cloned().collect()
     }
 
     /// These, and from `defaults` whatever is missing. Only tags and variables are joined.
@@ -114,6 +133,7 @@ impl Settings {
             delivery: self.delivery.or(defaults.delivery),
             misfire: self.misfire.or(defaults.misfire),
             lease: self.lease.or(defaults.lease),
+            on: std::array::from_fn(|n| self.on[n].clone().or_else(|| defaults.on[n].clone())),
             log_limit: self.log_limit.or(defaults.log_limit),
             keep: self.keep.or(defaults.keep),
             tags,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::diagnostic::{Diagnostic, Severity};
+use super::diagnostic::{Diagnostic, Place, Severity};
 use super::duration::{duration, meant};
 use super::keys::{self, Table};
 use super::words::{Borrowed, Word, nearest};
@@ -91,6 +91,11 @@ impl<'a> Walk<'a> {
         });
         let last = self.found.len() - 1;
         &mut self.found[last]
+    }
+
+    /// A place in this file.
+    pub(super) fn place(&self, span: Range<usize>, label: &str) -> Place {
+        Place { file: self.file.name.clone(), source: Arc::clone(&self.file.text), span, label: label.to_owned() }
     }
 
     /// Where the bytes `part` of a string stand in the file; the whole value when it has escapes.

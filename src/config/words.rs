@@ -1,7 +1,7 @@
 //! The words that settings accept, each with what it stands for and what to say about it; and those of other tools.
 
 use super::keys::Said;
-use crate::job::{Backoff, Completion, Delivery, Format, MisfirePolicy, Overlap};
+use crate::job::{Backoff, Completion, Delivery, Format, MisfirePolicy, Overlap, Shape};
 use crate::schedule::{GapRule, OverlapRule};
 
 /// A word, what it stands for, and what it does.
@@ -79,6 +79,12 @@ pub(super) const PLACE: [Word<bool>; 2] = [
 pub(super) const FORMAT: [Word<Format>; 2] = [
     ("plain", Format::Plain, "The payload as it stands."),
     ("cloudevents", Format::CloudEvents, "A CloudEvent in JSON, with the payload as its data."),
+];
+
+pub(super) const SHAPE: [Word<Shape>; 3] = [
+    ("standard", Shape::Standard, "The event as JSON, with the headers of Standard Webhooks."),
+    ("slack", Shape::Slack, "A line of text, as Slack takes it; not signed."),
+    ("discord", Shape::Discord, "A line of text, as Discord takes it; not signed."),
 ];
 
 pub(super) const COMPLETION: [Word<Completion>; 2] = [

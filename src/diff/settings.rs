@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
-use crate::job::{Action, Job, QueueName, Task};
+use crate::job::{Action, Job, Moment, QueueName, Task};
 use crate::schedule::brief;
 
 /// A setting that differs.
@@ -70,6 +70,10 @@ pub(super) fn differing(old: &Job, new: &Job) -> Vec<Setting> {
     named("runbook", old.runbook != new.runbook);
     named("start_within", old.start_within != new.start_within);
     named("message_trigger", old.message_trigger != new.message_trigger);
+    named("ping", old.ping != new.ping);
+    for moment in Moment::ALL {
+        named(moment.key(), old.on.to(moment) != new.on.to(moment));
+    }
     named("run_on", place(&old.task) != place(&new.task));
     match (old.task.action(), new.task.action()) {
         (Some(before), Some(after)) => action(&mut found, before, after),

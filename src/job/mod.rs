@@ -1,5 +1,6 @@
 //! What is wanted: a [`Job`] and its policies. Immutable data, no I/O.
 
+mod hook;
 mod task;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::Timestamp;
 use crate::schedule::{Calendar, Schedule};
 
+pub use hook::{Hook, HookName, Moment, Pattern, Reach, Reaction, Reactions, Shape};
 pub use task::{Action, Command, Completion, Format, Http, Publish, QueueName, Task, Text};
 
 /// A job's name, its identity: `^[a-z0-9][a-z0-9_-]{0,62}$`.
@@ -120,6 +122,10 @@ pub struct Job {
     pub lease: Duration,
     /// Jobs with the same mutex never run together.
     pub mutex: Option<String>,
+    /// A URL that hears of each start and end, as Healthchecks has it.
+    pub ping: Option<Text>,
+    /// Who hears of it, and what starts after it.
+    pub on: Reactions,
     /// Captured output beyond this many bytes loses its middle. Default 1 MiB.
     pub log_limit: usize,
     /// How much history is kept.

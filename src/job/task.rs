@@ -158,6 +158,8 @@ pub struct Http {
     pub expect_status: Vec<u16>,
     /// The body must contain this.
     pub expect_body: Option<String>,
+    /// The request is signed with this, as Standard Webhooks has it. Default: not signed.
+    pub sign_with: Option<Text>,
 }
 
 /// A value that may be secret. A secret is shown as its name only.

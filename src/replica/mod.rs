@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::attempt::Carried;
 use crate::clock::Timestamp;
 use crate::handover;
-use crate::job::{Job, JobName};
+use crate::job::{Hook, HookName, Job, JobName};
 use crate::lease::Lease;
 use crate::measure::Measure;
 use crate::parts::Parts;
@@ -40,6 +40,8 @@ pub use upkeep::Identity;
 pub struct Jobs {
     /// By name.
     pub by_name: BTreeMap<JobName, Arc<Job>>,
+    /// Who hears of them.
+    pub hooks: BTreeMap<HookName, Arc<Hook>>,
     /// Of the files.
     pub digest: String,
 }

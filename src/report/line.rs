@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::mask;
 use crate::clock::Timestamp;
-use crate::event::Told;
+use crate::event::{Delivered, Told};
 use crate::lease::{Ended, Fence, Outcome, RunId};
 use crate::ledger::{Event, Pass, State, What};
 use crate::recall::Run;
@@ -85,6 +85,25 @@ impl Line {
             Told::Rejected(why) => {
                 let text = format!("the schedule files have mistakes; the old ones stay in force\n{why}");
                 plain("error", "config.rejected", "rejected", text)
+            }
+            Told::Progress { job, run_id, percent, message } => Line {
+                subject: job.to_string(),
+                fields: fields(json!({"job": job, "run_id": run_id, "percent": percent, "message": message})),
+                ..plain("info", "run.progress", "progress", format!("run {}  {percent} % {message}", run_id.short()))
+            },
+            Told::Delivery { hook, event, kind, outcome, message } => {
+                let (level, verb) = match outcome {
+                    // Each is of interest to few, and there may be many.
+                    Delivered::Taken | Delivered::Retrying => return None,
+                    Delivered::Failed => ("warning", "undelivered"),
+                    Delivered::SwitchedOff => ("warning", "hook off"),
+                };
+                let why = message.as_deref().unwrap_or_default();
+                Line {
+                    subject: hook.clone(),
+                    fields: fields(json!({"hook": hook, "event_id": event, "kind": kind, "error": message})),
+                    ..plain(level, &format!("hook.{}", outcome.word()), verb, format!("{kind} {event}: {why}"))
+                }
             }
             Told::Dropped(why) => plain("info", "message.dropped", "dropped", why.clone()),
             Told::Warning(text) => plain("warning", "warning", "warning", text.clone()),

@@ -12,8 +12,10 @@ use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 use tokio::sync::mpsc;
 
 use super::{Chunk, Control, Stream};
+use crate::clock::Clock;
 use crate::job::{Http, Text};
 use crate::lease::{Ended, Outcome, Work};
+use crate::signature;
 use crate::trace;
 
 /// How much of an answer's body becomes the run's output.
@@ -98,7 +100,8 @@ impl HttpRunner {
         let secret = http.headers.values().any(|text| matches!(text, Text::Secret { .. }));
         let redirect_expected = http.expect_status.iter().any(|status| (300..400).contains(status));
         let client = if secret || redirect_expected { &clients.staying } else { &clients.following };
-        let request = request(client, http, work)?;
+        let mut request = request(client, http, work)?;
+        sign(&mut request, http, work)?;
         let url = request.url().clone();
         let mut response = client.execute(request).await.map_err(|error| explain(&error, &url))?;
         let start = format!("{:?} {}\n", response.version(), response.status());
@@ -142,6 +145,21 @@ fn headers(http: &Http, work: &Work) -> Result<HeaderMap, Words> {
         insert(&mut all, name, &value)?;
     }
     Ok(all)
+}
+
+/// Adds the headers of Standard Webhooks, so that who is called can tell that it was us, and not long ago.
+fn sign(request: &mut Request, http: &Http, work: &Work) -> Result<(), Words> {
+    let Some(secret) = &http.sign_with else { return Ok(()) };
+    let secret =
+        secret.reveal().map_err(|name| format!("the secret `{name}`, wanted for `sign_with`, is not set here"))?;
+    let key = signature::key(&secret).map_err(|why| format!("the secret of `sign_with` cannot sign: {why}"))?;
+    // One message for each attempt: a further one is not a copy of the first.
+    let id = format!("{}.{}", work.run_id, work.attempt);
+    let body = http.body.as_deref().unwrap_or_default();
+    for (name, value) in signature::headers(&[key], &id, Clock::system().now(), body.as_bytes()) {
+        insert(request.headers_mut(), name, &value)?;
+    }
+    Ok(())
 }
 
 /// The value is not repeated in the words: it may be secret.

@@ -95,7 +95,7 @@ pub(crate) async fn sleep_at_the_start(nap: Duration) -> Vec<Ran> {
     let mut world = World::new(0);
     let job = Job { lease: secs(6), ..every("nightly", 20) };
     let by_name = BTreeMap::from([(job.name.clone(), Arc::new(job))]);
-    world.jobs = Arc::new(Jobs { by_name, digest: String::new() });
+    world.jobs = Arc::new(Jobs { by_name, ..Jobs::default() });
     world.nodes.truncate(1);
     *world.nodes[0].machine.weather.lock().unwrap() = Weather::default();
     *world.nodes[0].machine.nap.lock().unwrap() = Some(nap);
@@ -129,7 +129,7 @@ impl World {
             let job = world.job(&format!("job-{index}"));
             by_name.insert(job.name.clone(), Arc::new(job));
         }
-        world.jobs = Arc::new(Jobs { by_name, digest: String::new() });
+        world.jobs = Arc::new(Jobs { by_name, ..Jobs::default() });
         world.longest = secs(1 + world.pick(20));
         for index in 0..2 + world.pick(4) {
             let machine = Machine {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cronclave::clock::{Clock, Timestamp};
-use cronclave::event::Told;
+use cronclave::event::{Delivered, Told};
 use cronclave::job::{Delivery, JobName, Keep, Overlap};
 use cronclave::lease::{Ended, Fence, Outcome, RunId, Token, Trigger};
 use cronclave::ledger::{Entry, Event, Fate, Next, Pass, What};
@@ -69,7 +69,27 @@ pub(crate) fn told() -> Vec<Told> {
         Told::StoreUp(2.5),
         Told::Reloaded { digest: "9f3c".into(), jobs: 3 },
         Told::Rejected("error[E0021]".into()),
+        Told::Progress {
+            job: JobName::new("a").unwrap(),
+            run_id: RunId::fresh("2026-11-22T06:00:00Z".parse().unwrap()),
+            percent: 42.5,
+            message: "copying".into(),
+        },
+        delivery(Delivered::Taken),
+        delivery(Delivered::Retrying),
+        delivery(Delivered::Failed),
+        delivery(Delivered::SwitchedOff),
     ]
+}
+
+fn delivery(outcome: Delivered) -> Told {
+    Told::Delivery {
+        hook: "hook/audit".into(),
+        event: "01935a71-0c00-7d2e-8a11-2b7de9f0c111".into(),
+        kind: "run.failed".into(),
+        outcome,
+        message: Some("it answered 500 Internal Server Error".into()),
+    }
 }
 
 /// A run by hand that `w` has started.

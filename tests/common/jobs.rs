@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cronclave::clock::Timestamp;
 use cronclave::job::{
-    Action, Command, Delivery, Job, JobName, Keep, Misfire, MisfirePolicy, Overlap, Retry, Source, Task,
+    Action, Command, Delivery, Job, JobName, Keep, Misfire, MisfirePolicy, Overlap, Reactions, Retry, Source, Task,
 };
 use cronclave::schedule::{Schedule, Zone};
 
@@ -47,6 +47,8 @@ pub(crate) fn every(name: &str, period: u64) -> Job {
         message_trigger: false,
         log_limit: 1 << 20,
         keep: Keep { runs: 1_000_000, days: 1000 },
+        ping: None,
+        on: Reactions::default(),
         source: Source::default(),
     }
 }

@@ -43,6 +43,7 @@ fn get(url: &str) -> Http {
         timeout: None,
         expect_status: Vec::new(),
         expect_body: None,
+        sign_with: None,
     }
 }
 

@@ -28,7 +28,7 @@ pub(in crate::config) static DEFAULTS: Table = Table {
 
 const JOB_LIKE: Table = Table::new("", "", &KEYS).later(LATER).foreign(FOREIGN);
 
-const LATER: &[&str] = &["user", "ping", "on_start", "on_success", "on_failure", "on_overdue"];
+const LATER: &[&str] = &["user"];
 
 const FOREIGN: &[(&str, &str)] = &[
     ("active_deadline_seconds", "here it is `timeout = \"10m\"`"),
@@ -52,7 +52,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("working_directory", "here it is `cwd`"),
 ];
 
-static KEYS: [Key; 42] = [
+static KEYS: [Key; 47] = [
     Key::new(
         "schedule",
         Kind::Either(&[Kind::Text, TEXTS]),
@@ -196,6 +196,36 @@ static KEYS: [Key; 42] = [
     .or("\"run_once\"")
     .shared(),
     Key::new("lock", Kind::Table(&LOCK), "{ ttl = \"1m\" }", "How long a claim on a run lasts.").shared(),
+    Key::new(
+        "ping",
+        VALUE,
+        "\"https://hc-ping.com/0b2ea4c6-53c5-4f5e-8f4e-1c8f1f7e0c4d\"",
+        "A URL that is asked for at each start (with `/start`), after a success (as it stands) and after a failure (with \
+         `/` and the exit code), as Healthchecks has it; docs/WEBHOOKS.md says more.",
+    ),
+    Key::new("on_start", TEXTS, "[\"audit\"]", "Hooks that hear of each start, and jobs to start with it.").shared(),
+    Key::new(
+        "on_success",
+        TEXTS,
+        "[\"audit\", \"job:report\"]",
+        "Hooks that hear of a success; `job:NAME` starts another job after it.",
+    )
+    .shared(),
+    Key::new(
+        "on_failure",
+        TEXTS,
+        "[\"audit\"]",
+        "The same for a run that failed, after its last attempt; one that was cancelled did not fail.",
+    )
+    .shared(),
+    Key::new(
+        "on_overdue",
+        TEXTS,
+        "[\"audit\"]",
+        "The same for a job that went without a success for too long (`must_succeed_within`), and the hooks also for the \
+         success that ends it.",
+    )
+    .shared(),
     Key::new("log_limit", Kind::Size, "\"64KiB\"", "Output beyond this loses its middle; 1KiB to 1GiB.")
         .or("\"1MiB\"")
         .shared(),

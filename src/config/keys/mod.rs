@@ -9,7 +9,7 @@ mod top;
 
 pub(super) use job::{DEFAULTS, JOB};
 pub(super) use parts::{EXPECT, HTTP, KEEP, LOCK, MISFIRE, PUBLISH, RETRY, SECRET, SECRET_USE};
-pub(super) use top::{BETWEEN, CALENDAR, TOP};
+pub(super) use top::{BETWEEN, CALENDAR, HOOK, TOP};
 
 /// A word that a setting accepts, and what it does.
 pub(super) type Said = (&'static str, &'static str);

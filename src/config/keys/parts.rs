@@ -15,10 +15,9 @@ pub(in crate::config) static HTTP: Table = Table::new(
     "An HTTP request; any 2xx answer is success unless `expect` says otherwise.",
     &HTTP_KEYS,
 )
-.later(&["sign_with"])
 .foreign(&[("json", "here it is `body`, as text or as a table"), ("data", "here it is `body`")]);
 
-static HTTP_KEYS: [Key; 6] = [
+static HTTP_KEYS: [Key; 7] = [
     Key::new("url", Kind::Text, "\"https://crm.example/api/sync\"", "Where to; http or https.").required(),
     Key::new("method", Kind::Word(&METHODS), "\"POST\"", "The request's method: GET, or POST when there is a body."),
     Key::new(
@@ -30,6 +29,12 @@ static HTTP_KEYS: [Key; 6] = [
     Key::new("body", Kind::Any, "{ full = false }", "Text as it stands; a table or a list is sent as JSON."),
     Key::new("timeout", Kind::Duration, "\"30s\"", "Limit of the request; the job's `timeout` holds as well."),
     Key::new("expect", Kind::Table(&EXPECT), "{ status = [200, 202] }", "What the answer must be."),
+    Key::new(
+        "sign_with",
+        Kind::Text,
+        "\"hook_secret\"",
+        "A secret, `whsec_...`, that the request is signed with, as Standard Webhooks has it.",
+    ),
 ];
 
 const FORMATS: [Said; 2] = words::said(&words::FORMAT);

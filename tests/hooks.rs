@@ -1,0 +1,17 @@
+//! Hooks, pings and chains: what follows an event reaches whom it is for, whatever fails on the way. Against a real
+//! receiver, over a real SQLite file; some with real processes.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "hooks/alone.rs"]
+mod alone;
+#[path = "hooks/processes.rs"]
+mod processes;
+#[path = "common/python.rs"]
+mod python;
+#[path = "hooks/receiver.rs"]
+mod receiver;
+#[path = "hooks/registered.rs"]
+mod registered;
+#[path = "common/wire.rs"]
+#[allow(dead_code, reason = "made for other tests as well")]
+mod wire;
