@@ -32,6 +32,6 @@ async fn main() -> anyhow::Result<()> {
         .map_err(|wrong| anyhow::anyhow!(config::report(&wrong, false)))?;
     let backends = service::open(&process, Create::IfMissing)?;
     let parts = service::parts(&process, backends, Handlers::new().register("count", count));
-    let service = Service { process, parts, config, sources, watch: false, listener: None, role: Role::default() };
+    let service = Service { process, parts, config, sources, watch: false, front: None, role: Role::default() };
     Ok(service.run().await?)
 }

@@ -1,13 +1,17 @@
 //! What happens in this process, told once to whoever listens. Nobody waits for a listener: a
 //! slow one loses what it did not take in time.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::broadcast;
 
-use crate::job::JobName;
-use crate::lease::RunId;
+use crate::clock::Timestamp;
+use crate::job::{Job, JobName, QueueName, Task};
+use crate::lease::{Fence, RunId, Work};
 use crate::ledger::Event;
+use crate::measure::{Follower, Measure};
+use crate::record::Open;
 use crate::runner::Stream;
 
 /// Something that happened here.
@@ -15,6 +19,8 @@ use crate::runner::Stream;
 pub enum Told {
     /// A record changed by this process's doing.
     Changed(Event),
+    /// What is known of a run, and the changes that are told next do not say.
+    About(About),
     /// A run printed a line.
     Line {
         /// Whose.
@@ -94,21 +100,116 @@ impl Delivered {
     }
 }
 
+/// What is known of a run beside what changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Which run.
+    pub run_id: RunId,
+    /// Its instant.
+    pub scheduled_at: Timestamp,
+    /// The word for why it exists.
+    pub trigger: &'static str,
+    /// The queue of the worker that runs it, if one does.
+    pub queue: Option<QueueName>,
+    /// The mutex it holds.
+    pub lock: Option<String>,
+    /// The claim under which it was started, and when.
+    pub started: Option<(Fence, Timestamp)>,
+}
+
+impl About {
+    /// As whoever carries it out knows it.
+    pub fn work(job: &Job, work: &Work) -> About {
+        About {
+            run_id: work.run_id,
+            scheduled_at: work.scheduled_at,
+            trigger: work.trigger.kind(),
+            queue: match &job.task {
+                Task::Queue(queue, _) => Some(queue.clone()),
+                Task::Run(_) | Task::Publish(_) => None,
+            },
+            lock: job.mutex.clone(),
+            started: None,
+        }
+    }
+
+    /// As the record knows it.
+    pub fn open(open: &Open) -> About {
+        About {
+            run_id: open.run_id,
+            scheduled_at: open.scheduled_at,
+            trigger: open.trigger.kind(),
+            queue: None,
+            lock: open.mutex.clone(),
+            started: open.started_at.map(|at| (open.fence, at)),
+        }
+    }
+}
+
+/// A client that follows events, counted for as long as this lives.
+#[derive(Debug)]
+pub struct Following(Bus);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.measure(Measure::Follower(Follower::Left));
+    }
+}
+
+/// Counts what happens. It is called by whoever does it, so it has to be quick; nothing gets lost on the way.
+pub trait Meter: Send + Sync {
+    /// Something was told.
+    fn told(&self, told: &Told);
+    /// Something was measured.
+    fn measured(&self, measure: &Measure);
+}
+
 /// The way to the listeners.
-#[derive(Clone, Debug)]
-pub struct Bus(broadcast::Sender<Arc<Told>>);
+#[derive(Clone)]
+pub struct Bus {
+    listeners: broadcast::Sender<Arc<Told>>,
+    meter: ToMeter,
+}
+
+/// The way to the meter alone, for a listener: who could tell something as well would wait for itself at the end.
+#[derive(Clone, Default)]
+pub struct ToMeter(Arc<OnceLock<Arc<dyn Meter>>>);
+
+impl ToMeter {
+    /// Has it counted.
+    pub fn measure(&self, measure: &Measure) {
+        if let Some(meter) = self.0.get() {
+            meter.measured(measure);
+        }
+    }
+}
+
+impl fmt::Debug for ToMeter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToMeter").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").field("listeners", &self.listeners.receiver_count()).finish_non_exhaustive()
+    }
+}
 
 impl Default for Bus {
     fn default() -> Self {
-        Bus(broadcast::channel(4096).0)
+        Bus { listeners: broadcast::channel(4096).0, meter: ToMeter::default() }
     }
 }
 
 impl Bus {
     /// Tells it to all who listen now.
     pub fn tell(&self, told: Told) {
+        if let Some(meter) = self.meter.0.get() {
+            meter.told(&told);
+        }
         // No listener is no error.
-        let _ = self.0.send(Arc::new(told));
+        let _ = self.listeners.send(Arc::new(told));
     }
 
     /// Tells what an answer of the store changed.
@@ -118,8 +219,29 @@ impl Bus {
         }
     }
 
+    /// Has it counted.
+    pub fn measure(&self, measure: Measure) {
+        self.meter.measure(&measure);
+    }
+
+    /// The way to the meter.
+    pub fn meter(&self) -> ToMeter {
+        self.meter.clone()
+    }
+
+    /// A client follows events from now on.
+    pub fn following(&self) -> Following {
+        self.measure(Measure::Follower(Follower::Came));
+        Following(self.clone())
+    }
+
+    /// Has everything counted from now on. The first who asks for it gets it.
+    pub fn set_meter(&self, meter: Arc<dyn Meter>) {
+        let _ = self.meter.0.set(meter);
+    }
+
     /// Listens from now on.
     pub fn listen(&self) -> broadcast::Receiver<Arc<Told>> {
-        self.0.subscribe()
+        self.listeners.subscribe()
     }
 }

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::job::Job;
 use crate::lease::{Lease, Token, Work};
+use crate::measure::{Claim, Measure};
 use crate::parts::Parts;
 use crate::plan::View;
 use crate::record::{Bid, Op, Open, Reply, Target};
@@ -48,8 +49,15 @@ pub async fn run(parts: &Parts, job: &Job, target: Target) -> Result<Race, Store
     };
     // Counted from before the first request: whichever of them was granted, the claim lasts longer.
     let trusted_until = Instant::now() + ttl;
-    let token = bid.token.clone();
-    let answer = ask(parts, job, &Op::Claim(bid), trusted_until).await?;
+    let (token, asked) = (bid.token.clone(), Instant::now());
+    let answer = ask(parts, job, &Op::Claim(bid), trusted_until).await;
+    let outcome = match &answer {
+        Ok(Answer { reply: Reply::Won(_), .. }) => Claim::Won,
+        Ok(_) => Claim::Lost,
+        Err(_) => Claim::Error,
+    };
+    parts.bus.measure(Measure::Claim { outcome, took: asked.elapsed() });
+    let answer = answer?;
     parts.bus.tell_all(answer.events.clone());
     Ok(match &answer.reply {
         Reply::Won(open) => {

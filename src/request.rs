@@ -9,12 +9,16 @@ use crate::broker::{Exchange, Message, word};
 use crate::clock::Timestamp;
 use crate::job::{Job, JobName, QueueName};
 use crate::lease::{Fence, RunId, Work};
+use crate::trace;
 
 /// What a request says it is. A change that old workers could not read has another number.
 pub const KIND: &str = "dev.cronclave.task.requested.v1";
 
 /// No request is larger; whatever is was not sent by a replica.
 pub const LARGEST: usize = 1 << 20;
+
+/// The header that says where in a trace a message belongs, as W3C Trace Context calls it.
+pub const TRACEPARENT: &str = "traceparent";
 
 /// What a worker needs to know; the rest is in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +89,7 @@ pub(crate) fn envelope(work: &Work, cluster: &str, now: Timestamp, data: serde_j
         ]
         .map(|(name, value)| (format!("cronclave-{name}"), value)),
     );
+    message.headers.insert(TRACEPARENT.into(), trace::of_message(work.run_id, work.fence));
     message
 }
 

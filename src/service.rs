@@ -22,11 +22,13 @@ use crate::hook;
 use crate::http::Front;
 use crate::inbox;
 use crate::job::{QueueName, Reach};
+use crate::metrics::{Metrics, StoreKind};
 use crate::parts::{Dice, Nudges, Parts};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
 use crate::schedule::tzdb_version;
 use crate::shape::Reloaded;
+use crate::spans::Spans;
 use crate::stop::Stop;
 use crate::store::redis::{Redis, Time};
 use crate::store::{Create, Memory, Sqlite, Store, StoreError};
@@ -193,17 +195,21 @@ impl Service {
         };
         let grace = self.process.grace;
         let setup = Setup { identity: identity.clone(), max_parallel: self.process.max_parallel, grace };
-        let parts = self.parts.clone();
+        let kind = if self.process.redis.is_some() { StoreKind::Redis } else { StoreKind::Sqlite };
+        let (metrics, parts) = Metrics::of(self.parts.clone(), kind, jobs_out.clone());
+        let (spans, parts) = Spans::of(parts, jobs_out.clone());
         // In one process they are listed as two, because they may as well be.
         let identity = Identity { boot_id: uuid::Uuid::now_v7().to_string(), ..identity };
         let working = worker::Setup { identity, queues: self.role.queues.clone(), slots: self.role.slots, grace };
         let over = Stop::default();
         let (reload_in, reload_out) = mpsc::channel(4);
-        let desk = Desk::new(parts.clone(), jobs_out.clone(), pulse.clone()).reloading(reload_in);
+        let desk = Desk::new(parts.clone(), jobs_out.clone(), pulse.clone())
+            .reloading(reload_in)
+            .telling(hooks(&self.process));
         let desk = Arc::new(desk.distributed(self.process.redis.is_some()));
         let remembering = self.front.is_some().then(|| tokio::spawn(desk.clone().remember(over.clone())));
         let served = CancellationToken::new();
-        let http = self.front.map(|front| tokio::spawn(front.serve(desk, served.clone())));
+        let http = self.front.map(|front| tokio::spawn(front.serve(desk, metrics.clone(), served.clone())));
         let reload = Reload {
             paths: self.process.config.clone(),
             sources: self.sources,
@@ -249,7 +255,13 @@ impl Service {
                 inbox::run(parts.clone(), jobs_out.clone()).await;
             }
         };
-        tokio::join!(working, announcing, hooking, taking_in);
+        let counting = async {
+            tokio::select! {
+                () = metrics.keep_up() => {}
+                () = over.soft() => {}
+            }
+        };
+        tokio::join!(working, announcing, hooking, taking_in, counting, spans.run(over.soft()));
         steering.abort();
         served.cancel();
         if let Some(remembering) = remembering {

@@ -20,6 +20,7 @@ use crate::clock::Timestamp;
 use crate::event::Told;
 use crate::job::{Job, JobName, QueueName, Task};
 use crate::lease::{Lease, Token, Work};
+use crate::measure::{self, Dealt, Measure};
 use crate::parts::Parts;
 use crate::replica::{Identity, Jobs, nudge};
 use crate::request::Request;
@@ -117,6 +118,7 @@ struct Slot {
 /// What is to be done about a delivery once its request was dealt with.
 enum Verdict {
     Done,
+    Refused,
     ForOthers,
     Dead(String),
 }
@@ -124,17 +126,29 @@ enum Verdict {
 impl Slot {
     async fn serve(self) {
         let mut consumer = self.parts.broker.consume(Queue::Tasks(self.queue.clone()));
+        let _open = Counted::new(&self, [measure::Slot::Opened, measure::Slot::Closed]);
         loop {
             let delivery = tokio::select! {
                 biased;
                 () = self.parts.stop.soft() => break,
                 delivery = consumer.next() => delivery,
             };
-            match self.deal_with(&delivery, &mut *consumer).await {
-                Verdict::Done => consumer.ack().await,
-                Verdict::ForOthers => consumer.requeue().await,
+            let outcome = match self.deal_with(&delivery, &mut *consumer).await {
+                Verdict::Done => {
+                    consumer.ack().await;
+                    Dealt::Acked
+                }
+                Verdict::Refused => {
+                    consumer.ack().await;
+                    Dealt::Duplicate
+                }
+                Verdict::ForOthers => {
+                    consumer.requeue().await;
+                    Dealt::Requeued
+                }
                 Verdict::Dead(why) => self.bury(&delivery, &mut *consumer, &why).await,
-            }
+            };
+            self.parts.bus.measure(Measure::Delivery { queue: self.queue.clone(), outcome });
         }
         // One may have come at the last moment.
         consumer.requeue().await;
@@ -164,13 +178,15 @@ impl Slot {
         let token = Token::fresh();
         loop {
             self.busy.fetch_add(1, Ordering::Relaxed);
+            let taken = Counted::new(self, [measure::Slot::Taken, measure::Slot::Freed]);
             let carried = self.attempt(job, request, &token, consumer).await;
+            drop(taken);
             self.busy.fetch_sub(1, Ordering::Relaxed);
             match carried {
                 Carried::NotStarted(why) => {
                     let text = format!("request for run {} of {}: {why}", request.run_id.short(), job.name);
                     self.parts.bus.tell(Told::Dropped(text));
-                    return Verdict::Done;
+                    return Verdict::Refused;
                 }
                 Carried::Unanswered(_) if self.parts.stop.is_soft() => return Verdict::ForOthers,
                 Carried::Unanswered(why) => {
@@ -204,16 +220,20 @@ impl Slot {
         running.await
     }
 
-    async fn bury(&self, delivery: &Delivery, consumer: &mut dyn Consumer, why: &str) {
+    async fn bury(&self, delivery: &Delivery, consumer: &mut dyn Consumer, why: &str) -> Dealt {
         self.parts.bus.tell(Told::Warning(format!("a message in queue {} is dead: {why}", self.queue)));
         match dead_letter(&*self.parts.broker, &self.parts.cluster, delivery, &Queue::Tasks(self.queue.clone()), why)
             .await
         {
-            Ok(()) => consumer.ack().await,
+            Ok(()) => {
+                consumer.ack().await;
+                Dealt::DeadLettered
+            }
             Err(trouble) => {
                 tracing::warn!(%trouble, "the dead letter stays in its queue");
                 self.pause().await;
                 consumer.requeue().await;
+                Dealt::Requeued
             }
         }
     }
@@ -228,6 +248,30 @@ impl Slot {
             () = self.parts.stop.soft() => {}
             () = sleep(time) => {}
         }
+    }
+}
+
+/// Measures a change of a slot, and the change back when it goes, however that comes.
+struct Counted<'a> {
+    slot: &'a Slot,
+    back: measure::Slot,
+}
+
+impl<'a> Counted<'a> {
+    fn new(slot: &'a Slot, [now, back]: [measure::Slot; 2]) -> Self {
+        let counted = Counted { slot, back };
+        counted.say(now);
+        counted
+    }
+
+    fn say(&self, now: measure::Slot) {
+        self.slot.parts.bus.measure(Measure::Slot { queue: self.slot.queue.clone(), now });
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.say(self.back);
     }
 }
 

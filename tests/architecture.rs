@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 40] = [
+const ORDER: [&str; 45] = [
     "clock",
     "schedule",
     "signature",
     "job",
     "diff",
     "lease",
+    "trace",
     "ledger",
     "record",
     "plan",
@@ -19,7 +20,9 @@ const ORDER: [&str; 40] = [
     "tls",
     "store",
     "broker",
+    "measure",
     "event",
+    "recall",
     "stop",
     "parts",
     "announce",
@@ -39,6 +42,8 @@ const ORDER: [&str; 40] = [
     "backfill",
     "why",
     "shape",
+    "metrics",
+    "spans",
     "desk",
     "http",
     "report",

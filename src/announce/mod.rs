@@ -18,6 +18,7 @@ use crate::broker::{Broker, Message, NotPublished};
 use crate::event::Told;
 use crate::lease::Token;
 use crate::ledger::Event;
+use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::store::{Outbox, StoreError, Trouble};
 
@@ -188,6 +189,7 @@ impl Announcer {
             let count = through - held.read;
             let notice = Notice::of_gap(&self.parts.cluster, (from, through), event.at);
             held.left.insert(through, notice.message());
+            self.parts.bus.measure(Measure::Dropped { sink: "outbox", count });
             self.parts.bus.tell(Told::Warning(format!(
                 "{count} events were dropped before they could be announced: the broker was away for too long"
             )));

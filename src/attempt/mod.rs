@@ -12,8 +12,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::event::{About, Told};
 use crate::job::Job;
 use crate::lease::{Ended, Lease, Outcome};
+use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::plan;
 use crate::race::{self, ask};
@@ -57,15 +59,21 @@ pub(crate) async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease
     let asked = Instant::now();
     let op = Op::Start { key: key.clone(), holder: parts.holder.clone(), ttl: lease.ttl };
     let answer = ask(parts, job, &op, lease.trusted_until).await.map_err(|error| Carried::Unanswered(error.message))?;
+    let found = answer.view.record.run(key.run_id);
+    if let (Reply::Kept { .. }, Some(open)) = (&answer.reply, found) {
+        lease.trusted_until = asked + lease.ttl;
+        // A worker knows of a run what its request says; the store knows better.
+        lease.work = race::work(job, open, &answer.view);
+        parts.bus.tell(Told::About(About::work(job, &lease.work)));
+    }
     parts.bus.tell_all(answer.events.clone());
-    match (&answer.reply, answer.view.record.run(key.run_id)) {
-        (Reply::Kept { .. }, Some(open)) => {
-            lease.trusted_until = asked + lease.ttl;
-            // A worker knows of a run what its request says; the store knows better.
-            lease.work = race::work(job, open, &answer.view);
-        }
+    match (&answer.reply, found) {
+        (Reply::Kept { .. }, Some(_)) => {}
         (Reply::Cancelled, _) => return Err(Carried::NotStarted("it was cancelled before it started".into())),
-        (_, found) => return Err(Carried::NotStarted(refusal(key, found))),
+        (_, found) => {
+            parts.bus.measure(Measure::StartRefused);
+            return Err(Carried::NotStarted(refusal(key, found)));
+        }
     }
     let begun_before = answer.events.is_empty();
     if begun_before || lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
@@ -132,6 +140,9 @@ async fn carry(parts: &Parts, job: &Job, key: &Key, lease: &Lease) -> Ended {
         // The runner is done with its end of the pipe. A store that is down must not keep the outcome waiting.
         let _ = tokio::time::timeout(LAST_PATIENCE, recording).await;
     }
+    if matches!(why, Some(Why::LeaseLost | Why::LeaseEnding)) {
+        parts.bus.measure(Measure::LeaseLost);
+    }
     judge(parts, job, ended, why)
 }
 
@@ -188,7 +199,10 @@ pub(crate) async fn renew(parts: &Parts, job: &Job, key: &Key, ttl: Duration, de
         let asked = Instant::now();
         match ask(parts, job, &op, deadline.min(asked + ttl / 3)).await {
             Ok(answer) => match answer.reply {
-                Reply::Kept { cancel, .. } => return Some(Renewed { trusted_until: asked + ttl, cancel }),
+                Reply::Kept { cancel, .. } => {
+                    parts.bus.measure(Measure::Renewal(asked.elapsed()));
+                    return Some(Renewed { trusted_until: asked + ttl, cancel });
+                }
                 _ => return None,
             },
             Err(_) if Instant::now() >= deadline => return None,

@@ -3,15 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::{Value, json};
 
-use super::refusal::stands;
-use super::{Context, Failure, find, out, show};
-use crate::backfill::{self, Asked, Fate, Item, MOST, Wish};
-use crate::clock::Timestamp;
-use crate::desk::in_the_way_of;
-use crate::job::{Job, Overlap};
-use crate::store::Store;
+use super::place::{Files, Place};
+use super::{Context, Failure, out, show};
+use crate::desk::{Choice, Fill};
+use crate::shape::{Backfill as Filling, Waits};
 
 /// Have the past occurrences of a span run after all: those that have not. They are listed first.
 #[derive(Debug, Args)]
@@ -33,8 +29,8 @@ pub(super) struct Backfill {
     #[arg(long, value_name = "TIME|SPAN")]
     to: String,
     /// What happens to one while a run of the job is open
-    #[arg(long, value_enum, default_value_t = Wait::QueueAll, value_name = "POLICY")]
-    overlap: Wait,
+    #[arg(long, value_enum, default_value_t = Waits::QueueAll, value_name = "POLICY")]
+    overlap: Waits,
     /// Why; it is kept in the history
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -46,109 +42,63 @@ pub(super) struct Backfill {
     yes: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Wait {
-    /// It is refused
-    Skip,
-    /// It waits, unless one waits already
-    QueueOne,
-    /// It waits
-    QueueAll,
-}
-
 impl Backfill {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.quiet()?;
-        let config = context.config(&process.config)?;
-        let job = find::job(&config, &self.job)?;
-        let store = context.store(&process).await?;
-        let now = store.view(&job.name, None).await?.now;
-        let (from, to) = (self.time("--from", &self.from, job, now)?, self.time("--to", &self.to, job, now)?);
-        if from >= to {
-            return Err(Failure::new(
-                Failure::USAGE,
-                format!("nothing lies between {from} and {to}: --from is the earlier one"),
-            ));
-        }
-        let items = backfill::plan(&*store, job, from..to).await?;
-        if items.len() > MOST {
-            let why = format!("more than {MOST} occurrences lie between {from} and {to}: name a shorter span");
-            return Err(Failure::new(Failure::USAGE, why));
-        }
-        let wanted = items.iter().filter(|item| item.fate == Fate::Runs).count();
-        if context.global.json && (self.dry_run || wanted == 0) {
-            out::json(&json!({"job": job.name, "items": items.iter().map(item).collect::<Vec<_>>(), "asked": false}))?;
-            return Ok(ExitCode::SUCCESS);
-        }
+        let place = context.place(Files::Needed).await?;
+        let fill = self.fill(&place).await?;
+        let planned = place.backfill_plan(&self.job, &fill).await?;
+        let wanted = planned.items.iter().filter(|item| item.runs).count();
+        let over = self.dry_run || wanted == 0;
         if !context.global.json {
-            out::print(list(job, &items, context))?;
+            out::print(list(&planned, context))?;
+        } else if over {
+            out::json(&planned)?;
         }
-        if self.dry_run || wanted == 0 {
+        if over {
             return Ok(ExitCode::SUCCESS);
         }
         let question = format!("Type how many to start them ({wanted}):");
         if !self.yes && !out::confirm(&question, &wanted.to_string())? {
             return Err(Failure::new(Failure::NO, "nothing was started"));
         }
-        self.ask(context, &*store, job, &items).await
-    }
-
-    fn time(&self, flag: &str, text: &str, job: &Job, now: Timestamp) -> Result<Timestamp, Failure> {
-        let zone = job.schedule.zone();
-        show::past(text, now, zone).map_err(|why| Failure::new(Failure::USAGE, format!("{flag} {text}: {why}")))
-    }
-
-    async fn ask(&self, context: &Context, store: &dyn Store, job: &Job, items: &[Item]) -> Result<ExitCode, Failure> {
-        let overlap = match self.overlap {
-            Wait::Skip => Overlap::Skip,
-            Wait::QueueOne => Overlap::QueueOne,
-            Wait::QueueAll => Overlap::QueueAll,
-        };
-        let wish = Wish { overlap, by: super::user(), reason: self.reason.clone() };
-        let (mut done, mut accepted) = (Vec::new(), 0);
-        for item in items.iter().filter(|item| item.fate == Fate::Runs) {
-            let asked = backfill::ask(store, job, item.at, &wish).await?;
-            let (run_id, why) = match &asked {
-                Asked::Accepted(run_id) => (Some(*run_id), None),
-                Asked::Stands(may) => (None, Some(stands(may))),
-                Asked::Refused(reply) => {
-                    (None, Some(in_the_way_of(&job.name, reply, store.view(&job.name, None).await?.now)))
-                }
-            };
-            accepted += usize::from(run_id.is_some());
-            if let Some(why) = why.as_ref().filter(|_| !context.global.json) {
-                out::note(format_args!("{}: {why}", item.at));
-            }
-            done.push(json!({"at": item.at, "run_id": run_id, "refused": why}));
-        }
+        let done = place.backfill(&self.job, fill).await?;
+        let accepted = done.items.iter().filter(|item| item.runs).count();
         if context.global.json {
-            out::json(&json!({"job": job.name, "items": done, "asked": true}))?;
+            out::json(&done)?;
         } else {
+            let refused = |at| planned.items.iter().any(|item| item.at == at && item.runs);
+            for item in done.items.iter().filter(|item| !item.runs && refused(item.at)) {
+                out::note(format_args!("{}: {}", item.at, item.detail));
+            }
             out::line(format_args!("asked for {}; undo: cronclave cancel RUN", show::count(accepted, "run")))?;
         }
-        Ok(if accepted == done.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if accepted == wanted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// What was typed, with times in the job's own zone.
+    async fn fill(&self, place: &Place) -> Result<Fill, Failure> {
+        let page = place.jobs(&Choice { names: vec![self.job.clone()], ..Choice::default() }).await?;
+        let zone = show::known_zone(page.items.first().map(|job| job.timezone.as_str()));
+        let time = |flag: &str, text: &str| {
+            let wrong = |why| Failure::new(Failure::USAGE, format!("{flag} {text}: {why}"));
+            show::past(text, page.now, &zone).map_err(wrong)
+        };
+        let (from, until) = (time("--from", &self.from)?, time("--to", &self.to)?);
+        if from >= until {
+            let why = format!("nothing lies between {from} and {until}: --from is the earlier one");
+            return Err(Failure::new(Failure::USAGE, why));
+        }
+        Ok(Fill { from, until, overlap: self.overlap, reason: self.reason.clone() })
     }
 }
 
-fn said(item: &Item) -> String {
-    match &item.fate {
-        Fate::Runs => "to run".into(),
-        Fate::Stands(may) => stands(may),
-        Fate::Closed(calendar) => format!("closed by calendar {calendar}"),
-    }
-}
-
-fn item(one: &Item) -> Value {
-    json!({"at": one.at, "runs": one.fate == Fate::Runs, "detail": said(one)})
-}
-
-fn list(job: &Job, items: &[Item], context: &Context) -> String {
+fn list(planned: &Filling, context: &Context) -> String {
+    let zone = show::known_zone(Some(&planned.timezone));
     let mut text = String::new();
-    for item in items {
-        text += &format!("  {}   {}\n", context.style.time(item.at, job.schedule.zone()), said(item));
+    for item in &planned.items {
+        text += &format!("  {}   {}\n", context.style.time(item.at, &zone), item.detail);
     }
-    let wanted = items.iter().filter(|item| item.fate == Fate::Runs).count();
-    text += &format!("{} of {}\n", show::count(wanted, "run"), show::count(items.len(), "occurrence"));
+    let wanted = planned.items.iter().filter(|item| item.runs).count();
+    text += &format!("{} of {}\n", show::count(wanted, "run"), show::count(planned.items.len(), "occurrence"));
     text
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::sleep;
 
-use super::{Context, Failure, out, show};
+use super::{Context, Failure, out, serve, show};
 use crate::announce::{KINDS, Notices, is_kind};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Timestamp;
 use crate::config::{self, LogFormat};
 use crate::event::Told;
 use crate::job::JobName;
@@ -78,12 +78,7 @@ impl Events {
             job,
             kinds: self.kinds,
             notices: Notices::new(&process.cluster),
-            reporter: Reporter {
-                format: LogFormat::Text,
-                replica: process.replica,
-                cluster: process.cluster,
-                clock: Clock::system(),
-            },
+            reporter: serve::reporter(&process, LogFormat::Text),
         };
         let most = self.lines.unwrap_or(if since.is_some() { usize::MAX } else { LINES });
         // A position is the place of the first event not yet seen.

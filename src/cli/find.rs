@@ -9,7 +9,6 @@ use crate::config::{self, Config};
 use crate::desk::{self, Choice};
 use crate::job::{Job, JobName};
 use crate::replica::Jobs;
-use crate::schedule::Zone;
 use crate::shape::{self, Page};
 use crate::store::Snapshot;
 
@@ -74,15 +73,6 @@ pub(super) struct Known(BTreeMap<JobName, Arc<Job>>);
 impl Known {
     pub(super) fn of(config: &Config) -> Self {
         Known(config.jobs.iter().map(|job| (job.name.clone(), job.clone())).collect())
-    }
-
-    pub(super) fn get(&self, name: &JobName) -> Option<&Arc<Job>> {
-        self.0.get(name)
-    }
-
-    /// The job's zone; UTC when its file is not here.
-    pub(super) fn zone(&self, name: &JobName) -> Zone {
-        self.0.get(name).map_or_else(Zone::utc, |job| job.schedule.zone().clone())
     }
 
     /// As a desk takes them.

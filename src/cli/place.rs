@@ -8,11 +8,13 @@ use super::client::Client;
 use super::{Context, Failure};
 use crate::clock::Timestamp;
 use crate::config::Process;
-use crate::desk::{AfterPause, Asked, Choice, Desk, Filter, Part, Refusal, Slice, Why};
+use crate::desk::{AfterPause, Asked, Choice, Desk, Fill, Filter, Part, Refusal, Slice, Why};
 use crate::lease::Fence;
 use crate::runner::Handlers;
 use crate::service::{self, Backends};
-use crate::shape::{Cancelled, Cluster, Job, Lock, Page, Paused, Piece, Released, Resumed, Run, Seen, Triggered};
+use crate::shape::{
+    self, Backfill, Cancelled, Cluster, Job, Lock, Page, Paused, Piece, Released, Resumed, Run, Seen, Triggered,
+};
 
 /// Whether a command can do without schedule files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +139,37 @@ impl Place {
         let key = asked.key.unwrap_or_else(|| format!("{:032x}", rand::random::<u128>()));
         let body = json!({"args": asked.args, "reason": asked.reason, "scheduled_at": asked.scheduled_at});
         client.ask(Method::POST, &["jobs", job, "runs"], ("idempotency-key", &key), body).await
+    }
+
+    /// What happened to an occurrence.
+    pub(super) async fn why(&self, job: &str, at: Timestamp) -> Result<shape::Why, Refusal> {
+        match self {
+            Place::Here(desk) => desk.why(job, at).await,
+            Place::There(client) => client.get(&["jobs", job, "why"], &[("at", Some(at.to_string()))]).await,
+        }
+    }
+
+    /// What a backfill would do.
+    pub(super) async fn backfill_plan(&self, job: &str, fill: &Fill) -> Result<Backfill, Refusal> {
+        match self {
+            Place::Here(desk) => desk.backfill_plan(job, fill).await,
+            Place::There(client) => {
+                let body = json!({"from": fill.from, "until": fill.until, "overlap": fill.overlap, "dry_run": true});
+                client.ask(Method::POST, &["jobs", job, "backfill"], Client::PLAIN, body).await
+            }
+        }
+    }
+
+    /// Asks for past occurrences.
+    pub(super) async fn backfill(&self, job: &str, fill: Fill) -> Result<Backfill, Refusal> {
+        match self {
+            Place::Here(desk) => desk.backfill(job, fill, super::user()).await,
+            Place::There(client) => {
+                let Fill { from, until, overlap, reason } = fill;
+                let body = json!({"from": from, "until": until, "overlap": overlap, "reason": reason});
+                client.ask(Method::POST, &["jobs", job, "backfill"], Client::PLAIN, body).await
+            }
+        }
     }
 
     /// Starts nothing of a job until then.

@@ -1,8 +1,7 @@
-//! Why an occurrence is not to run, in words; and how a run that ended is told as an exit code.
+//! How a run that ended is told as an exit code.
 
 use crate::lease::{Ended, Outcome};
 use crate::ledger::State;
-use crate::occurrence::May;
 use crate::shape::Run;
 
 /// The exit code of a run that is over.
@@ -12,20 +11,6 @@ pub(super) fn code_of(run: &Run) -> u8 {
         State::TimedOut => 124,
         State::Interrupted => 143,
         _ => of_program(run.exit_code, run.signal),
-    }
-}
-
-/// Why an occurrence is not to run under its own identity.
-pub(super) fn stands(may: &May) -> String {
-    match may {
-        May::Run(_) => "it has not run".into(),
-        May::Ran(State::Running) => "it is running".into(),
-        May::Ran(state) => format!("it ran already: {}", state.word().replace('_', " ")),
-        May::Waits(_) => "it waits for its turn already".into(),
-        May::Over(state) => format!("its run is over without having started: {}", state.word().replace('_', " ")),
-        May::Asked => "it was asked for before".into(),
-        May::Undecided => "its schedule has not come to it yet, and will decide about it by itself".into(),
-        May::Forgotten => "the history does not reach back to it: whether it ran is not known".into(),
     }
 }
 

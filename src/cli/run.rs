@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::logs::{self, Printer};
 use super::place::Place;
-use super::refusal::{code, stands};
+use super::refusal::code;
 use super::{Context, Failure, find, out, trigger};
 use crate::attempt::Carried;
 use crate::clock::{Clock, Timestamp};
@@ -206,7 +206,8 @@ impl Asked {
             Some(at) => match Seen::look(&*parts.store, &job.name, at).await?.may_run(&job.name) {
                 May::Run(fence) => Some(fence),
                 other => {
-                    let (why, hint) = (stands(&other), "to have another run for the same time say --again");
+                    let (why, hint) =
+                        (crate::shape::stands(&other), "to have another run for the same time say --again");
                     return Err(Failure::new(
                         Failure::NO,
                         format!("{} at {at}: {why}\ncronclave: nothing started; {hint}", job.name),

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use clap::Args;
 use serde_json::json;
@@ -35,6 +35,9 @@ pub(super) struct Serve {
     /// Answer no HTTP
     #[arg(long, conflicts_with = "listen")]
     no_http: bool,
+    /// Change nothing over HTTP, whoever asks [env: CRONCLAVE_READ_ONLY]
+    #[arg(long)]
+    read_only: bool,
     /// Name of this replica [env: CRONCLAVE_REPLICA] [default: the platform's name for it, or host and process id]
     #[arg(long, value_name = "NAME")]
     replica: Option<String>,
@@ -53,6 +56,10 @@ pub(super) struct Serve {
     /// How lines are written [env: CRONCLAVE_LOG_FORMAT] [default: text on a terminal, json elsewhere]
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<Format>,
+    /// What becomes of what jobs print: off, lines, or raw without anything around it [env: CRONCLAVE_LOG_OUTPUT]
+    /// [default: lines]
+    #[arg(long, value_name = "WHAT")]
+    log_output: Option<String>,
 }
 
 /// How lines are written.
@@ -60,6 +67,7 @@ pub(super) struct Serve {
 pub(super) enum Format {
     Text,
     Json,
+    Logfmt,
 }
 
 /// What was asked for, or what the place that standard output leads to asks for.
@@ -67,6 +75,7 @@ pub(super) fn format(asked: Option<Format>, process: &Process) -> LogFormat {
     match asked {
         Some(Format::Text) => LogFormat::Text,
         Some(Format::Json) => LogFormat::Json,
+        Some(Format::Logfmt) => LogFormat::Logfmt,
         None if std::io::stdout().is_terminal() => process.log_format.unwrap_or(LogFormat::Text),
         None => process.log_format.unwrap_or(LogFormat::Json),
     }
@@ -77,10 +86,12 @@ impl Serve {
         let process = context.process(Flags {
             listen: self.listen,
             no_http: self.no_http,
+            read_only: self.read_only,
             replica: self.replica,
             max_parallel: self.max_parallel,
             workers: self.workers,
             grace: self.grace,
+            log_output: self.log_output,
             ..Flags::default()
         })?;
         let (sources, config) =
@@ -99,18 +110,18 @@ impl Serve {
             // A reader that went away must not end the scheduler.
             let _ = out::print(greeting(&process, &config, &parts, front.as_ref()));
         }
-        if format == LogFormat::Json {
+        let reporter = reporter(&process, format);
+        if format != LogFormat::Text {
             let http = front.as_ref().map(Front::address);
             let begun = json!({
-                "ts": Clock::system().now(), "level": "info", "event": "replica.started", "msg": "started",
                 "jobs": config.jobs.len(), "config_digest": config.digest, "store": parts.store.describe(), "broker": parts.broker.describe(),
                 "http": http.map(|address| address.to_string()), "tzdb": tzdb_version(),
-                "version": env!("CARGO_PKG_VERSION"), "replica": process.replica, "cluster": process.cluster,
+                "version": env!("CARGO_PKG_VERSION"),
             });
-            println!("{begun}");
+            reporter.began("replica.started", begun);
         }
         let service = Service { process, parts, config, sources, watch: !self.no_watch, front, role };
-        service_until_told(service, format).await
+        service_until_told(service, reporter).await
     }
 }
 
@@ -127,14 +138,9 @@ async fn front(process: &Process) -> Result<Option<Front>, Failure> {
 }
 
 /// Runs a service and reports what it does; says so at the end.
-pub(super) async fn service_until_told(service: Service, format: LogFormat) -> Result<ExitCode, Failure> {
-    let reporter = Reporter {
-        format,
-        replica: service.process.replica.clone(),
-        cluster: service.process.cluster.clone(),
-        clock: Clock::system(),
-    };
-    let reporting = tokio::spawn(reporter.report(service.parts.bus.listen()));
+pub(super) async fn service_until_told(service: Service, reporter: Reporter) -> Result<ExitCode, Failure> {
+    let format = reporter.format;
+    let reporting = tokio::spawn(reporter.report(service.parts.bus.listen(), service.parts.bus.meter()));
     service.run().await.map_err(|error| Failure::unavailable(format!("cannot hear signals: {error}")))?;
     // All who could tell something are gone: this ends with the last line.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), reporting).await;
@@ -142,6 +148,18 @@ pub(super) async fn service_until_told(service: Service, format: LogFormat) -> R
         println!("stopped");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who writes the lines of this process.
+pub(super) fn reporter(process: &Process, format: LogFormat) -> Reporter {
+    Reporter {
+        format,
+        output: process.log_output,
+        replica: process.replica.clone(),
+        cluster: process.cluster.clone(),
+        clock: Clock::system(),
+        recall: Mutex::default(),
+    }
 }
 
 /// Jobs that need a broker fail without one; whoever starts this hears of it before they do.

@@ -4,9 +4,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::place::{Files, Place};
 use super::{Context, Failure, out, show};
+use crate::desk::{Choice, Why as Cause};
+use crate::ledger::State;
 use crate::schedule::Zone;
-use crate::why::{self, Why as Answer};
+use crate::shape::Why as Answer;
 
 /// Say what happened to one occurrence of a job, and why: who ran it, or why nobody did.
 #[derive(Debug, Args)]
@@ -24,29 +27,40 @@ pub(super) struct Why {
 
 impl Why {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let process = context.quiet()?;
-        let known = context.known(&process);
-        let store = context.store(&process).await?;
+        let place = context.place(Files::Helpful).await?;
         let usage = |why: String| Failure::new(Failure::USAGE, format!("`{}`: {why}", self.occurrence));
         let Some((name, time)) = self.occurrence.split_once('@') else {
             return Err(usage("write a job and a time, as in db-backup@2026-11-22T02:30".into()));
         };
-        let name = known.name(&store.snapshot().await?, name)?;
-        let zone = known.zone(&name);
-        let at = show::moment(time, context.style.zone.as_ref().unwrap_or(&zone)).map_err(usage)?;
-        let answer = why::why(&*store, &name, known.get(&name).map(|job| &**job), at).await?;
+        let zone = match &context.style.zone {
+            Some(zone) => zone.clone(),
+            None => zone_of(&place, name).await?,
+        };
+        let at = show::moment(time, &zone).map_err(usage)?;
+        let answer = place.why(name, at).await?;
         if context.global.json {
             out::json(&answer)?;
         } else {
-            out::print(text(&answer, &zone, context))?;
+            out::print(text(&answer, context))?;
         }
-        let good = answer.state == Some(crate::ledger::State::Succeeded);
-        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if answer.state == Some(State::Succeeded) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn text(answer: &Answer, zone: &Zone, context: &Context) -> String {
+/// The zone of a job; UTC where its file is not known.
+async fn zone_of(place: &Place, name: &str) -> Result<Zone, Failure> {
+    let mine = Choice { names: vec![name.to_owned()], ..Choice::default() };
+    match place.jobs(&mine).await {
+        Ok(page) => Ok(show::known_zone(page.items.first().map(|job| job.timezone.as_str()))),
+        // It may be one that only the store knows; if not, that is told next.
+        Err(refusal) if refusal.why == Cause::NotFound => Ok(Zone::utc()),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+fn text(answer: &Answer, context: &Context) -> String {
     let style = &context.style;
+    let zone = &show::known_zone(answer.timezone.as_deref());
     let mut text = format!("{} at {}\n{}\n", answer.job, style.time(answer.at, zone), answer.answer);
     text += if answer.facts.is_empty() { "" } else { "\n" };
     for fact in &answer.facts {

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::serve::{self, Format};
 use super::{Context, Failure, out, show};
-use crate::clock::Clock;
 use crate::config::{Flags, LogFormat};
 use crate::job::QueueName;
 use crate::runner::Handlers;
@@ -45,6 +44,10 @@ pub(super) struct Worker {
     /// How lines are written [env: CRONCLAVE_LOG_FORMAT] [default: text on a terminal, json elsewhere]
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<Format>,
+    /// What becomes of what jobs print: off, lines, or raw without anything around it [env: CRONCLAVE_LOG_OUTPUT]
+    /// [default: lines]
+    #[arg(long, value_name = "WHAT")]
+    log_output: Option<String>,
 }
 
 /// RabbitMQ has 2047 channels for a connection, and each slot has one.
@@ -57,6 +60,7 @@ impl Worker {
             replica: self.name,
             concurrency: self.concurrency,
             grace: self.grace,
+            log_output: self.log_output,
             ..Flags::default()
         })?;
         let queues = self.queue.iter().map(|name| queue(name)).collect::<Result<BTreeSet<_>, _>>()?;
@@ -83,6 +87,7 @@ impl Worker {
         for name in queues.difference(&named) {
             out::note(format_args!("no job of these files is for the queue {name}"));
         }
+        let reporter = serve::reporter(&process, format);
         if format == LogFormat::Text {
             let (files, jobs) = (show::count(config.files.len(), "file"), show::count(config.jobs.len(), "job"));
             let head = format!("cronclave {}  worker {}", env!("CARGO_PKG_VERSION"), process.replica);
@@ -97,17 +102,16 @@ impl Worker {
             ));
         } else {
             let begun = json!({
-                "ts": Clock::system().now(), "level": "info", "event": "worker.started", "msg": "started",
                 "queues": taken, "concurrency": process.concurrency, "config_digest": config.digest,
                 "store": parts.store.describe(), "broker": parts.broker.describe(),
-                "version": env!("CARGO_PKG_VERSION"), "replica": process.replica, "cluster": process.cluster,
+                "version": env!("CARGO_PKG_VERSION"),
             });
-            println!("{begun}");
+            reporter.began("worker.started", begun);
         }
         let queues = Some(queues).filter(|queues| !queues.is_empty());
         let role = Role { replica: false, slots: process.concurrency, queues };
         let service = Service { process, parts, config, sources, watch: !self.no_watch, front: None, role };
-        serve::service_until_told(service, format).await
+        serve::service_until_told(service, reporter).await
     }
 }
 

@@ -47,7 +47,7 @@ pub use diagnostic::{Diagnostic, Place, Region, Severity, Suggestion, report};
 pub use duration::duration;
 pub use find::find;
 pub use pages::{codes, page, page_title};
-pub use process::{Flags, Listen, LogFormat, Process, WrongSetting, environment};
+pub use process::{Flags, Listen, LogFormat, LogOutput, Process, WrongSetting, environment};
 pub use reference::reference;
 pub use schema::{SCHEMA_FILE, schema, schema_text};
 pub use web::{Role, Secret, Web};

@@ -37,6 +37,8 @@ pub struct Flags {
     pub listen: Option<String>,
     /// `--no-http`
     pub no_http: bool,
+    /// `--read-only`
+    pub read_only: bool,
     /// `--grace`
     pub grace: Option<String>,
     /// `--max-parallel`
@@ -45,6 +47,8 @@ pub struct Flags {
     pub workers: Option<usize>,
     /// `--concurrency`
     pub concurrency: Option<usize>,
+    /// `--log-output`
+    pub log_output: Option<String>,
 }
 
 /// How this process is set up.
@@ -82,6 +86,8 @@ pub struct Process {
     pub concurrency: usize,
     /// How lines are written; `None` means text on a terminal and JSON elsewhere.
     pub log_format: Option<LogFormat>,
+    /// Default [`LogOutput::Lines`].
+    pub log_output: LogOutput,
 }
 
 /// Where HTTP is served.
@@ -100,6 +106,20 @@ pub enum LogFormat {
     Text,
     /// One JSON document a line.
     Json,
+    /// `key=value` pairs.
+    Logfmt,
+}
+
+/// What becomes of what jobs print; it is kept with their runs whatever is chosen here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogOutput {
+    /// It does not appear among the lines of the process.
+    Off,
+    /// Each line of it is a line of the process.
+    #[default]
+    Lines,
+    /// Each line of it as it stands, with nothing around it.
+    Raw,
 }
 
 /// A setting that cannot be used.
@@ -141,6 +161,7 @@ impl Process {
             workers: 0,
             concurrency: 4,
             log_format: None,
+            log_output: LogOutput::default(),
         };
         take(redis(flags, env).map(|found| process.redis = found));
         take(amqp(flags, env).map(|found| process.amqp = found));
@@ -156,9 +177,10 @@ impl Process {
         let asked = (flags.concurrency, "--concurrency", "CRONCLAVE_CONCURRENCY");
         take(number(asked, env, 1..=1000).map(|found| process.concurrency = found.unwrap_or(4)));
         take(log_format(env).map(|found| process.log_format = found));
+        take(log_output(flags, env).map(|found| process.log_output = found));
         if process.listen.is_some() {
             match Web::load(env) {
-                Ok(web) => process.web = web,
+                Ok(web) => process.web = Web { read_only: web.read_only || flags.read_only, ..web },
                 Err(wrong) => wrongs.extend(wrong),
             }
         }
@@ -340,6 +362,22 @@ fn log_format(env: Env<'_>) -> Result<Option<LogFormat>, WrongSetting> {
         None => Ok(None),
         Some("text") => Ok(Some(LogFormat::Text)),
         Some("json") => Ok(Some(LogFormat::Json)),
-        Some(other) => Err(wrong("CRONCLAVE_LOG_FORMAT", format!("`{other}` is not a format: write text or json"))),
+        Some("logfmt") => Ok(Some(LogFormat::Logfmt)),
+        Some(other) => {
+            Err(wrong("CRONCLAVE_LOG_FORMAT", format!("`{other}` is not a format: write text, json or logfmt")))
+        }
+    }
+}
+
+fn log_output(flags: &Flags, env: Env<'_>) -> Result<LogOutput, WrongSetting> {
+    let named = flags.log_output.clone().map(|text| ("--log-output", text));
+    match named.or_else(|| env("CRONCLAVE_LOG_OUTPUT").map(|text| ("CRONCLAVE_LOG_OUTPUT", text))) {
+        None => Ok(LogOutput::default()),
+        Some((place, text)) => match text.as_str() {
+            "off" => Ok(LogOutput::Off),
+            "lines" => Ok(LogOutput::Lines),
+            "raw" => Ok(LogOutput::Raw),
+            other => Err(wrong(place, format!("`{other}` is none of off, lines and raw"))),
+        },
     }
 }

@@ -69,6 +69,8 @@ pub struct Web {
     pub tokens_file: Option<PathBuf>,
     /// Whether everybody may read. Default `false`.
     pub public_read: bool,
+    /// Whether everybody may read the metrics, and nothing else. Default `false`.
+    pub metrics_public: bool,
     /// Whether nobody may change anything. Default `false`.
     pub read_only: bool,
     /// Whose word about where a request comes from is taken. Default: nobody's.
@@ -93,6 +95,7 @@ impl Default for Web {
             token: None,
             tokens_file: None,
             public_read: false,
+            metrics_public: false,
             read_only: false,
             proxies: Vec::new(),
             proxy_header: None,
@@ -116,6 +119,7 @@ impl Web {
         let mut web = Web { tokens_file: env("CRONCLAVE_API_TOKENS_FILE").map(PathBuf::from), ..Web::default() };
         take(token(env).map(|found| web.token = found));
         take(switch(env, "CRONCLAVE_PUBLIC_READ").map(|found| web.public_read = found));
+        take(switch(env, "CRONCLAVE_METRICS_PUBLIC").map(|found| web.metrics_public = found));
         take(switch(env, "CRONCLAVE_READ_ONLY").map(|found| web.read_only = found));
         take(proxies(env).map(|found| web.proxies = found));
         take(proxy_header(env).map(|found| web.proxy_header = found));

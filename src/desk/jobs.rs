@@ -37,7 +37,10 @@ pub struct Choice {
 /// What became of the newest runs of each job, under the record from which that was read: while it is the same,
 /// so are they.
 #[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<BTreeMap<JobName, (Record, Arc<Vec<Entry>>)>>);
+pub(super) struct Recent(Mutex<BTreeMap<JobName, Outcomes>>);
+
+/// The newest lines of a job, and the record that they were read with.
+type Outcomes = (Record, Arc<Vec<Entry>>);
 
 impl Choice {
     fn takes(&self, job: &Job) -> bool {

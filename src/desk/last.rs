@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use crate::clock::Timestamp;
 use crate::ledger::Entry;
 use crate::stop::Stop;
-use crate::store::{Query, Replica, Snapshot, StoreError, Trouble};
+use crate::store::{Query, Replica, Snapshot, StoreError};
 
 /// A store's answer is waited for this long by those who only look.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -109,11 +109,7 @@ impl Desk {
         if let Some((_, error)) = self.last.down.read().await.as_ref().filter(|(at, _)| at.elapsed() < REST) {
             return Err(error.clone());
         }
-        let silent = || StoreError {
-            kind: Trouble::Passing,
-            message: format!("{}: no answer within {} s", self.parts.store.describe(), PATIENCE.as_secs()),
-        };
-        let answer = timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(silent()));
+        let answer = timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(self.silent(PATIENCE)));
         let down = answer.as_ref().err().map(|error| (Instant::now(), error.clone()));
         if down.is_some() || self.last.down.read().await.is_some() {
             *self.last.down.write().await = down;

@@ -2,15 +2,19 @@
 //! API, the command line and the dashboard stand on it alike. Nothing here decides: it asks the store, as replicas do.
 
 mod act;
+mod audit;
 mod cluster;
 mod config;
 mod explain;
+mod hooks;
 mod jobs;
 mod last;
 mod locks;
 mod logs;
 mod occurrences;
 mod page;
+mod past;
+mod progress;
 mod refusal;
 mod runs;
 mod timeline;
@@ -23,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::config::Diagnostic;
+use crate::hook;
 use crate::job::{Job, JobName};
 use crate::parts::Parts;
 use crate::record::Op;
@@ -37,6 +42,7 @@ pub use last::{Lines, Look};
 pub use logs::Part;
 pub use occurrences::{PassedOver, Span};
 pub use page::Slice;
+pub use past::Fill;
 pub use refusal::{Refusal, Why, Wrong, in_the_way, in_the_way_of};
 pub use runs::{Filter, state};
 pub use timeline::Window;
@@ -64,6 +70,8 @@ pub struct Desk {
     pub pulse: watch::Receiver<Pulse>,
     /// The way to whoever reads the files; absent where nobody does.
     reload: Option<mpsc::Sender<ReloadAsked>>,
+    /// How hooks are told.
+    hooks: hook::Settings,
     /// Whether a broker is expected even when no job names a queue.
     distributed: bool,
     last: last::Last,
@@ -74,7 +82,7 @@ impl Desk {
     /// A desk of a process whose jobs may change.
     pub fn new(parts: Parts, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Receiver<Pulse>) -> Desk {
         let (last, recent) = (last::Last::default(), jobs::Recent::default());
-        Desk { parts, jobs, pulse, reload: None, distributed: false, last, recent }
+        Desk { parts, jobs, pulse, reload: None, hooks: hook::Settings::default(), distributed: false, last, recent }
     }
 
     /// A desk of a process that is no replica, and whose jobs never change.
@@ -86,6 +94,13 @@ impl Desk {
     #[must_use]
     pub fn reloading(mut self, reload: mpsc::Sender<ReloadAsked>) -> Desk {
         self.reload = Some(reload);
+        self
+    }
+
+    /// The same, where hooks are told like this.
+    #[must_use]
+    pub fn telling(mut self, hooks: hook::Settings) -> Desk {
+        self.hooks = hooks;
         self
     }
 
@@ -113,12 +128,15 @@ impl Desk {
 
     /// Asks `op` of a job's record, and tells what changed.
     pub(crate) async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, Refusal> {
-        let silent = || {
-            let message = format!("{}: no answer within {} s", self.parts.store.describe(), PATIENCE.as_secs());
-            StoreError { kind: Trouble::Passing, message }
-        };
-        let answer = timeout(PATIENCE, self.parts.store.apply(job, op)).await.unwrap_or_else(|_| Err(silent()))?;
+        let asking = self.parts.store.apply(job, op);
+        let answer = timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(self.silent(PATIENCE)))?;
         self.parts.bus.tell_all(answer.events.clone());
         Ok(answer)
+    }
+
+    /// The store said nothing for so long.
+    fn silent(&self, limit: Duration) -> StoreError {
+        let message = format!("{}: no answer within {} s", self.parts.store.describe(), limit.as_secs());
+        StoreError { kind: Trouble::Passing, message }
     }
 }

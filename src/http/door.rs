@@ -16,8 +16,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::process::{Resource, getrlimit};
-use tokio::io::AsyncWriteExt;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::access::Peer;
+use super::problem::Code;
 
 /// Within which a new connection must have asked something.
 const FIRST: Duration = Duration::from_secs(10);
@@ -39,8 +42,11 @@ const TAKEN: Duration = Duration::from_secs(30);
 const HEADERS: usize = 64 * 1024;
 
 /// Open files that a process needs beside its connections and its runs, and those that a run needs.
-const FILES: u64 = 128;
+const FILES: u64 = 128 + TOLD as u64;
 const FILES_OF_A_RUN: u64 = 6;
+
+/// Connections at once that are told that there is no place; more are just ended.
+const TOLD: usize = 32;
 
 /// Fewer connections than these are not worth serving.
 const LEAST: usize = 16;
@@ -146,6 +152,7 @@ pub(super) async fn serve(
     over: CancellationToken,
 ) -> io::Result<()> {
     let door = Door { most, inside: Arc::default() };
+    let told = Arc::new(Semaphore::new(TOLD));
     let mut going = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -162,10 +169,14 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        match door.enter() {
-            Some(place) => going.spawn(connection(stream, peer, routes.clone(), place, over.clone())),
-            None => going.spawn(turn_away(stream)),
-        };
+        if let Some(place) = door.enter() {
+            going.spawn(connection(stream, peer, routes.clone(), place, over.clone()));
+        } else if let Ok(permit) = told.clone().try_acquire_owned() {
+            going.spawn(async move {
+                turn_away(stream).await;
+                drop(permit);
+            });
+        }
     }
     drop(listener);
     while going.join_next().await.is_some() {}
@@ -174,14 +185,23 @@ pub(super) async fn serve(
 
 /// Says that there is no place, and why that is nobody's fault.
 async fn turn_away(mut stream: TcpStream) {
-    let body = "{\"type\":\"/problems/busy\",\"title\":\"This replica has too much to do\",\"status\":503,\
-                \"detail\":\"all connections are in use\",\"code\":\"busy\"}";
+    let body = json!({
+        "type": "/problems/busy", "title": Code::Busy.title(), "status": 503, "instance": "", "code": "busy",
+        "detail": "all connections are in use", "request_id": uuid::Uuid::now_v7(), "retry_after_seconds": 5,
+    })
+    .to_string();
     let text = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 5\r\n\
          Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let _ = timeout(Duration::from_secs(1), stream.write_all(text.as_bytes())).await;
+    let _ = timeout(Duration::from_secs(1), async {
+        // An answer to what was not read may be lost on its way.
+        let mut asked = [0; 4096];
+        let _ = stream.read(&mut asked).await;
+        stream.write_all(text.as_bytes()).await
+    })
+    .await;
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, routes: Router, place: Arc<Place>, over: CancellationToken) {

@@ -12,6 +12,7 @@ mod dress;
 mod health;
 mod limit;
 mod live;
+mod meter;
 pub mod problem;
 
 use std::any::Any;
@@ -34,6 +35,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::{self, Listen, Process, Web, WrongSetting};
 use crate::desk::Desk;
+use crate::metrics::Metrics;
 use access::{Access, Opened};
 use audit::Audit;
 use live::Live;
@@ -94,11 +96,11 @@ impl Front {
     ///
     /// # Errors
     /// When the listener fails.
-    pub async fn serve(self, desk: Arc<Desk>, over: CancellationToken) -> io::Result<()> {
+    pub async fn serve(self, desk: Arc<Desk>, metrics: Metrics, over: CancellationToken) -> io::Result<()> {
         let keeping = self.opened.tokens.keep(desk.parts.bus.clone());
         // Streams leave room for questions.
         let live = Live::new(desk.parts.clone(), self.web.streams.min(self.room / 2));
-        let routes = framed(desk, self.opened.access, live, &self.web);
+        let routes = framed(desk, metrics, self.opened.access, live, &self.web);
         let serving = door::serve(self.listener, routes, self.room, over);
         tokio::pin!(serving);
         tokio::select! {
@@ -121,11 +123,15 @@ pub fn document() -> OpenApi {
 }
 
 /// All routes, with everything that a request passes before them.
-fn framed(desk: Arc<Desk>, access: Arc<Access>, live: Arc<Live>, web: &Web) -> Router {
+fn framed(desk: Arc<Desk>, metrics: Metrics, access: Arc<Access>, live: Arc<Live>, web: &Web) -> Router {
     let (routes, document) = routes();
     let document = Arc::new(document);
     let audit = Arc::new(Audit::new(desk.parts.clone()));
+    // Whoever may look at it.
+    let page = meter::routes(metrics.clone());
+    let (meter, open_meter) = if web.metrics_public { (Router::new(), page) } else { (page, Router::new()) };
     let guarded = routes
+        .merge(meter)
         .route(access::LINK_PATH, get(access::link))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(Extension(live))
@@ -136,10 +142,12 @@ fn framed(desk: Arc<Desk>, access: Arc<Access>, live: Arc<Live>, web: &Web) -> R
     guarded
         .merge(health::routes())
         .route("/openapi.json", get(async move || Json(document)))
+        .merge(open_meter)
         .route("/schema/cronclave-1.json", get(|| async { Json(config::schema()) }))
         .fallback(|| async { Problem::not_found("nothing is answered at this address; see /openapi.json") })
         .layer(from_fn(dress::dress))
         .layer(from_fn(asked::identify))
+        .layer(from_fn_with_state(metrics, meter::measure))
         .with_state(desk)
 }
 

@@ -266,6 +266,8 @@ mod tests {
         for code in Code::ALL {
             assert!(code.page().starts_with(&format!("# {}: ", code.word())), "{code:?}");
         }
+        let pages = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/problems/api")).unwrap();
+        assert_eq!(pages.count(), Code::ALL.len(), "no page without a code");
         assert_eq!(Code::page_of("OVERLAP"), Some(Code::Overlap.page()));
         assert_eq!(Code::page_of("nothing"), None);
     }

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::body::Body;
 use super::{Fate, Inbox, limited};
 use crate::broker::Message;
+use crate::event::{About, Told};
 use crate::job::{Job, JobName};
 use crate::lease::{Ended, Fence, Outcome, RunId, Token};
 use crate::plan::{self, View};
@@ -93,6 +94,7 @@ impl Inbox {
                 report.run_id, report.fence
             )));
         };
+        self.parts.bus.tell(Told::About(About::open(&run)));
         let key = match run.phase {
             Phase::Running if run.token.as_ref() == Some(&report.token()) => report.key(report.token()),
             Phase::Running => return Ok(Fate::Dropped("its run is going in a process of ours".into())),

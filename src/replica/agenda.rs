@@ -79,6 +79,12 @@ impl Agenda {
         self.next().map_or(Duration::MAX, |at| at.since(now) + Duration::from_micros(500))
     }
 
+    /// How long ago the first was due.
+    pub(super) fn lateness(&self) -> Option<Duration> {
+        let now = self.anchor.borrow().now();
+        self.next().filter(|at| *at <= now).map(|at| now.since(at))
+    }
+
     /// Takes off the jobs whose time has come.
     pub(super) fn due(&mut self) -> Vec<JobName> {
         let now = self.anchor.borrow().now();

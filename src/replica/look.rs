@@ -6,6 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
+use crate::event::{About, Told};
 use crate::job::Job;
 use crate::lease::Lease;
 use crate::parts::Parts;
@@ -72,7 +73,12 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
             }
             Step::Register => Op::Register { spec: job.spec() },
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
-            Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
+            Step::Reap { run_id, fence, phase } => {
+                if let Some(run) = view.record.run(run_id) {
+                    parts.bus.tell(Told::About(About::open(run)));
+                }
+                Op::Reap { run_id, fence, phase }
+            }
             Step::Overdue { expect, due } => Op::Overdue { expect, due },
             Step::Slow { run_id, fence } => Op::Slow { run_id, fence },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },

@@ -21,6 +21,7 @@ use crate::clock::Timestamp;
 use crate::handover;
 use crate::job::{Hook, HookName, Job, JobName};
 use crate::lease::Lease;
+use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::plan::{self, Step, View};
 use crate::race::ask;
@@ -200,6 +201,9 @@ impl Replica {
                 () = sleep(nap) => {}
             }
             if ready {
+                if let Some(late) = self.agenda.lateness() {
+                    parts.bus.measure(Measure::Lag(late));
+                }
                 for job in self.agenda.due() {
                     self.rouse(&job);
                 }

@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::agenda::Anchor;
 use super::{Jobs, Pulse};
 use crate::clock::Timestamp;
-use crate::event::Told;
+use crate::event::{About, Told};
 use crate::job::{JobName, Keep};
+use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::record::Op;
 use crate::store::{Replica, Snapshot, StoreError, Trouble};
@@ -214,6 +215,8 @@ impl Health {
         };
         let anchor = *self.anchor.borrow();
         let skew = self.parts.clock.now().as_micros() - anchor.now().as_micros();
+        #[allow(clippy::cast_precision_loss, reason = "shown to people, in seconds")]
+        let skew = skew as f64 / 1e6;
         let report = Replica {
             boot_id: self.identity.boot_id.clone(),
             name: self.identity.name.clone(),
@@ -221,8 +224,7 @@ impl Health {
             pid: std::process::id(),
             started_at: lock(&self.started_at).unwrap_or_else(|| anchor.now()),
             last_seen_at: Timestamp::EPOCH,
-            #[allow(clippy::cast_precision_loss, reason = "shown to people, in seconds")]
-            clock_skew_seconds: skew as f64 / 1e6,
+            clock_skew_seconds: skew,
             config_digest: digest,
             tzdb: self.identity.tzdb.clone(),
             jobs,
@@ -233,6 +235,7 @@ impl Health {
         match timeout(PATIENCE, self.parts.store.beat(&report)).await {
             Ok(Ok(now)) => {
                 self.set(now);
+                self.parts.bus.measure(Measure::Skew(skew));
                 self.answered();
             }
             Ok(Err(error)) => self.failed(&error),
@@ -263,6 +266,7 @@ impl Health {
         let Ok(Ok(snapshot)) = timeout(PATIENCE, self.parts.store.snapshot()).await else { return };
         for (name, record) in snapshot.records.iter().filter(|(name, _)| !jobs.by_name.contains_key(*name)) {
             for run in record.open.iter().filter(|run| snapshot.now.since(run.until) > ORPHAN) {
+                self.parts.bus.tell(Told::About(About::open(run)));
                 let reap = Op::Reap { run_id: run.run_id, fence: run.fence, phase: run.phase };
                 if let Ok(Ok(answer)) = timeout(PATIENCE, self.parts.store.apply(name, &reap)).await {
                     self.parts.bus.tell_all(answer.events);

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::wire::NotStarted;
 use crate::job::Command;
 use crate::lease::Work;
+use crate::trace;
 
 /// Ours: what the replica itself inherited under this prefix (its passwords) is not handed on.
 const PREFIX: &str = "CRONCLAVE_";
@@ -60,7 +61,10 @@ fn of_work(work: &Work) -> Vec<(String, String)> {
     ];
     all.extend(work.previous_success_at.map(|at| ("PREVIOUS_SUCCESS_AT".to_owned(), at.to_string())));
     all.extend(work.args.iter().map(|(name, value)| (format!("ARG_{}", as_variable(name)), value.clone())));
-    all.into_iter().map(|(name, value)| (format!("{PREFIX}{name}"), value)).collect()
+    let mut all: Vec<_> = all.into_iter().map(|(name, value)| (format!("{PREFIX}{name}"), value)).collect();
+    // As OpenTelemetry's SDKs look for it.
+    all.push(("TRACEPARENT".to_owned(), trace::parent(work.run_id, work.fence)));
+    all
 }
 
 /// `dry-run` becomes `DRY_RUN`, which a shell can name.

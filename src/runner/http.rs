@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::job::{Http, Text};
 use crate::lease::{Ended, Outcome, Work};
 use crate::signature;
+use crate::trace;
 
 /// How much of an answer's body becomes the run's output.
 const SHOWN: usize = 64 * 1024;
@@ -131,6 +132,7 @@ fn headers(http: &Http, work: &Work) -> Result<HeaderMap, Words> {
         ("cronclave-fencing-token", work.fence.to_string()),
         ("cronclave-scheduled-at", work.scheduled_at.to_string()),
         ("cronclave-lease-until", work.lease_until.to_string()),
+        ("traceparent", trace::parent(work.run_id, work.fence)),
     ];
     let mut all = HeaderMap::new();
     for (name, value) in own {

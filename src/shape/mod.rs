@@ -9,6 +9,7 @@ mod job;
 mod lock;
 mod log;
 mod occurrence;
+mod past;
 mod run;
 mod scalar;
 mod timeline;
@@ -28,6 +29,7 @@ pub use job::{
 pub use lock::Lock;
 pub use log::{Piece, Position};
 pub use occurrence::{Dst, Occurrence, Planned, Skipped, Start, local};
+pub use past::{Backfill, Fact, Filled, Waits, Why, stands};
 pub use run::{Attempt, Fault, Moment, Run, RunDetail, Trigger};
 pub use timeline::{Cell, Lane, Timeline};
 

@@ -92,7 +92,7 @@ fn the_replica_that_freezes() {
             config,
             sources,
             watch: false,
-            listener: None,
+            front: None,
             role: Default::default(),
         };
         service.run().await.unwrap();

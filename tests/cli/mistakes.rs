@@ -107,7 +107,7 @@ const CASES: &[Case] = &[
     with_env(SERVE, &[("CRONCLAVE_GRACE", "soon")], &["CRONCLAVE_GRACE", "`soon`"]),
     with_env(SERVE, &[("CRONCLAVE_REPLICA", "a/b")], &["CRONCLAVE_REPLICA", "letters"]),
     with_env(SERVE, &[("CRONCLAVE_MAX_PARALLEL", "lots")], &["CRONCLAVE_MAX_PARALLEL", "number"]),
-    with_env(SERVE, &[("CRONCLAVE_LOG_FORMAT", "xml")], &["CRONCLAVE_LOG_FORMAT", "text or json"]),
+    with_env(SERVE, &[("CRONCLAVE_LOG_FORMAT", "xml")], &["CRONCLAVE_LOG_FORMAT", "text, json or logfmt"]),
     with_env(&["jobs"], &[("AMQP_URL", "ampq://mq")], &["AMQP_URL", "`ampq://`", "amqp://"]),
     with_env(&["jobs"], &[("CRONCLAVE_AMQP_URL_FILE", "none")], &["CRONCLAVE_AMQP_URL_FILE", "none", "cannot be read"]),
     with_env(

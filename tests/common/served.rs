@@ -29,10 +29,7 @@ pub(crate) struct Served {
 impl Served {
     /// A replica in a directory of its own, with nothing in its environment but `env`.
     pub(crate) fn start(jobs: &str, env: &[(&str, &str)]) -> Served {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("schedules")).unwrap();
-        fs::write(dir.path().join("schedules/jobs.toml"), format!("version = 1\n{jobs}")).unwrap();
-        Served::start_in(Arc::new(dir), env)
+        Served::start_in(directory(jobs), env)
     }
 
     /// Another replica beside this one, on the same files.
@@ -40,8 +37,19 @@ impl Served {
         Served::start_in(self.dir.clone(), env)
     }
 
-    fn start_in(dir: Arc<TempDir>, env: &[(&str, &str)]) -> Served {
-        let mut served = Served::begin(dir, env);
+    /// A replica that may open so many files.
+    pub(crate) fn start_with_files(jobs: &str, env: &[(&str, &str)], files: u32) -> Served {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_cronclave")]);
+        Served::up(Served::spawn(command, directory(jobs), env))
+    }
+
+    /// A replica on what a directory holds.
+    pub(crate) fn start_in(dir: Arc<TempDir>, env: &[(&str, &str)]) -> Served {
+        Served::up(Served::begin(dir, env))
+    }
+
+    fn up(mut served: Served) -> Served {
         served.address = served.find_address();
         served.wait_until_ready();
         served
@@ -49,7 +57,10 @@ impl Served {
 
     /// A replica that may not come up.
     pub(crate) fn begin(dir: Arc<TempDir>, env: &[(&str, &str)]) -> Served {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cronclave"));
+        Served::spawn(Command::new(env!("CARGO_BIN_EXE_cronclave")), dir, env)
+    }
+
+    fn spawn(mut command: Command, dir: Arc<TempDir>, env: &[(&str, &str)]) -> Served {
         command.args(["serve", "--log-format", "text"]).current_dir(dir.path());
         if !env.iter().any(|(name, _)| *name == "CRONCLAVE_LISTEN") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -164,6 +175,14 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A directory with these jobs.
+pub(crate) fn directory(jobs: &str) -> Arc<TempDir> {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("schedules")).unwrap();
+    fs::write(dir.path().join("schedules/jobs.toml"), format!("version = 1\n{jobs}")).unwrap();
+    Arc::new(dir)
 }
 
 /// Waits until something holds.

@@ -58,6 +58,8 @@ fn a_message_comes_with_all_that_its_job_says_and_its_run_is_over_once_it_is_con
         assert_eq!(headers[&format!("cronclave-{name}")], value);
     }
     assert!(headers["cronclave-fencing-token"].parse::<u64>().unwrap() > 0);
+    let (trace, fence) = (run.replace('-', ""), headers["cronclave-fencing-token"].parse::<u64>().unwrap());
+    assert_eq!(headers["traceparent"], format!("00-{trace}-{:016x}-01", fence | 1 << 63));
     assert_eq!(headers["cloudEvents_id"], format!("{run}.1"));
     assert_eq!((&event["specversion"], &event["subject"]), (&"1.0".into(), &format!("jobs/close/runs/{run}").into()));
     assert_eq!(event["data"], serde_json::json!({"day": date, "run": run, "from": ["default", 7, true]}));

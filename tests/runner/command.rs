@@ -101,6 +101,8 @@ async fn the_environment_tells_the_run_and_the_job_has_the_last_word() {
     ]);
     let done = run(Command { env, env_file: Some(file), ..program(&["env"]) }).await;
     let lines: Vec<&str> = done.stdout.lines().collect();
+    let is_parent = |line: &&str| line.starts_with("TRACEPARENT=00-") && line.ends_with("-000000000000004d-01");
+    assert!(lines.iter().any(is_parent), "{lines:?}");
     for expected in [
         "CRONCLAVE_REPLICA=here",
         "CRONCLAVE_JOB=nightly",

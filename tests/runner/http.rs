@@ -77,6 +77,7 @@ async fn a_request_carries_the_run_and_its_answer_is_the_output() {
         "cronclave-scheduled-at: 2027-01-15t08:00:00z",
         "cronclave-lease-until: 2027-01-15t08:00:30z",
         "cronclave-run-id: ",
+        "traceparent: 00-",
         "idempotency-key: ",
     ] {
         assert!(lower.contains(&format!("\r\n{line}")), "{line} is not in {asked}");

@@ -50,11 +50,14 @@ async fn reload(State(desk): State<Arc<Desk>>, caller: Caller) -> Result<Json<Re
 ///
 /// The body is the file, in TOML. Nothing is changed, and nothing of this machine is looked at.
 #[utoipa::path(post, path = "/config/validate", tag = "config",
-    request_body(content = String, content_type = "application/toml", description = "A schedule file"),
+    request_body(content((String = "application/toml"), (String = "text/plain")), description = "A schedule file"),
     responses((status = 200, description = "What was found", body = Validated)))]
 async fn validate(State(desk): State<Arc<Desk>>, request: Request) -> Result<Json<Validated>, Problem> {
     let body = take::body(request, &()).await?;
     let text = String::from_utf8(body.to_vec());
+    if body.trim_ascii().is_empty() {
+        return Err(Refusal::wrong("", "missing", "send the schedule file as the body").into());
+    }
     let text = text.map_err(|_| Refusal::wrong("", "not_utf8", "a schedule file is text in UTF-8"))?;
     let found = tokio::task::spawn_blocking(move || desk.validate("request.toml", &text)).await;
     found.map(Json).map_err(|error| Problem::internal(format!("the file was not checked: {error}")))

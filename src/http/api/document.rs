@@ -1,8 +1,12 @@
 //! What `/openapi.json` says beyond its routes: what this is, how one signs in, and that anything may be a problem.
 
+use std::collections::BTreeMap;
+
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContactBuilder, Content, InfoBuilder, OpenApi, Ref, RefOr, ResponseBuilder, ServerBuilder,
+    ComponentsBuilder, ContactBuilder, Content, InfoBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder,
+    ServerBuilder,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -10,6 +14,18 @@ use crate::http::problem::{Document, Wrong};
 
 /// What is refused on any route: nobody signed in, too many requests, the store away.
 const ANY: &str = "The request is refused, or cannot be answered: `code` says why";
+
+/// Whether a body can be left out: it can when nothing in it is required.
+fn is_needed(schema: &RefOr<Schema>, all: &BTreeMap<String, RefOr<Schema>>) -> bool {
+    match schema {
+        RefOr::Ref(named) => {
+            let name = named.ref_location.rsplit('/').next().unwrap_or_default();
+            all.get(name).is_none_or(|schema| is_needed(schema, all))
+        }
+        RefOr::T(Schema::Object(object)) => object.properties.is_empty() || !object.required.is_empty(),
+        RefOr::T(_) => true,
+    }
+}
 
 /// The document of these routes, made whole.
 pub(in crate::http) fn finish(mut document: OpenApi) -> OpenApi {
@@ -29,12 +45,20 @@ pub(in crate::http) fn finish(mut document: OpenApi) -> OpenApi {
     components.add_security_scheme("token", SecurityScheme::Http(bearer));
     components.schemas.insert("Problem".to_owned(), Document::schema());
     components.schemas.insert(Wrong::name().into_owned(), Wrong::schema());
+    let schemas = components.schemas.clone();
     document.components = Some(components);
     let nobody: [String; 0] = [];
     document.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("token", nobody)]);
     for item in document.paths.paths.values_mut() {
         let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         for operation in all.into_iter().flatten() {
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                let needs = |content: &RefOr<Content>| match content {
+                    RefOr::T(content) => content.schema.as_ref().is_none_or(|schema| is_needed(schema, &schemas)),
+                    RefOr::Ref(_) => true,
+                };
+                body.required = Some(if body.content.values().any(needs) { Required::True } else { Required::False });
+            }
             let problem = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
             let response = ResponseBuilder::new().description(ANY).content("application/problem+json", problem).build();
             operation.responses.responses.insert("default".to_owned(), RefOr::T(response));

@@ -36,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Desk>> {
 #[serde(deny_unknown_fields)]
 struct Listed {
     /// Those that fare so.
+    #[param(inline)]
     state: Option<Wanted>,
     /// Those with one of these tags, separated by commas.
     tag: Option<String>,
@@ -66,7 +67,7 @@ async fn list(
 /// Look at a job
 ///
 /// With all its settings and where it was declared. Secrets are only named.
-#[utoipa::path(get, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path, description = "Its name")),
+#[utoipa::path(get, path = "/jobs/{job}", tag = "jobs", params(("job" = String, Path, description = "Its name", example = "db-backup")),
     responses((status = 200, description = "The job", body = Seen<JobDetail>),
         (status = 304, description = "It is as the caller knows it"),
         (status = 404, description = "There is no such job", body = problem::Document, content_type = "application/problem+json")))]
@@ -88,7 +89,7 @@ struct Spanned {
     #[param(minimum = 1, maximum = 1000)]
     count: Option<usize>,
     /// `skipped`: those passed over as well.
-    #[param(value_type = Option<Include>)]
+    #[param(inline)]
     include: Option<Include>,
 }
 
@@ -104,7 +105,7 @@ enum Include {
 ///
 /// Oldest first: what became of those in the past and why, and those to come.
 #[utoipa::path(get, path = "/jobs/{job}/occurrences", tag = "jobs",
-    params(("job" = String, Path, description = "Its name"), Spanned),
+    params(("job" = String, Path, description = "Its name", example = "db-backup"), Spanned),
     responses((status = 200, description = "The occurrences", body = Page<Occurrence>)))]
 async fn occurrences(
     State(desk): State<Arc<Desk>>,
@@ -140,7 +141,7 @@ pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 ///
 /// The first replica to see it starts it. A request with the `Idempotency-Key` of another asks for the same run.
 #[utoipa::path(post, path = "/jobs/{job}/runs", tag = "jobs", request_body = TriggerBody,
-    params(("job" = String, Path, description = "Its name"),
+    params(("job" = String, Path, description = "Its name", example = "db-backup"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same key asked again is the same run, for a day at least", max_length = 200)),
     responses((status = 202, description = "It will be started, or was asked for before", body = Triggered,
             headers(("Location" = String, description = "The run"))),
@@ -183,7 +184,7 @@ struct PauseBody {
 ///
 /// What runs goes on; what comes due meanwhile is skipped.
 #[utoipa::path(put, path = "/jobs/{job}/pause", tag = "jobs", request_body = PauseBody,
-    params(("job" = String, Path, description = "Its name")),
+    params(("job" = String, Path, description = "Its name", example = "db-backup")),
     responses((status = 200, description = "It is paused", body = Paused)))]
 async fn pause(
     State(desk): State<Arc<Desk>>,
@@ -212,7 +213,7 @@ impl Back {
 
 /// Resume a job
 #[utoipa::path(delete, path = "/jobs/{job}/pause", tag = "jobs",
-    params(("job" = String, Path, description = "Its name"), Back),
+    params(("job" = String, Path, description = "Its name", example = "db-backup"), Back),
     responses((status = 200, description = "It is started again when it is due", body = Resumed)))]
 async fn resume(
     State(desk): State<Arc<Desk>>,

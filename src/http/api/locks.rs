@@ -33,7 +33,7 @@ async fn list(State(desk): State<Arc<Desk>>) -> Result<Json<Page<Lock>>, Problem
 ///
 /// Several runs hold it when they may stand side by side. With one, its fencing token is the `ETag`.
 #[utoipa::path(get, path = "/locks/{key}", tag = "locks",
-    params(("key" = String, Path, description = "`run:JOB` or `mutex:NAME`")),
+    params(("key" = String, Path, description = "`run:JOB` or `mutex:NAME`", example = "run:db-backup")),
     responses((status = 200, description = "Who holds it", body = Page<Lock>),
         (status = 304, description = "It is held as the caller knows it"),
         (status = 404, description = "Nobody holds it", body = problem::Document, content_type = "application/problem+json")))]
@@ -56,7 +56,7 @@ struct ReleaseBody {
 ///
 /// Ends a hold by force. Its run is recorded as lost; if its process lives, it is fenced off at its next renewal.
 #[utoipa::path(delete, path = "/locks/{key}", tag = "locks", request_body = ReleaseBody,
-    params(("key" = String, Path, description = "`run:JOB` or `mutex:NAME`"),
+    params(("key" = String, Path, description = "`run:JOB` or `mutex:NAME`", example = "run:db-backup"),
         ("If-Match" = String, Header, description = "The fencing token of the hold to end, in quotes: a newer one is left alone")),
     responses((status = 200, description = "It is free", body = Released),
         (status = 404, description = "Nobody holds it", body = problem::Document, content_type = "application/problem+json"),

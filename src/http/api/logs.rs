@@ -32,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Desk>> {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     /// Only this stream.
+    #[param(inline)]
     stream: Option<Stream>,
     /// Only this attempt.
     #[param(minimum = 1)]
@@ -64,7 +65,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// As text; with `Accept: application/x-ndjson` as pieces, one JSON object a line, with time and stream; with
 /// `Accept: text/event-stream` live until the run is over.
 #[utoipa::path(get, path = "/runs/{run}/logs", tag = "runs",
-    params(("run" = String, Path, description = "Its id"), Wanted),
+    params(("run" = String, Path, description = "Its id, a unique beginning or end of that, or the name of its job", example = "db-backup"), Wanted),
     responses((status = 200, description = "What it printed",
             content((String = "text/plain; charset=utf-8"), (String = "application/x-ndjson"), (String = "text/event-stream")),
             headers(("cronclave-log-complete" = bool, description = "Whether the run is over"),
@@ -79,6 +80,10 @@ async fn log(
     let resumed = take::text(&headers, &LAST_EVENT_ID).map(str::to_owned);
     let after = resumed.or_else(|| wanted.after.clone()).map(|text| text.parse::<Position>());
     let after = after.transpose().map_err(|why| Refusal::wrong("?after", "not_a_position", why))?;
+    if wanted.limit == Some(0) || wanted.attempt == Some(0) {
+        let name = if wanted.limit == Some(0) { "?limit" } else { "?attempt" };
+        return Err(Refusal::wrong(name, "out_of_range", "it is at least 1").into());
+    }
     let part = Part { attempt: wanted.attempt, stream: wanted.stream, after };
     let (run, pieces) = desk.log(&run, &part).await?;
     let accept = take::text(&headers, &ACCEPT).unwrap_or_default();

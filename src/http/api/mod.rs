@@ -1,5 +1,6 @@
 //! The routes below `/api/v1`, one file a resource. Each takes what a request says, asks the desk, and gives its answer.
 
+mod audit;
 mod cluster;
 mod config;
 pub(in crate::http) mod document;
@@ -7,8 +8,11 @@ pub(in crate::http) mod give;
 mod jobs;
 mod locks;
 mod logs;
+mod past;
+mod progress;
 mod runs;
 pub(in crate::http) mod take;
+mod webhooks;
 mod work;
 
 use std::sync::Arc;
@@ -21,10 +25,14 @@ use crate::desk::Desk;
 pub fn routes() -> OpenApiRouter<Arc<Desk>> {
     OpenApiRouter::new()
         .merge(jobs::routes())
+        .merge(past::routes())
         .merge(runs::routes())
         .merge(logs::routes())
         .merge(work::routes())
+        .merge(progress::routes())
+        .merge(webhooks::routes())
         .merge(cluster::routes())
+        .merge(audit::routes())
         .merge(locks::routes())
         .merge(config::routes())
 }

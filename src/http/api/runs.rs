@@ -92,7 +92,7 @@ async fn list(
 /// Look at a run
 ///
 /// By its id, any unique beginning or end of that, or the name of a job: then its newest run.
-#[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Its id")),
+#[utoipa::path(get, path = "/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Its id, a unique beginning or end of that, or the name of its job", example = "db-backup")),
     responses((status = 200, description = "The run", body = Seen<RunDetail>),
         (status = 304, description = "It is as the caller knows it"),
         (status = 404, description = "There is no such run", body = problem::Document, content_type = "application/problem+json")))]
@@ -112,7 +112,7 @@ pub(super) struct Reason {
 ///
 /// Whoever runs it notices at its next renewal, a third of the lease, and stops it.
 #[utoipa::path(post, path = "/runs/{run}/cancel", tag = "runs", request_body = Reason,
-    params(("run" = String, Path, description = "Its id")),
+    params(("run" = String, Path, description = "Its id, a unique beginning or end of that, or the name of its job", example = "db-backup")),
     responses((status = 202, description = "It is asked to stop", body = Cancelled),
         (status = 409, description = "It is over", body = problem::Document, content_type = "application/problem+json")))]
 async fn cancel(
@@ -133,7 +133,7 @@ async fn cancel(
 ///
 /// A new run that stands for the same instant. The old one must be over.
 #[utoipa::path(post, path = "/runs/{run}/retry", tag = "runs", request_body = Reason,
-    params(("run" = String, Path, description = "Its id")),
+    params(("run" = String, Path, description = "Its id, a unique beginning or end of that, or the name of its job", example = "db-backup")),
     responses((status = 202, description = "A new run will be started", body = Triggered,
             headers(("Location" = String, description = "The new run"))),
         (status = 409, description = "Something is in the way", body = problem::Document, content_type = "application/problem+json")))]

@@ -37,7 +37,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
         let taken = Query::<T>::try_from_uri(&parts.uri);
         let why = |rejection: axum::extract::rejection::QueryRejection| {
             use std::error::Error as _;
-            let text = rejection.source().map_or_else(|| rejection.to_string(), |inner| causes(inner));
+            let text = rejection.source().map_or_else(|| rejection.to_string(), causes);
             // As in `limit: invalid digit found in string`.
             let (name, text) = text.split_once(": ").unwrap_or(("", &text));
             Problem::invalid(vec![mistake(format!("?{name}"), text)])

@@ -9,18 +9,29 @@ use axum::response::sse::Event;
 use futures_core::Stream;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ring::{Item, Lost};
 use super::{Live, RETRY};
 use crate::announce::is_kind;
+use crate::event::Following;
 use crate::job::JobName;
+use crate::measure::Measure;
 
 /// Between two signs of life: shorter than what lets connections go that say nothing.
 const BEAT: Duration = Duration::from_secs(10);
 
+/// Another replica may have read further than this one; whoever comes from there is waited for so long.
+const AHEAD: Duration = Duration::from_secs(5);
+
+/// Between two looks whether it has been reached.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// After which a listener is to come again: it may have a cookie that ended, or a better replica to go to.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// What is no position at all.
+pub(super) const NOWHERE: u64 = u64::MAX;
 
 /// What somebody wants to hear.
 #[derive(Debug)]
@@ -52,12 +63,14 @@ enum Place {
 pub(super) struct Client {
     live: Arc<Live>,
     _seat: OwnedSemaphorePermit,
+    _counted: Following,
     filter: Filter,
     place: Place,
     out: VecDeque<Event>,
     turn: watch::Receiver<u64>,
     /// Tells when what the caller may is to be asked again.
     access: Box<dyn Future<Output = ()> + Send + Unpin>,
+    ahead: Instant,
     beat: Instant,
     end: Instant,
 }
@@ -73,12 +86,14 @@ impl Client {
         let now = Instant::now();
         Client {
             turn: live.turn.subscribe(),
+            _counted: live.parts.bus.following(),
             live,
             _seat: seat,
             filter,
             place: Place::Wanted(since),
             out: VecDeque::from([Event::default().retry(RETRY)]),
             access: Box::new(Box::pin(access)),
+            ahead: now + AHEAD,
             beat: now + BEAT,
             end: now + LONGEST,
         }
@@ -108,6 +123,7 @@ impl Client {
             }
             tokio::select! {
                 _ = self.turn.changed() => {}
+                () = sleep(LOOK), if matches!(self.place, Place::Wanted(Some(_))) => {}
                 () = sleep_until(self.beat) => self.heartbeat(),
                 () = stop.soft() => self.bye("this replica is stopping"),
                 () = &mut self.access => self.bye("who may listen has changed"),
@@ -123,6 +139,10 @@ impl Client {
         let Some(ring) = &state.ring else { return };
         let head = ring.head();
         if let Place::Wanted(since) = self.place {
+            let is_ahead = since.is_some_and(|since| since != NOWHERE && since > head);
+            if is_ahead && Instant::now() < self.ahead {
+                return;
+            }
             let found = since.map_or(Ok(ring.end()), |since| ring.after(since));
             self.place = Place::At(found.as_ref().copied().unwrap_or(ring.end()));
             let hello = json!({"at": live.parts.clock.now(), "replica": live.parts.holder});
@@ -141,6 +161,7 @@ impl Client {
                 self.out.extend(events);
             }
             Err(Lost) => {
+                self.live.parts.bus.measure(Measure::Dropped { sink: "sse", count: 1 });
                 self.say("resync", head, &json!({"reason": "this listener is too slow"}));
                 self.place = Place::Over;
             }

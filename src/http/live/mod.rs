@@ -29,7 +29,7 @@ use crate::clock::Timestamp;
 use crate::config;
 use crate::job::JobName;
 use crate::parts::Parts;
-use client::{Client, Filter};
+use client::{Client, Filter, NOWHERE};
 use ring::Ring;
 
 /// How far a run says it is. It has no position: only the last word counts.
@@ -182,7 +182,7 @@ async fn events(
     live.wake();
     // What is no position is as good as one that is too old.
     let since =
-        headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(u64::MAX));
+        headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(NOWHERE));
     let client = Client::new(live, seat, filter, since, access.changes());
     let mut response = Sse::new(client.stream()).into_response();
     let headers = response.headers_mut();

@@ -1,92 +1,56 @@
-//! Tells an operator, line by line, what happens in this process.
-
-use std::io::Write;
-use std::sync::Arc;
+//! What is said about something that was told: in words for people, in fields for machines.
 
 use serde_json::{Map, Value, json};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 
-use crate::clock::{Clock, Timestamp};
-use crate::config::LogFormat;
+use super::mask;
+use crate::clock::Timestamp;
 use crate::event::{Delivered, Told};
-use crate::lease::{Ended, Outcome, RunId};
+use crate::lease::{Ended, Fence, Outcome, RunId};
 use crate::ledger::{Event, Pass, State, What};
+use crate::recall::Run;
+use crate::trace;
 
-/// Who reports, and how.
-#[derive(Debug, Clone)]
-pub struct Reporter {
-    /// How lines are written.
-    pub format: LogFormat,
-    /// Stands in each JSON line.
-    pub replica: String,
-    /// Stands in each JSON line.
-    pub cluster: String,
-    /// Dates lines about things that have no time of their own.
-    pub clock: Clock,
-}
-
-impl Reporter {
-    /// Writes to standard output what is told, until there is nobody left to tell it.
-    pub async fn report(self, mut told: Receiver<Arc<Told>>) {
-        loop {
-            match told.recv().await {
-                Ok(told) => self.print(&told),
-                Err(RecvError::Lagged(count)) => {
-                    self.print(&Told::Warning(format!("{count} lines were left out here: they came too fast")));
-                }
-                Err(RecvError::Closed) => return,
-            }
-        }
-    }
-
-    /// Writes one line.
-    pub fn print(&self, told: &Told) {
-        if let Some(text) = self.line(told) {
-            // A reader that went away must not end the scheduler.
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
-        }
-    }
-
-    /// The line about it, without its end; `None` for what is not worth one.
-    pub fn line(&self, told: &Told) -> Option<String> {
-        let line = Line::of(told, self.clock.now())?;
-        Some(match self.format {
-            LogFormat::Text => line.text(),
-            LogFormat::Json => self.json(&line),
-        })
-    }
-
-    fn json(&self, line: &Line) -> String {
-        let mut all = Map::new();
-        all.insert("ts".into(), line.at.to_string().into());
-        all.insert("level".into(), line.level.into());
-        all.insert("event".into(), line.event.clone().into());
-        all.insert("msg".into(), format!("{} {}", line.verb, line.text).trim().into());
-        all.extend(line.fields.clone());
-        all.insert("replica".into(), self.replica.clone().into());
-        all.insert("cluster".into(), self.cluster.clone().into());
-        Value::Object(all).to_string()
-    }
-}
-
-struct Line {
-    at: Timestamp,
-    level: &'static str,
-    event: String,
+/// A line in the making.
+pub(super) struct Line {
+    pub(super) at: Timestamp,
+    pub(super) level: &'static str,
+    pub(super) event: String,
     verb: &'static str,
     subject: String,
     text: String,
-    fields: Map<String, Value>,
+    pub(super) fields: Map<String, Value>,
 }
 
 impl Line {
-    fn text(&self) -> String {
+    /// For people.
+    pub(super) fn text(&self) -> String {
         let time = self.at.datetime().format("%H:%M:%S%.3f");
         format!("{time}  {:<11} {:<16} {}", self.verb, self.subject, self.text).trim_end().to_owned()
     }
 
-    fn of(told: &Told, now: Timestamp) -> Option<Line> {
+    /// The same without time and subject, which machines get as fields.
+    pub(super) fn message(&self) -> String {
+        format!("{} {}", self.verb, self.text).trim().to_owned()
+    }
+
+    /// About something that has no time of its own; `run` is what is known of the run that it is about.
+    pub(super) fn of(told: &Told, run: Option<&Run>, now: Timestamp) -> Option<Line> {
+        let mut line = Line::about(told, now)?;
+        if let (Told::Changed(event), Some(run)) = (told, run) {
+            line.know(event, run);
+        }
+        line.trace(told);
+        if !matches!(told, Told::Line { .. }) {
+            line.text = mask::passwords(&line.text);
+            if let Some(Value::String(error)) = line.fields.get_mut("error") {
+                *error = mask::passwords(error);
+            }
+        }
+        line.fields.retain(|_, value| !value.is_null());
+        Some(line)
+    }
+
+    fn about(told: &Told, now: Timestamp) -> Option<Line> {
         let plain = |level, event: &str, verb, text: String| Line {
             at: now,
             level,
@@ -98,6 +62,7 @@ impl Line {
         };
         Some(match told {
             Told::Changed(event) => return Line::of_event(event),
+            Told::About(_) => return None,
             Told::Line { job, run_id, stream, text } => Line {
                 subject: job.to_string(),
                 fields: fields(json!({"job": job, "run_id": run_id, "stream": stream, "line": text})),
@@ -226,6 +191,42 @@ impl Line {
             What::Resumed { .. } => line.say("job.resumed", "resumed", String::new()),
         }
         Some(line)
+    }
+
+    /// Adds what the event does not say of its run.
+    fn know(&mut self, event: &Event, run: &Run) {
+        self.add(json!({
+            "scheduled_at": run.scheduled_at, "trigger": run.trigger, "queue": run.queue.as_ref().map(|queue| queue.as_str()),
+            "lock": run.lock,
+        }));
+        match &event.what {
+            What::Started { .. } => {
+                let late = run.delay(event.at).map(|late| late.as_secs_f64());
+                self.add(json!({"start_delay_seconds": late}));
+                if let Some(late) = late.filter(|late| *late >= 1.0) {
+                    self.text += &format!("  {late:.1} s late");
+                }
+            }
+            What::Ended { fence, .. } => {
+                let took = run.duration(*fence, event.at).map(|took| took.as_secs_f64());
+                self.add(json!({"duration_seconds": took}));
+                if let Some(took) = took {
+                    self.text += &format!("  ({took:.1} s)");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds where the run is found in a trace, and an attempt within it.
+    fn trace(&mut self, told: &Told) {
+        let id = |name: &str| self.fields.get(name).cloned();
+        let run_id = id("run_id").and_then(|id| serde_json::from_value::<RunId>(id).ok());
+        let fence = id("fencing_token").and_then(|fence| serde_json::from_value::<Fence>(fence).ok());
+        if let Some(run_id) = run_id.filter(|_| matches!(told, Told::Changed(_) | Told::Line { .. })) {
+            self.add(json!({"trace_id": trace::in_hex(run_id)}));
+            self.add(json!({"span_id": fence.map(|fence| trace::span_in_hex(trace::attempt(fence)))}));
+        }
     }
 
     fn say(&mut self, event: &str, verb: &'static str, text: String) {

@@ -1,0 +1,157 @@
+//! The values of all series, and how they are written down.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::series::{Kind, Series};
+use crate::job::JobName;
+
+/// The value of a label.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Label {
+    Word(&'static str),
+    Job(JobName),
+    Text(String),
+}
+
+impl Label {
+    fn as_str(&self) -> &str {
+        match self {
+            Label::Word(word) => word,
+            Label::Job(job) => job.as_str(),
+            Label::Text(text) => text,
+        }
+    }
+}
+
+impl From<&'static str> for Label {
+    fn from(word: &'static str) -> Self {
+        Label::Word(word)
+    }
+}
+
+impl From<&JobName> for Label {
+    fn from(job: &JobName) -> Self {
+        Label::Job(job.clone())
+    }
+}
+
+impl From<String> for Label {
+    fn from(text: String) -> Self {
+        Label::Text(text)
+    }
+}
+
+#[derive(Debug)]
+enum Value {
+    Count(f64),
+    Reading(f64),
+    Spread(Histogram),
+}
+
+/// What labels a value has, in the order of its series' names for them.
+type Labels = Vec<Label>;
+
+/// All values, by series.
+#[derive(Debug, Default)]
+pub(super) struct Book(Mutex<BTreeMap<Series, BTreeMap<Labels, Value>>>);
+
+impl Book {
+    /// Counts `by` more. By nothing: so that the series is there before there is something to count.
+    pub(super) fn count<const N: usize>(&self, series: Series, labels: [Label; N], by: u64) {
+        #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+        let by = by as f64;
+        let mut all = self.all();
+        match all.entry(series).or_default().entry(labels.into()).or_insert(Value::Count(0.0)) {
+            Value::Count(count) => *count += by,
+            other => *other = Value::Count(by),
+        }
+    }
+
+    /// Sets a counter that is kept elsewhere.
+    pub(super) fn total(&self, series: Series, count: f64) {
+        self.all().entry(series).or_default().insert(Labels::new(), Value::Count(count));
+    }
+
+    /// Sets a gauge.
+    pub(super) fn set<const N: usize>(&self, series: Series, labels: [Label; N], reading: f64) {
+        self.all().entry(series).or_default().insert(labels.into(), Value::Reading(reading));
+    }
+
+    /// Moves a gauge.
+    pub(super) fn shift<const N: usize>(&self, series: Series, labels: [Label; N], by: f64) {
+        let mut all = self.all();
+        match all.entry(series).or_default().entry(labels.into()).or_insert(Value::Reading(0.0)) {
+            Value::Reading(reading) => *reading += by,
+            other => *other = Value::Reading(by),
+        }
+    }
+
+    /// Notes how long something took.
+    pub(super) fn observe<const N: usize>(&self, series: Series, labels: [Label; N], took: Duration) {
+        let Kind::Histogram(edges) = series.kind() else { return };
+        let fresh = || Value::Spread(Histogram::new(edges.iter().copied()));
+        let mut all = self.all();
+        if let Value::Spread(spread) = all.entry(series).or_default().entry(labels.into()).or_insert_with(fresh) {
+            spread.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Puts all values of a gauge in place of those there were.
+    pub(super) fn replace(&self, series: Series, readings: impl IntoIterator<Item = (Labels, f64)>) {
+        let fresh = readings.into_iter().map(|(labels, reading)| (labels, Value::Reading(reading))).collect();
+        self.all().insert(series, fresh);
+    }
+
+    /// Forgets the values of jobs that are not to be `kept`.
+    pub(super) fn retain(&self, kept: impl Fn(&JobName) -> bool) {
+        for values in self.all().values_mut() {
+            values.retain(|labels, _| !matches!(labels.first(), Some(Label::Job(job)) if !kept(job)));
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Series, BTreeMap<Labels, Value>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Book {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let all = self.all();
+        for series in Series::ALL {
+            let Some(values) = all.get(series).filter(|values| !values.is_empty()) else { continue };
+            let mut metric = encoder.encode_descriptor(series.stem(), series.help(), None, kind(*series))?;
+            for (labels, value) in values {
+                let pairs: Vec<(&str, &str)> =
+                    series.labels().iter().copied().zip(labels.iter().map(Label::as_str)).collect();
+                write(*series, value, &pairs, &mut metric)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(series: Series, value: &Value, labels: &[(&str, &str)], metric: &mut MetricEncoder<'_>) -> fmt::Result {
+    match value {
+        Value::Reading(_) if series.kind() == Kind::Info => metric.encode_info(&labels),
+        Value::Reading(reading) => metric.encode_family(&labels)?.encode_gauge(reading),
+        Value::Count(count) => metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(count, None),
+        Value::Spread(spread) => spread.encode(metric.encode_family(&labels)?),
+    }
+}
+
+fn kind(series: Series) -> MetricType {
+    match series.kind() {
+        Kind::Counter => MetricType::Counter,
+        Kind::Gauge => MetricType::Gauge,
+        Kind::Histogram(_) => MetricType::Histogram,
+        Kind::Info => MetricType::Info,
+    }
+}

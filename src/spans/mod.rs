@@ -1,0 +1,47 @@
+//! Spans of what this process does, sent over OTLP beside it: nothing waits for them, and nothing depends on them.
+//! Only built with the feature `otel`.
+
+#[cfg(feature = "otel")]
+mod made;
+#[cfg(feature = "otel")]
+mod sent;
+#[cfg(feature = "otel")]
+mod taken;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::parts::Parts;
+use crate::replica::Jobs;
+
+/// Sends spans.
+#[derive(Default)]
+pub struct Spans {
+    #[cfg(feature = "otel")]
+    going: Option<taken::Going>,
+}
+
+impl Spans {
+    /// Those of a process that works with the parts that come back: they are the ones given, but traced.
+    #[cfg(feature = "otel")]
+    pub fn of(parts: Parts, jobs: watch::Receiver<Arc<Jobs>>) -> (Spans, Parts) {
+        let Some((going, parts)) = taken::Going::begin(&parts, jobs) else { return (Spans::default(), parts) };
+        (Spans { going: Some(going) }, parts)
+    }
+
+    /// There are none.
+    #[cfg(not(feature = "otel"))]
+    pub fn of(parts: Parts, _: watch::Receiver<Arc<Jobs>>) -> (Spans, Parts) {
+        (Spans::default(), parts)
+    }
+
+    /// Sends them until `over`, and then what is left, for a moment.
+    pub async fn run(self, over: impl Future<Output = ()>) {
+        #[cfg(feature = "otel")]
+        if let Some(going) = self.going {
+            return going.run(over).await;
+        }
+        over.await;
+    }
+}

@@ -1,0 +1,113 @@
+//! Replies and events, as the scripts give them.
+
+use super::record::{fence, held, pause, run_id, trigger};
+use super::{FATES, Garbled, OUTCOMES, Reader, word};
+use crate::job::JobName;
+use crate::lease::Ended;
+use crate::ledger::{Event, Next, Pass, What};
+use crate::record::{Record, Reply};
+
+/// A reply; runs that it names by their place are those of `record`, as it is after the operation.
+pub(in crate::store::redis) fn unpack_reply(bytes: &[u8], record: &Record) -> Result<Reply, Garbled> {
+    let from = &mut Reader::new(bytes);
+    from.list()?;
+    let run = |from: &mut Reader<'_>| {
+        let place: usize = from.int()?;
+        record.open.get(place.wrapping_sub(1)).cloned().map(Box::new).ok_or(Garbled)
+    };
+    Ok(match from.int()? {
+        1u8 => Reply::Won(run(from)?),
+        2 => Reply::Done,
+        3 => Reply::Kept { until: from.time()?, cancel: from.flag()? },
+        4 => Reply::Fenced,
+        5 => Reply::Cancelled,
+        6 => Reply::Stale,
+        7 => Reply::Early(from.time()?),
+        8 => Reply::Moved,
+        9 => Reply::Busy(run(from)?),
+        10 => Reply::MutexHeld(held(from)?),
+        11 => Reply::Paused(pause(from)?),
+        12 => Reply::Full,
+        13 => Reply::NotFound,
+        _ => return Err(Garbled),
+    })
+}
+
+/// Events of one job that stand one after another.
+pub(in crate::store::redis) fn unpack_events(job: &JobName, bytes: &[u8]) -> Result<Vec<Event>, Garbled> {
+    let from = &mut Reader::new(bytes);
+    let mut events = Vec::new();
+    while !from.is_empty() {
+        events.push(event(job.clone(), from)?);
+    }
+    Ok(events)
+}
+
+pub(in crate::store::redis) fn event(job: JobName, from: &mut Reader<'_>) -> Result<Event, Garbled> {
+    from.list()?;
+    let at = from.time()?;
+    let what = match from.int()? {
+        1u8 => What::Registered,
+        2 => What::Passed(Pass {
+            from: from.time()?,
+            through: from.time()?,
+            count: from.int()?,
+            fate: word(&FATES, from)?,
+        }),
+        3 => What::Queued { run_id: run_id(from)?, scheduled_at: from.time()?, trigger: trigger(from)? },
+        4 => What::Claimed {
+            run_id: run_id(from)?,
+            scheduled_at: from.time()?,
+            trigger: trigger(from)?,
+            attempt: from.int()?,
+            fence: fence(from)?,
+            holder: from.text()?,
+        },
+        5 => What::Published { run_id: run_id(from)?, fence: fence(from)? },
+        6 => What::Started { run_id: run_id(from)?, attempt: from.int()?, fence: fence(from)?, holder: from.text()? },
+        7 => What::Released { run_id: run_id(from)?, fence: fence(from)? },
+        8 => What::Ended {
+            run_id: run_id(from)?,
+            attempt: from.int()?,
+            fence: fence(from)?,
+            ended: ended(from)?,
+            next: from.maybe(next)?,
+        },
+        9 => {
+            What::Fenced { run_id: run_id(from)?, fence: fence(from)?, tried: from.text()?, ended: from.maybe(ended)? }
+        }
+        10 => What::CancelAsked { run_id: run_id(from)?, by: from.text()? },
+        11 => What::Paused {
+            until: from.maybe(Reader::time)?,
+            reason: from.maybe(Reader::text)?,
+            by: from.maybe(Reader::text)?,
+        },
+        12 => What::Resumed { catch_up: from.flag()?, by: from.maybe(Reader::text)? },
+        13 => What::Declined {
+            run_id: run_id(from)?,
+            scheduled_at: from.time()?,
+            trigger: trigger(from)?,
+            fate: word(&FATES, from)?,
+        },
+        14 => What::Overdue { due: from.time()?, last_success_at: from.maybe(Reader::time)? },
+        15 => What::Recovered { overdue_since: from.time()? },
+        16 => What::Slow { run_id: run_id(from)?, attempt: from.int()?, fence: fence(from)?, started_at: from.time()? },
+        _ => return Err(Garbled),
+    };
+    Ok(Event { at, job, what })
+}
+
+fn ended(from: &mut Reader<'_>) -> Result<Ended, Garbled> {
+    from.list()?;
+    Ok(Ended {
+        outcome: word(&OUTCOMES, from)?,
+        exit_code: from.maybe(Reader::int)?,
+        signal: from.maybe(Reader::int)?,
+        message: from.maybe(Reader::text)?,
+    })
+}
+
+fn next(from: &mut Reader<'_>) -> Result<Next, Garbled> {
+    from.list()?;
+    Ok(Next { attempt: from.int()?, at: from.time()? })
+}

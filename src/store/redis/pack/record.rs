@@ -1,0 +1,126 @@
+//! Records and mutexes, as the scripts keep them.
+
+use std::collections::BTreeMap;
+
+use super::{Garbled, PHASES, Reader, word};
+use crate::clock::Timestamp;
+use crate::job::JobName;
+use crate::lease::{Fence, RunId, Token, Trigger};
+use crate::record::{Held, Mutex, Open, Pause, Record};
+
+/// A record, and its revision: it grows with every change, and goes on growing over a wiped store.
+pub(in crate::store::redis) fn unpack_record(bytes: &[u8]) -> Result<(Record, u64), Garbled> {
+    if bytes.is_empty() {
+        return Ok((Record::default(), 0));
+    }
+    let mut from = Reader::new(bytes);
+    let places = from.list()?;
+    if places < 9 {
+        return Err(Garbled);
+    }
+    let mut record = Record {
+        cursor: from.maybe(Reader::time)?,
+        specs: chunks(from.bytes()?, |item: [u8; 16]| {
+            let (spec, since) = (u64_of(&item[..8]), u64_of(&item[8..]).cast_signed());
+            (spec, Timestamp::from_micros(since))
+        }),
+        fence: fence(&mut from)?,
+        open: from.each(open)?,
+        pauses: from.each(pause)?,
+        last_success: from.maybe(Reader::time)?,
+        asked: chunks(from.bytes()?, RunId::from_bytes),
+        settled: chunks(from.bytes()?, |item: [u8; 8]| Fence(u64_of(&item))),
+        ..Record::default()
+    };
+    let revision = from.int()?;
+    // What an older version wrote ends here.
+    if places >= 11 {
+        record.succeeded_at = from.maybe(Reader::time)?;
+        record.overdue = from.maybe(Reader::time)?;
+    }
+    Ok((record, revision))
+}
+
+pub(in crate::store::redis) fn unpack_mutex(bytes: &[u8]) -> Result<Mutex, Garbled> {
+    if bytes.is_empty() {
+        return Ok(Mutex::default());
+    }
+    let mut from = Reader::new(bytes);
+    from.list()?;
+    Ok(Mutex { fence: fence(&mut from)?, held: from.maybe(held)? })
+}
+
+fn chunks<const N: usize, T, C: FromIterator<T>>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> C {
+    bytes.as_chunks::<N>().0.iter().map(|item| read(*item)).collect()
+}
+
+fn u64_of(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte))
+}
+
+pub(super) fn fence(from: &mut Reader<'_>) -> Result<Fence, Garbled> {
+    from.int().map(Fence)
+}
+
+pub(super) fn run_id(from: &mut Reader<'_>) -> Result<RunId, Garbled> {
+    from.bytes()?.try_into().map(RunId::from_bytes).map_err(|_| Garbled)
+}
+
+fn open(from: &mut Reader<'_>) -> Result<Open, Garbled> {
+    let places = from.list()?;
+    let mut open = Open {
+        run_id: run_id(from)?,
+        scheduled_at: from.time()?,
+        trigger: trigger(from)?,
+        args: args(from)?,
+        opened: from.time()?,
+        phase: word(&PHASES, from)?,
+        attempt: from.int()?,
+        fence: fence(from)?,
+        token: from.maybe(Reader::text)?.map(Token),
+        holder: from.text()?,
+        until: from.time()?,
+        cancel: from.flag()?,
+        mutex: from.maybe(Reader::text)?,
+        started_at: None,
+        slow: false,
+    };
+    if places >= 15 {
+        open.started_at = from.maybe(Reader::time)?;
+        open.slow = from.flag()?;
+    }
+    Ok(open)
+}
+
+pub(super) fn pause(from: &mut Reader<'_>) -> Result<Pause, Garbled> {
+    from.list()?;
+    Ok(Pause {
+        since: from.time()?,
+        until: from.maybe(Reader::time)?,
+        reason: from.maybe(Reader::text)?,
+        by: from.maybe(Reader::text)?,
+    })
+}
+
+pub(super) fn held(from: &mut Reader<'_>) -> Result<Held, Garbled> {
+    from.list()?;
+    Ok(Held { job: job(from)?, run_id: run_id(from)?, fence: fence(from)?, holder: from.text()?, until: from.time()? })
+}
+
+pub(in crate::store::redis) fn job(from: &mut Reader<'_>) -> Result<JobName, Garbled> {
+    JobName::new(&from.text()?).map_err(|_| Garbled)
+}
+
+pub(super) fn trigger(from: &mut Reader<'_>) -> Result<Trigger, Garbled> {
+    match from.bytes()? {
+        b"" => Ok(Trigger::Schedule),
+        text => serde_json::from_slice(text).map_err(|_| Garbled),
+    }
+}
+
+fn args(from: &mut Reader<'_>) -> Result<BTreeMap<String, String>, Garbled> {
+    match from.bytes()? {
+        b"" => Ok(BTreeMap::new()),
+        text => serde_json::from_slice(text).map_err(|_| Garbled),
+    }
+}

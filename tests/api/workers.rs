@@ -1,0 +1,67 @@
+//! Workers that speak HTTP.
+
+use serde_json::{Value, json};
+
+use crate::bench::Api;
+use crate::served::until;
+
+/// A run that waits for a worker: its id and its fencing token.
+fn published(api: &Api) -> (String, Value) {
+    let id = api.trigger("remote");
+    let run = api.run(&id, "published");
+    (id, run["fencing_token"].clone())
+}
+
+#[test]
+fn a_worker_starts_renews_and_finishes_a_run_by_its_fencing_token() {
+    let api = Api::new();
+    let (id, fence) = published(&api);
+    let hold = json!({"fencing_token": fence, "token": "mine", "worker": "py-1"});
+    let start = |body: &Value| api.ask("POST /api/v1/runs/{run}/start").at(&id).body(body);
+    start(&json!({"fencing_token": 1})).refused(409, "conflict");
+    let begun = start(&hold).json(200);
+    assert_eq!((&begun["job"], &begun["attempt"]), (&json!("remote"), &json!(1)));
+    assert_eq!(start(&hold).json(200)["run_id"], json!(id), "a lost answer is asked for again");
+    start(&json!({"fencing_token": fence, "token": "theirs"})).refused(409, "conflict");
+    let renew = |body: &Value| api.ask("POST /api/v1/runs/{run}/renew").at(&id).body(body);
+    assert_eq!(renew(&hold).json(200)["cancel"], false);
+    renew(&json!({"fencing_token": fence})).refused(409, "conflict");
+    assert_eq!(api.run(&id, "running")["replica"], "py-1");
+    api.ask("POST /api/v1/runs/{run}/cancel").at(&id).json(202);
+    assert_eq!(renew(&hold).json(200)["cancel"], true);
+    let finish = |body: &Value| api.ask("POST /api/v1/runs/{run}/finish").at(&id).body(body);
+    let mut end = hold.clone();
+    end["outcome"] = json!("cancelled");
+    assert_eq!(finish(&end).json(200)["final"], true);
+    api.run(&id, "cancelled");
+    finish(&end).refused(409, "conflict");
+    end["outcome"] = json!("perhaps");
+    finish(&end).refused(422, "invalid-request");
+    start(&hold).as_nobody().refused(401, "unauthorized");
+}
+
+#[test]
+fn a_worker_without_a_token_of_its_own_has_the_whole_timeout() {
+    let api = Api::new();
+    let (id, fence) = published(&api);
+    let hold = json!({"fencing_token": fence});
+    let begun = api.ask("POST /api/v1/runs/{run}/start").at(&id).body(&hold).json(200);
+    assert_eq!(begun["lease_seconds"], 60.0);
+    let end = json!({"fencing_token": fence, "outcome": "failed", "exit_code": 4, "message": "no disk"});
+    api.ask("POST /api/v1/runs/{run}/finish").at(&id).body(&end).json(200);
+    let run = api.run(&id, "failed");
+    assert_eq!((&run["exit_code"], &run["message"]), (&json!(4), &json!("no disk")));
+}
+
+#[test]
+fn a_request_that_is_taken_away_can_be_started_by_nobody() {
+    let api = Api::new();
+    let (id, fence) = published(&api);
+    api.ask("POST /api/v1/runs/{run}/cancel").at(&id).json(202);
+    let start = || api.ask("POST /api/v1/runs/{run}/start").at(&id).body(&json!({"fencing_token": fence})).send();
+    until(|| start().status == 409, || "a cancelled run can still be started".into());
+    api.ask("POST /api/v1/runs/{run}/start")
+        .at("not-a-run")
+        .body(&json!({"fencing_token": 1}))
+        .refused(404, "not-found");
+}

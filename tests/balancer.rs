@@ -1,0 +1,218 @@
+//! Three replicas on one Redis behind a balancer that knows nothing of them: whichever answers, the story of trigger,
+//! follow, pause, cancel and retry works, and while one is killed. Told with the command line's `--server`.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "common/served.rs"]
+mod served;
+#[path = "common/servers.rs"]
+mod servers;
+
+use std::fmt::Write;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use served::{Served, TOKEN, until};
+use servers::Redis;
+
+const JOBS: &str = r#"
+[jobs.hello]
+schedule = "@manual"
+command  = "echo hello"
+
+[jobs.slow]
+schedule = "@manual"
+command  = "for i in 1 2 3 4 5 6; do echo tick $i; sleep 1; done"
+lock     = { ttl = "3s" }
+delivery = "at_least_once"
+
+[jobs.long]
+schedule = "@manual"
+command  = "echo begun; sleep 600"
+lock     = { ttl = "3s" }
+kill_after = "1s"
+
+[jobs.fails]
+schedule = "@manual"
+command  = "echo no >&2; exit 3"
+"#;
+
+/// Three replicas, what is in front of them, and what they stand on.
+struct Site {
+    port: u16,
+    balancer: Child,
+    replicas: Vec<Served>,
+    _redis: Redis,
+    _dir: tempfile::TempDir,
+}
+
+impl Site {
+    fn start() -> Site {
+        let redis = Redis::plain();
+        let url = redis.url();
+        let env = |name: &'static str| {
+            vec![("CRONCLAVE_API_TOKEN", TOKEN), ("CRONCLAVE_REDIS_URL", url.as_str()), ("CRONCLAVE_REPLICA", name)]
+        };
+        let first = Served::start(JOBS, &env("web.1"));
+        let replicas = vec![first.beside(&env("web.2")), first.beside(&env("web.3"))];
+        let replicas: Vec<Served> = std::iter::once(first).chain(replicas).collect();
+        let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+        let mut config = format!(
+            "defaults\n mode tcp\n retries 3\n option redispatch 1\n timeout connect 2s\n timeout client 1h\n \
+             timeout server 1h\nlisten web\n bind 127.0.0.1:{port}\n balance roundrobin\n"
+        );
+        for (n, replica) in replicas.iter().enumerate() {
+            writeln!(config, " server web{n} {} check inter 200 fall 2 rise 2", replica.address()).unwrap();
+        }
+        let file = dir.path().join("haproxy.cfg");
+        fs::write(&file, config).unwrap();
+        let mut command = Command::new("haproxy");
+        command.arg("-db").arg("-f").arg(&file).env("PATH", "/usr/sbin:/usr/local/sbin:/usr/bin:/bin");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let balancer = command.spawn().expect("haproxy is missing: sudo apt-get install haproxy");
+        until(|| TcpStream::connect(("127.0.0.1", port)).is_ok(), || "HAProxy does not listen".into());
+        Site { port, balancer, replicas, _redis: redis, _dir: dir }
+    }
+
+    /// Whoever types this has neither files nor store: only the address and a token.
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cronclave"));
+        command.args(args).env_clear().env("PATH", "/usr/bin:/bin").current_dir(self._dir.path());
+        command.env("CRONCLAVE_SERVER", format!("http://127.0.0.1:{}", self.port)).env("CRONCLAVE_TOKEN", TOKEN);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn ask(&self, args: &[&str], code: i32) -> String {
+        said(&self.command(args).output().unwrap(), args, code)
+    }
+
+    #[track_caller]
+    fn json(&self, args: &[&str]) -> Value {
+        let text = self.ask(&[args, &["--json"]].concat(), 0);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Where the run is, once it is in this state.
+    fn wait(&self, job: &str, state: &str) -> Value {
+        let mut run = Value::Null;
+        until(
+            || {
+                run = self.json(&["history", job, "-n", "1"])["items"][0].clone();
+                run["state"] == state
+            },
+            || format!("{job} never was {state}"),
+        );
+        run
+    }
+
+    fn kill(&mut self, name: &str) {
+        let n: usize = name.trim_start_matches("web.").parse().unwrap();
+        self.replicas[n - 1].child.kill().unwrap();
+        self.replicas[n - 1].child.wait().unwrap();
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.balancer.kill();
+        let _ = self.balancer.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[track_caller]
+fn said(output: &Output, args: &[&str], code: i32) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}\n{err}");
+    out.into_owned()
+}
+
+#[test]
+fn the_story_works_whichever_replica_answers() {
+    let site = Site::start();
+    assert_eq!(site.json(&["status"])["replicas"].as_array().unwrap().len(), 3);
+    assert_eq!(site.ask(&["trigger", "hello", "--wait"], 0), "hello\n");
+    site.ask(&["trigger", "fails", "--wait"], 3);
+    site.ask(&["pause", "hello", "--reason", "moving"], 0);
+    for _ in 0..3 {
+        assert_eq!(site.json(&["jobs", "hello"])["items"][0]["state"], "paused", "on each replica alike");
+        site.ask(&["trigger", "hello"], 75);
+    }
+    site.ask(&["resume", "hello"], 0);
+    site.ask(&["trigger", "long"], 0);
+    site.wait("long", "running");
+    site.ask(&["trigger", "long"], 75);
+    let mut following = site.command(&["logs", "-f", "long"]);
+    let following = following.stdout(Stdio::piped()).spawn().unwrap();
+    site.ask(&["cancel", "long"], 0);
+    assert_eq!(said(&following.wait_with_output().unwrap(), &["logs"], 0), "begun\n");
+    let run = site.wait("long", "cancelled");
+    let id = run["id"].as_str().unwrap();
+    site.ask(&["cancel", id], 1);
+    let answers = site.replicas.iter().map(|replica| {
+        let token = format!("Bearer {TOKEN}");
+        replica.ask("POST", &format!("/api/v1/runs/{id}/retry"), &[("Authorization", &token)], "").status
+    });
+    assert_eq!(answers.filter(|status| *status == 202).count(), 1, "the next ones find it in their way");
+    assert_eq!(site.wait("long", "running")["scheduled_at"], run["scheduled_at"]);
+    let lock = site.json(&["locks"])["items"][0].clone();
+    let (key, token) = (lock["key"].as_str().unwrap(), lock["fencing_token"].to_string());
+    site.ask(&["locks", "release", key, "--token", "1", "--reason", "no", "--yes"], 1);
+    site.ask(&["locks", "release", key, "--token", &token, "--reason", "it hangs", "--yes"], 0);
+    site.wait("long", "lost");
+}
+
+#[test]
+fn what_is_not_there_or_not_allowed_exits_as_it_does_without_a_server() {
+    let site = Site::start();
+    site.ask(&["trigger", "nobody"], 66);
+    site.ask(&["jobs", "nobody"], 66);
+    site.ask(&["logs", "nobody"], 66);
+    site.ask(&["locks", "show", "run:hello"], 66);
+    site.ask(&["history", "--state", "happy"], 2);
+    let mut stranger = site.command(&["jobs"]);
+    said(&stranger.env("CRONCLAVE_TOKEN", "wrong-horse-battery-staple").output().unwrap(), &["jobs"], 77);
+    let mut nowhere = site.command(&["jobs"]);
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    said(&nowhere.env("CRONCLAVE_SERVER", nobody).output().unwrap(), &["jobs"], 69);
+    site.ask(&["--server", "http://127.0.0.1:1", "validate"], 2);
+    site.ask(&["--server", "localhost", "jobs"], 2);
+    let file = site._dir.path().join("token");
+    fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    let mut by_file = site.command(&["jobs", "--token-file", file.to_str().unwrap()]);
+    said(&by_file.env_remove("CRONCLAVE_TOKEN").output().unwrap(), &["jobs"], 0);
+}
+
+#[test]
+fn the_story_goes_on_while_a_replica_is_killed() {
+    let mut site = Site::start();
+    let mut following = site.command(&["trigger", "slow", "--wait"]);
+    let following = following.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let run = site.wait("slow", "running");
+    let holder = run["replica"].as_str().unwrap().to_owned();
+    std::thread::sleep(Duration::from_millis(1500));
+    site.kill(&holder);
+    // The balancer has not noticed yet: some connections go to nobody.
+    for _ in 0..4 {
+        site.ask(&["jobs"], 0);
+        site.ask(&["pause", "hello"], 0);
+        site.ask(&["resume", "hello"], 0);
+        site.ask(&["trigger", "hello", "--wait"], 0);
+    }
+    let output = following.wait_with_output().unwrap();
+    let text = said(&output, &["trigger", "slow", "--wait"], 0);
+    assert!(text.ends_with("tick 6\n"), "{text}");
+    let run = site.wait("slow", "succeeded");
+    assert_eq!(run["attempts"].as_array().unwrap().len(), 2, "another replica did it again: {run}");
+    assert_ne!(run["replica"], holder.as_str());
+    // What was triggered once ran once, however often it was asked.
+    let hello = site.json(&["history", "hello", "-n", "0"]);
+    assert_eq!(hello["items"].as_array().unwrap().len(), 4, "{hello}");
+}
