@@ -79,7 +79,7 @@ mod tests {
     fn what_cannot_be_a_secret_is_refused_without_repeating_it() {
         for wrong in ["geheim", "whsec_***", "whsec_AAAA", ""] {
             let why = key(wrong).err().unwrap();
-            assert!(!wrong.is_empty() == !why.contains("geheim") || wrong.is_empty(), "{why}");
+            assert!(!why.contains("geheim"), "{why}");
         }
     }
 }

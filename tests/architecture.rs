@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the words that everything shares down to the program. A module may use those before it.
-const ORDER: [&str; 45] = [
+const ORDER: &[&str] = &[
     "clock",
     "schedule",
     "signature",

@@ -141,7 +141,7 @@ fn printed() -> BTreeSet<String> {
                 };
                 codes.extend(text.split('"').filter(is_code).map(str::to_owned));
                 // A number is the first argument of the one, the second of the other.
-                for (call, argument) in [("ScheduleError::new(", 0), ("Wrong::about(", 1)] {
+                for (call, argument) in [("ScheduleError::new(", 0), ("Unclear::about(", 1)] {
                     for call in text.split(call).skip(1) {
                         let number = call.split(',').nth(argument).unwrap_or_default().trim();
                         let is_number = !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit());

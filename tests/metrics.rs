@@ -80,7 +80,11 @@ impl Place {
     }
 
     fn serve_with(&self, args: &[&str], env: &[(&str, &str)]) -> Replica {
-        let args = [&["serve", "--log-format", "text", "--listen", "127.0.0.1:0"], args].concat();
+        self.start("serve", args, env)
+    }
+
+    fn start(&self, command: &str, args: &[&str], env: &[(&str, &str)]) -> Replica {
+        let args = [&[command, "--log-format", "text", "--listen", "127.0.0.1:0"], args].concat();
         let mut child = self.command(&args).envs(env.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
         let (lines, out) = (Arc::new(Mutex::new(Vec::new())), child.stdout.take().unwrap());
         let to = lines.clone();
@@ -288,6 +292,16 @@ fn metrics_are_read_like_all_else_unless_they_are_public() {
     drop(closed);
     let open = place.serve_with(&[], &[("CRONCLAVE_API_TOKEN", token), ("CRONCLAVE_METRICS_PUBLIC", "1")]);
     assert_eq!((code(&open, "/metrics"), code(&open, "/api/v1/jobs")), ("200".into(), "401".into()));
+}
+
+#[test]
+fn a_worker_that_listens_tells_of_itself() {
+    let place = Place::with("[jobs.a]\nschedule = \"@manual\"\ncommand = \"true\"\nrun_on = \"worker\"\n");
+    let worker = place.start("worker", &["--concurrency", "3"], &[]);
+    worker.counts(r#"cronclave_worker_slots{queue="default"} 3"#);
+    until("it is seen alive", || worker.metrics().contains("cronclave_workers 1").then_some(()));
+    let text = worker.metrics();
+    assert!(text.contains("cronclave_store_up 1") && !text.contains("cronclave_clock_skew"), "{text}");
 }
 
 /// Lines about jobs, which are the same everywhere.

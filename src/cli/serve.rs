@@ -126,7 +126,7 @@ impl Serve {
 }
 
 /// The place where HTTP is asked, if it is to be served.
-async fn front(process: &Process) -> Result<Option<Front>, Failure> {
+pub(super) async fn front(process: &Process) -> Result<Option<Front>, Failure> {
     let Some(listen) = process.listen else { return Ok(None) };
     let listener = http::bind(listen).await.map_err(|error| {
         Failure::unavailable(format!(

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::serve::{self, Format};
 use super::{Context, Failure, out, show};
-use crate::config::{Flags, LogFormat};
+use crate::config::{self, Flags, LogFormat};
 use crate::job::QueueName;
 use crate::runner::Handlers;
 use crate::service::{self, Role, Service};
@@ -38,6 +38,9 @@ pub(super) struct Worker {
     /// How long what runs may go on when told to stop [env: CRONCLAVE_GRACE] [default: 25s]
     #[arg(long, value_name = "DURATION")]
     grace: Option<String>,
+    /// Answer HTTP here, for health and metrics [env: CRONCLAVE_LISTEN] [default: nowhere]
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<String>,
     /// Do not read schedule files again when they change (a HUP signal still does)
     #[arg(long)]
     no_watch: bool,
@@ -56,7 +59,9 @@ const SLOTS: usize = 2000;
 impl Worker {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.process(Flags {
-            no_http: true,
+            // Only where it is asked to: PORT is for replicas.
+            no_http: self.listen.is_none() && config::environment("CRONCLAVE_LISTEN").is_none(),
+            listen: self.listen,
             replica: self.name,
             concurrency: self.concurrency,
             grace: self.grace,
@@ -70,6 +75,7 @@ impl Worker {
             let why = "a worker takes requests from a RabbitMQ: set AMQP_URL to its address";
             return Err(Failure::new(Failure::CONFIG, why.to_owned()));
         }
+        let front = serve::front(&process).await?;
         let backends = service::open(&process, Create::IfMissing)?;
         let format = serve::format(self.log_format, &process);
         let parts = service::parts(&process, backends, Handlers::default());
@@ -100,17 +106,20 @@ impl Worker {
                 if taken.is_empty() { "none: no job says run_on = \"worker\"".to_owned() } else { taken.join(", ") },
                 process.concurrency,
             ));
+            if let Some(front) = &front {
+                let _ = out::print(format!("http      http://{}/metrics\n", front.address()));
+            }
         } else {
             let begun = json!({
                 "queues": taken, "concurrency": process.concurrency, "config_digest": config.digest,
                 "store": parts.store.describe(), "broker": parts.broker.describe(),
-                "version": env!("CARGO_PKG_VERSION"),
+                "http": front.as_ref().map(|front| front.address().to_string()), "version": env!("CARGO_PKG_VERSION"),
             });
             reporter.began("worker.started", begun);
         }
         let queues = Some(queues).filter(|queues| !queues.is_empty());
         let role = Role { replica: false, slots: process.concurrency, queues };
-        let service = Service { process, parts, config, sources, watch: !self.no_watch, front: None, role };
+        let service = Service { process, parts, config, sources, watch: !self.no_watch, front, role };
         serve::service_until_told(service, reporter).await
     }
 }

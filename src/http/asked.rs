@@ -29,7 +29,15 @@ pub(super) async fn identify(request: Request, next: Next) -> Response {
     let given = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_sound(id));
     let id = given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned);
     let asked = Asked { id: id.clone(), path: request.uri().path().to_owned() };
+    let (method, path) = (request.method().clone(), asked.path.clone());
     let mut response = ASKED.scope(asked, next.run(request)).await;
+    let status = response.status().as_u16();
+    // Probes come all the time, and a store that is down is told elsewhere.
+    if status == 500 {
+        tracing::warn!(%method, path, status, request_id = id, "answered");
+    } else {
+        tracing::debug!(%method, path, status, request_id = id, "answered");
+    }
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }

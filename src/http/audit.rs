@@ -22,7 +22,7 @@ use crate::clock::Timestamp;
 use crate::config::Role;
 use crate::event::Told;
 use crate::parts::Parts;
-use crate::store::{Collection, Draft, Expect, Span, StoreError};
+use crate::store::{Collection, Draft, Expect, Span, Store, StoreError};
 
 /// Entries kept at most, and for how long. It is looked after on one write in [`SELDOM`], so there may be a few more.
 const MOST: usize = 10_000;
@@ -146,9 +146,9 @@ pub async fn note(parts: &Parts, entry: &Entry) {
     let why = match timeout(PATIENCE, parts.store.write_document(&draft)).await {
         Ok(Ok(_)) => {
             if parts.dice.roll() * SELDOM < 1.0 {
-                let parts = parts.clone();
+                let (store, oldest) = (parts.store.clone(), parts.clock.now().minus(KEPT));
                 tokio::spawn(async move {
-                    if let Err(error) = prune(&parts).await {
+                    if let Err(error) = prune(&*store, oldest).await {
                         tracing::debug!(%error, "old entries of the audit stay for now");
                     }
                 });
@@ -165,18 +165,17 @@ pub async fn note(parts: &Parts, entry: &Entry) {
 }
 
 /// Drops what is too old, and what is too much.
-async fn prune(parts: &Parts) -> Result<(), StoreError> {
-    let oldest = parts.clock.now().minus(KEPT);
+async fn prune(store: &dyn Store, oldest: Timestamp) -> Result<(), StoreError> {
     let mut span = Span { prefix: String::new(), after: None, newest_first: true, limit: PAGE };
     let mut seen = 0;
     loop {
-        let page = parts.store.documents(Collection::Audit, &span).await?;
+        let page = store.documents(Collection::Audit, &span).await?;
         for document in &page {
             seen += 1;
             if seen > MOST || written(&document.key).is_some_and(|at| at < oldest) {
                 let key = document.key.clone();
                 let draft = Draft { collection: Collection::Audit, key, expect: Expect::Any, body: None };
-                parts.store.write_document(&draft).await?;
+                store.write_document(&draft).await?;
             }
         }
         let Some(last) = page.last().filter(|_| page.len() == PAGE) else { return Ok(()) };
@@ -188,4 +187,42 @@ async fn prune(parts: &Parts) -> Result<(), StoreError> {
 fn written(key: &str) -> Option<Timestamp> {
     let (secs, nanos) = uuid::Uuid::parse_str(key).ok()?.get_timestamp()?.to_unix();
     Some(Timestamp::from_secs(i64::try_from(secs).ok()?).plus(Duration::from_nanos(nanos.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Memory;
+
+    async fn put(store: &dyn Store, key: String) {
+        let draft = Draft { collection: Collection::Audit, key, expect: Expect::Any, body: Some("{}".into()) };
+        store.write_document(&draft).await.unwrap();
+    }
+
+    fn key(at: Timestamp, n: u64) -> String {
+        let secs = u64::try_from(at.as_secs()).unwrap();
+        let at = uuid::Timestamp::from_unix(uuid::NoContext, secs + n, 0);
+        uuid::Uuid::new_v7(at).to_string()
+    }
+
+    #[tokio::test]
+    async fn the_oldest_entries_go_when_there_are_too_many_or_they_are_too_old() {
+        let now: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+        let store = Memory::new(Clock::starting_at(now));
+        let count = async || {
+            let span = Span { prefix: String::new(), after: None, newest_first: false, limit: 2 * MOST };
+            store.documents(Collection::Audit, &span).await.unwrap().len()
+        };
+        for n in 0..10 {
+            put(&store, key(now.minus(Duration::from_secs(5)), n)).await;
+        }
+        prune(&store, now).await.unwrap();
+        assert_eq!(count().await, 5, "five are younger");
+        for n in 0..MOST as u64 {
+            put(&store, key(now, 10 + n)).await;
+        }
+        prune(&store, now).await.unwrap();
+        assert_eq!(count().await, MOST);
+    }
 }

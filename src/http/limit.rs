@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,8 +12,11 @@ use axum::http::Method;
 use axum::http::header::CONTENT_LENGTH;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
+use futures_util::StreamExt;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::access::{Caller, How};
@@ -103,6 +107,40 @@ fn check(rates: &DefaultKeyedRateLimiter<Share>, share: Share, why: &str) -> Res
         let wait = until.wait_time_from(DefaultClock::default().now());
         Problem::new(Code::TooManyRequests, why).again_after(wait.max(Duration::from_secs(1)))
     })
+}
+
+/// Streams that may go on at once, of whatever.
+#[derive(Debug, Clone)]
+pub(super) struct Seats(Arc<Semaphore>);
+
+/// One of them, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Seat(OwnedSemaphorePermit);
+
+impl Seat {
+    /// Holds it for as long as a stream goes on.
+    pub(super) fn hold<S: Stream>(self, stream: S) -> impl Stream<Item = S::Item> {
+        stream.map(move |item| {
+            let _ = &self.0;
+            item
+        })
+    }
+}
+
+impl Seats {
+    /// So many.
+    pub(super) fn new(most: usize) -> Seats {
+        Seats(Arc::new(Semaphore::new(most)))
+    }
+
+    /// Takes one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn take(&self) -> Result<Seat, Problem> {
+        let taken = self.0.clone().try_acquire_owned();
+        taken.map(Seat).map_err(|_| Problem::busy("as many listen here as may; ask another replica"))
+    }
 }
 
 /// Why a change is made, if its body says so; for the audit.

@@ -38,6 +38,7 @@ use crate::desk::Desk;
 use crate::metrics::Metrics;
 use access::{Access, Opened};
 use audit::Audit;
+use limit::Seats;
 use live::Live;
 
 pub use access::{Caller, Role};
@@ -99,8 +100,8 @@ impl Front {
     pub async fn serve(self, desk: Arc<Desk>, metrics: Metrics, over: CancellationToken) -> io::Result<()> {
         let keeping = self.opened.tokens.keep(desk.parts.bus.clone());
         // Streams leave room for questions.
-        let live = Live::new(desk.parts.clone(), self.web.streams.min(self.room / 2));
-        let routes = framed(desk, metrics, self.opened.access, live, &self.web);
+        let seats = Seats::new(self.web.streams.min(self.room / 2));
+        let routes = framed(desk, metrics, self.opened.access, seats, &self.web);
         let serving = door::serve(self.listener, routes, self.room, over);
         tokio::pin!(serving);
         tokio::select! {
@@ -123,7 +124,7 @@ pub fn document() -> OpenApi {
 }
 
 /// All routes, with everything that a request passes before them.
-fn framed(desk: Arc<Desk>, metrics: Metrics, access: Arc<Access>, live: Arc<Live>, web: &Web) -> Router {
+fn framed(desk: Arc<Desk>, metrics: Metrics, access: Arc<Access>, seats: Seats, web: &Web) -> Router {
     let (routes, document) = routes();
     let document = Arc::new(document);
     let audit = Arc::new(Audit::new(desk.parts.clone()));
@@ -134,7 +135,8 @@ fn framed(desk: Arc<Desk>, metrics: Metrics, access: Arc<Access>, live: Arc<Live
         .merge(meter)
         .route(access::LINK_PATH, get(access::link))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(Extension(live))
+        .layer(Extension(Live::new(desk.parts.clone())))
+        .layer(Extension(seats))
         .layer(from_fn(limit::whole))
         .layer(from_fn_with_state(access, access::guard))
         .layer(from_fn_with_state(audit, audit::record));

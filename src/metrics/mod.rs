@@ -158,7 +158,6 @@ impl Inner {
         for sink in ["log", "outbox", "sse"] {
             book.count(Series::Dropped, [sink.into()], 0);
         }
-        book.set(Series::Skew, [self.reference.into()], 0.0);
         book.set(Series::LastReload, [], sight::seconds(self.clock.now()));
         book.shift(Series::SseClients, [], 0.0);
         self.follow_jobs();

@@ -129,7 +129,7 @@ impl Ask<'_> {
         self
     }
 
-    pub(crate) fn as_nobody(mut self) -> Self {
+    pub(crate) fn by_nobody(mut self) -> Self {
         self.headers.retain(|(name, _)| name != "Authorization");
         self
     }

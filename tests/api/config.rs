@@ -29,7 +29,7 @@ fn a_reload_takes_good_files_and_refuses_bad_ones() {
     let wrong = reload().refused(422, "invalid-config");
     assert!(wrong["errors"][0]["pointer"].as_str().unwrap().starts_with("schedules/jobs.toml:"), "{wrong}");
     assert_eq!(api.ask("GET /api/v1/jobs").json(200)["total"], 6, "the old ones stay in force");
-    reload().as_nobody().refused(401, "unauthorized");
+    reload().by_nobody().refused(401, "unauthorized");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_file_is_checked_without_looking_at_anything_here() {
 #[test]
 fn a_schedule_is_explained_to_everybody() {
     let api = Api::new();
-    let ask = |body| api.ask("POST /api/v1/explain").as_nobody().body(&body);
+    let ask = |body| api.ask("POST /api/v1/explain").by_nobody().body(&body);
     let body =
         json!({"schedule": "30 2 * * *", "timezone": "Europe/Berlin", "from": "2027-03-27T00:00:00Z", "count": 2});
     let meaning = ask(body).json(200);

@@ -104,11 +104,12 @@ fn a_trigger_that_cannot_be_is_refused_with_its_reason() {
     let api = Api::new();
     let ask = |job: &str| api.ask("POST /api/v1/jobs/{job}/runs").at(job);
     ask("helo").refused(404, "not-found");
-    ask("hello").as_nobody().refused(401, "unauthorized");
+    ask("hello").by_nobody().refused(401, "unauthorized");
     let wrong = ask("hello").body(&json!({"arg": {}})).refused(422, "invalid-request");
     assert_eq!((&wrong["errors"][0]["pointer"], &wrong["errors"][0]["suggestion"]), (&json!("/arg"), &json!("args")));
     let wrong = ask("hello").body(&json!({"args": {"n": 1}})).refused(422, "invalid-request");
     assert_eq!(wrong["errors"][0]["pointer"], "/args/n");
+    ask("hello").text("[null, null]").refused(422, "invalid-request");
     ask("hello").text("{").refused(422, "invalid-request");
     ask("hello").text("{}").with("Content-Type", "text/plain").refused(415, "unsupported-media-type");
     let id = api.trigger("slow");
@@ -148,5 +149,5 @@ fn all_jobs_are_paused_and_resumed_at_once() {
     assert_eq!(api.ask("GET /api/v1/jobs").query("state=paused").json(200)["total"], 5);
     let resumed = api.ask("DELETE /api/v1/pause").json(200);
     assert!(resumed["items"].as_array().unwrap().iter().all(|job| job["was_paused"] == true), "{resumed}");
-    api.ask("PUT /api/v1/pause").as_nobody().refused(401, "unauthorized");
+    api.ask("PUT /api/v1/pause").by_nobody().refused(401, "unauthorized");
 }

@@ -21,7 +21,7 @@ fn a_lock_is_released_under_its_own_fencing_token_only() {
     release().refused(428, "precondition-required");
     release().with("If-Match", "*").refused(412, "precondition-failed");
     release().with("If-Match", "\"1\"").refused(412, "lock-moved");
-    release().with("If-Match", &tag).as_nobody().refused(401, "unauthorized");
+    release().with("If-Match", &tag).by_nobody().refused(401, "unauthorized");
     api.ask("DELETE /api/v1/locks/{key}").at("run:slow").with("If-Match", &tag).refused(422, "invalid-request");
     let released = release().with("If-Match", &tag).json(200);
     assert_eq!((&released["released"], &released["run_id"]), (&json!(true), &json!(id)));

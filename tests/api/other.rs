@@ -11,7 +11,7 @@ fn the_cluster_is_shown_as_status_prints_it() {
     let seen = api.ask("GET /api/v1/cluster").json(200);
     assert_eq!((&seen["cluster"], &seen["store"]["up"]), (&json!("default"), &json!(true)));
     assert_eq!((&seen["replicas"][0]["live"], &seen["problems"]), (&json!(true), &json!([])));
-    api.ask("GET /api/v1/cluster").as_nobody().refused(401, "unauthorized");
+    api.ask("GET /api/v1/cluster").by_nobody().refused(401, "unauthorized");
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn changes_are_listed_with_who_made_them() {
     let cursor = first["next_cursor"].as_str().unwrap();
     let next = api.ask("GET /api/v1/audit").query(&format!("cursor={cursor}")).json(200);
     assert_eq!((&next["items"][0]["method"], &next["items"][0]["reason"]), (&json!("PUT"), &json!("moving")));
-    api.ask("GET /api/v1/audit").as_nobody().refused(401, "unauthorized");
+    api.ask("GET /api/v1/audit").by_nobody().refused(401, "unauthorized");
 }
 
 #[test]
@@ -50,14 +50,14 @@ fn who_asks_is_told_and_a_browser_signs_in_and_out() {
     let api = Api::new();
     let me = api.ask("GET /api/v1/whoami").json(200);
     assert_eq!((&me["name"], &me["role"]), (&json!("api-token"), &json!("admin")), "{me}");
-    let signed = api.ask("POST /api/v1/session").as_nobody().body(&json!({"token": TOKEN})).send();
+    let signed = api.ask("POST /api/v1/session").by_nobody().body(&json!({"token": TOKEN})).send();
     assert!(signed.status < 300, "{signed:?}");
     let cookie = signed.cookie();
-    assert_eq!(api.ask("GET /api/v1/whoami").as_nobody().with("Cookie", &cookie).json(200)["role"], "admin");
-    let out = api.ask("DELETE /api/v1/session").as_nobody().with("Cookie", &cookie).send();
+    assert_eq!(api.ask("GET /api/v1/whoami").by_nobody().with("Cookie", &cookie).json(200)["role"], "admin");
+    let out = api.ask("DELETE /api/v1/session").by_nobody().with("Cookie", &cookie).send();
     assert!(out.status < 300, "{out:?}");
     api.ask("POST /api/v1/session")
-        .as_nobody()
+        .by_nobody()
         .body(&json!({"token": "wrong-horse-battery-staple"}))
         .refused(401, "unauthorized");
 }

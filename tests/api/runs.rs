@@ -83,6 +83,6 @@ fn a_run_is_cancelled_and_tried_again_as_a_run_of_the_same_instant() {
     assert_eq!(api.run(&other, "running")["scheduled_at"], over["scheduled_at"]);
     api.ask("POST /api/v1/runs/{run}/cancel").at("slow").json(202);
     api.ask("POST /api/v1/runs/{run}/cancel").at("nothing").refused(404, "not-found");
-    api.ask("POST /api/v1/runs/{run}/cancel").at(&id).as_nobody().refused(401, "unauthorized");
-    api.ask("POST /api/v1/runs/{run}/retry").at(&id).as_nobody().refused(401, "unauthorized");
+    api.ask("POST /api/v1/runs/{run}/cancel").at(&id).by_nobody().refused(401, "unauthorized");
+    api.ask("POST /api/v1/runs/{run}/retry").at(&id).by_nobody().refused(401, "unauthorized");
 }

@@ -37,7 +37,7 @@ fn a_worker_starts_renews_and_finishes_a_run_by_its_fencing_token() {
     finish(&end).refused(409, "conflict");
     end["outcome"] = json!("perhaps");
     finish(&end).refused(422, "invalid-request");
-    start(&hold).as_nobody().refused(401, "unauthorized");
+    start(&hold).by_nobody().refused(401, "unauthorized");
 }
 
 #[test]

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use cronclave::clock::Timestamp;
 use cronclave::job::{
-    Action, Command, Delivery, Job, JobName, Keep, Misfire, MisfirePolicy, Overlap, Reactions, Retry, Source,
-    Task,
+    Action, Command, Delivery, Job, JobName, Keep, Misfire, MisfirePolicy, Overlap, Reactions, Retry, Source, Task,
 };
 use cronclave::schedule::{Schedule, Zone};
 

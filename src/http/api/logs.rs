@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, Sse};
@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 
 use super::take::{self, Asked, At};
 use crate::desk::{Desk, Part, Refusal};
+use crate::http::limit::Seats;
 use crate::http::problem::{self, Problem};
 use crate::runner::Stream;
 use crate::shape::{Piece, Position, Run};
@@ -76,6 +77,7 @@ async fn log(
     At(run): At<String>,
     headers: HeaderMap,
     Asked(wanted): Asked<Wanted>,
+    Extension(seats): Extension<Seats>,
 ) -> Result<Response, Problem> {
     let resumed = take::text(&headers, &LAST_EVENT_ID).map(str::to_owned);
     let after = resumed.or_else(|| wanted.after.clone()).map(|text| text.parse::<Position>());
@@ -89,7 +91,7 @@ async fn log(
     let accept = take::text(&headers, &ACCEPT).unwrap_or_default();
     let mut response = if accept.contains("text/event-stream") {
         let pieces = last(pieces, wanted.tail);
-        Sse::new(follow(desk, run.id.clone(), part, pieces)).into_response()
+        Sse::new(seats.take()?.hold(follow(desk, run.id.clone(), part, pieces))).into_response()
     } else if accept.contains("application/x-ndjson") {
         let lines = last(pieces, wanted.tail).into_iter().filter_map(|piece| serde_json::to_string(&piece).ok());
         let body: String = lines.map(|line| line + "\n").collect();

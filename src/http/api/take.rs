@@ -84,6 +84,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A list of its fields' values would be taken for it.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::invalid(vec![mistake(String::new(), "send a JSON object")]));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

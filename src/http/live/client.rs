@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::response::sse::Event;
 use futures_core::Stream;
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::ring::{Item, Lost};
@@ -62,7 +62,6 @@ enum Place {
 /// Somebody who listens.
 pub(super) struct Client {
     live: Arc<Live>,
-    _seat: OwnedSemaphorePermit,
     _counted: Following,
     filter: Filter,
     place: Place,
@@ -78,7 +77,6 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(
         live: Arc<Live>,
-        seat: OwnedSemaphorePermit,
         filter: Filter,
         since: Option<u64>,
         access: impl Future<Output = ()> + Send + 'static,
@@ -88,7 +86,6 @@ impl Client {
             turn: live.turn.subscribe(),
             _counted: live.parts.bus.following(),
             live,
-            _seat: seat,
             filter,
             place: Place::Wanted(since),
             out: VecDeque::from([Event::default().retry(RETRY)]),

@@ -16,13 +16,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access::Access;
 use super::api::take::Asked;
+use super::limit::Seats;
 use super::problem::{Problem, Wrong};
 use crate::announce::{KINDS, is_kind};
 use crate::clock::Timestamp;
@@ -41,10 +42,8 @@ const RETRY: Duration = Duration::from_secs(3);
 /// What is sent to whoever listens at this replica.
 pub(super) struct Live {
     parts: Parts,
-    seats: Arc<Semaphore>,
-    most: usize,
     state: Mutex<State>,
-    /// The number of what comes next: turns whenever something came.
+    /// The number of what comes next: turns whenever something came. Every listener has a receiver.
     turn: watch::Sender<u64>,
 }
 
@@ -59,10 +58,9 @@ struct State {
 }
 
 impl Live {
-    /// For so many listeners at once.
-    pub(super) fn new(parts: Parts, most: usize) -> Arc<Live> {
-        let seats = Arc::new(Semaphore::new(most));
-        Arc::new(Live { parts, seats, most, state: Mutex::default(), turn: watch::channel(0).0 })
+    /// On the events of a replica's store.
+    pub(super) fn new(parts: Parts) -> Arc<Live> {
+        Arc::new(Live { parts, state: Mutex::default(), turn: watch::channel(0).0 })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -70,7 +68,7 @@ impl Live {
     }
 
     fn has_clients(&self) -> bool {
-        self.seats.available_permits() < self.most
+        self.turn.receiver_count() > 0
     }
 
     /// Sees that somebody reads.
@@ -171,20 +169,19 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
 ))]
 async fn events(
     Extension(live): Extension<Arc<Live>>,
+    Extension(seats): Extension<Seats>,
     Extension(access): Extension<Arc<Access>>,
     Asked(wanted): Asked<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let filter = wanted.filter()?;
-    let Ok(seat) = live.seats.clone().try_acquire_owned() else {
-        return Err(Problem::busy(format!("{} listeners are here already; ask another replica", live.most)));
-    };
-    live.wake();
+    let seat = seats.take()?;
     // What is no position is as good as one that is too old.
     let since =
         headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(NOWHERE));
-    let client = Client::new(live, seat, filter, since, access.changes());
-    let mut response = Sse::new(client.stream()).into_response();
+    let client = Client::new(live.clone(), filter, since, access.changes());
+    live.wake();
+    let mut response = Sse::new(seat.hold(client.stream())).into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
