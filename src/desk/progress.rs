@@ -1,11 +1,15 @@
 //! How far runs are, and whoever does one saying so.
 
+use std::collections::BTreeMap;
+
 use super::Desk;
 use super::refusal::Refusal;
 use super::work::{Hold, Kept, refused};
 use crate::lease::RunId;
+use crate::ledger::State;
 use crate::progress::{self, Progress};
 use crate::record::{Phase, Reply};
+use crate::shape::Run;
 
 impl Desk {
     /// Keeps how far a run is. Whoever has a token renews the lease with it.
@@ -36,6 +40,18 @@ impl Desk {
     /// The store does not answer.
     pub async fn progress(&self, run_id: RunId) -> Result<Option<Progress>, Refusal> {
         Ok(self.in_time(progress::of(&*self.parts.store, run_id)).await?)
+    }
+
+    /// Adds to those that go on how far they are. A store that does not say so now keeps nothing else from being shown.
+    pub(super) async fn add_progress(&self, runs: &mut [Run]) {
+        if !runs.iter().any(|run| run.state == State::Running) {
+            return;
+        }
+        let Ok(all) = self.in_time(progress::all(&*self.parts.store)).await else { return };
+        let said: BTreeMap<String, Progress> = all.into_iter().map(|one| (one.run_id.to_string(), one)).collect();
+        for run in runs.iter_mut().filter(|run| run.state == State::Running) {
+            run.progress = said.get(&run.id).cloned();
+        }
     }
 
     /// What a run said is of no use once it is over.
