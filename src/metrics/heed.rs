@@ -21,6 +21,14 @@ impl Meter for Inner {
                 self.book.set(Series::LastReload, [], seconds(self.clock.now()));
                 self.follow_jobs();
             }
+            Told::Delivery { hook, outcome, .. } => {
+                // Those of the files are few. Registrations come and go, so they are counted together, as pings are.
+                let hook = match hook.split_once('/') {
+                    Some(("hook", _)) | None => hook.as_str(),
+                    Some((kind, _)) => kind,
+                };
+                self.book.count(Series::Hooks, [Label::Text(hook.to_owned()), outcome.word().into()], 1);
+            }
             Told::Rejected(_) => self.book.count(Series::Reloads, ["rejected".into()], 1),
             _ => {}
         }
