@@ -22,13 +22,15 @@ mod runs;
 mod served;
 #[path = "common/servers.rs"]
 mod servers;
+#[path = "api/webhooks.rs"]
+mod webhooks;
 #[path = "api/workers.rs"]
 mod workers;
 
 use bench::operations;
 
 /// Everything that is asked here.
-const ASKED: [&str; 8] = [
+const ASKED: [&str; 9] = [
     include_str!("api/config.rs"),
     include_str!("api/jobs.rs"),
     include_str!("api/locks.rs"),
@@ -36,6 +38,7 @@ const ASKED: [&str; 8] = [
     include_str!("api/other.rs"),
     include_str!("api/redis.rs"),
     include_str!("api/runs.rs"),
+    include_str!("api/webhooks.rs"),
     include_str!("api/workers.rs"),
 ];
 

@@ -13,5 +13,4 @@ mod receiver;
 #[path = "hooks/registered.rs"]
 mod registered;
 #[path = "common/wire.rs"]
-#[allow(dead_code, reason = "made for other tests as well")]
 mod wire;

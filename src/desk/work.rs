@@ -152,6 +152,7 @@ impl Desk {
         let answer = self.apply(&job.name, &Op::Settle { key: hold.key(run_id), ended, next }).await?;
         match answer.reply {
             Reply::Done => {
+                self.forget_progress(run_id).await;
                 let next_attempt_at = next.map(|(_, pause)| answer.view.now.plus(pause));
                 Ok(Settled { r#final: next.is_none(), next_attempt_at })
             }
@@ -160,7 +161,7 @@ impl Desk {
     }
 
     /// The open run, if its claim is the one that the worker names.
-    async fn going(&self, run_id: RunId, hold: &Hold) -> Result<(Arc<Job>, Open), Refusal> {
+    pub(super) async fn going(&self, run_id: RunId, hold: &Hold) -> Result<(Arc<Job>, Open), Refusal> {
         let look = self.look().await?;
         let found = look.snapshot.records.iter().find_map(|(job, record)| Some((job, record.run(run_id)?)));
         let Some((name, open)) = found else {
@@ -174,7 +175,7 @@ impl Desk {
     }
 }
 
-fn refused(run_id: RunId, fence: Fence, reply: &Reply) -> Refusal {
+pub(super) fn refused(run_id: RunId, fence: Fence, reply: &Reply) -> Refusal {
     let detail = match reply {
         Reply::Cancelled => format!("run {run_id} was cancelled before it began: drop its message"),
         _ => format!(

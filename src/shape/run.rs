@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
 use crate::lease::{self, Fence, RunId};
 use crate::ledger::{self, Entry, State};
+use crate::progress::Progress;
 
 /// A run, or neighbouring occurrences that were passed over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -59,6 +60,9 @@ pub struct Run {
     pub message: Option<String>,
     /// By which it is found in traces.
     pub trace_id: Option<String>,
+    /// How far it is, while it goes on and says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
 }
 
 /// A run with all that is known about it.
@@ -169,6 +173,7 @@ impl Run {
             error: fault(entry),
             message: entry.message.clone(),
             trace_id: entry.id.parse::<RunId>().ok().map(|id| id.to_string().replace('-', "")),
+            progress: None,
         }
     }
 

@@ -9,8 +9,10 @@ mod jobs;
 mod locks;
 mod logs;
 mod past;
+mod progress;
 mod runs;
 pub(in crate::http) mod take;
+mod webhooks;
 mod work;
 
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub fn routes() -> OpenApiRouter<Arc<Desk>> {
         .merge(runs::routes())
         .merge(logs::routes())
         .merge(work::routes())
+        .merge(progress::routes())
+        .merge(webhooks::routes())
         .merge(cluster::routes())
         .merge(audit::routes())
         .merge(locks::routes())
