@@ -14,7 +14,9 @@ mod occurrences;
 mod page;
 mod past;
 mod refusal;
+mod requests;
 mod runs;
+mod said;
 mod timeline;
 mod work;
 

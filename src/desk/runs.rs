@@ -54,7 +54,8 @@ impl Desk {
         entries.truncate(most);
         let last = entries.last().filter(|_| more);
         let next_cursor = last.map(|entry| cursor(&format!("{} {}", entry.scheduled_at.as_micros(), entry.id)));
-        let items = entries.iter().map(|entry| self.run_of(entry)).collect();
+        let mut items: Vec<Run> = entries.iter().map(|entry| self.run_of(entry)).collect();
+        self.add_progress(&mut items.iter_mut().collect::<Vec<_>>()).await;
         let stale_since = look.stale_since.or(stale_since);
         Ok(Page { items, next_cursor, total: None, now: look.snapshot.now, stale_since })
     }
@@ -92,7 +93,9 @@ impl Desk {
     /// There is no such run, there are several, or the store does not answer.
     pub async fn run(&self, text: &str) -> Result<Seen<RunDetail>, Refusal> {
         let (entry, stale_since) = self.entry(text).await?;
-        Ok(Seen { it: self.run_of(&entry).detail(), stale_since })
+        let mut run = self.run_of(&entry);
+        self.add_progress(&mut [&mut run]).await;
+        Ok(Seen { it: run.detail(), stale_since })
     }
 
     /// The entry of such a run.
