@@ -14,6 +14,8 @@ mod locks;
 mod logs;
 #[path = "api/other.rs"]
 mod other;
+#[path = "api/past.rs"]
+mod past;
 #[path = "api/redis.rs"]
 mod redis;
 #[path = "api/runs.rs"]
@@ -36,6 +38,7 @@ const ASKED: [&str; 9] = [
     include_str!("api/locks.rs"),
     include_str!("api/logs.rs"),
     include_str!("api/other.rs"),
+    include_str!("api/past.rs"),
     include_str!("api/redis.rs"),
     include_str!("api/runs.rs"),
     include_str!("api/webhooks.rs"),

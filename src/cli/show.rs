@@ -162,6 +162,9 @@ pub(super) fn result(run: &Run) -> String {
         State::Missed => "missed: nobody could start it in time",
         other => other.word(),
     };
+    if let Some(said) = &run.progress {
+        return format!("{word}  {}% {}", said.percent, said.message).trim_end().to_owned();
+    }
     let times = if run.count > 1 { format!("{} times ", run.count) } else { String::new() };
     if let Some(progress) = &run.progress {
         return format!("{word}  {} % {}", progress.percent, progress.message).trim_end().to_owned();

@@ -9,7 +9,6 @@ use crate::job::Job;
 use crate::lease::{RunId, Trigger};
 use crate::record::{Op, Reply};
 use crate::shape::{self, Cancelled, Paused, Resumed, Triggered, is_live};
-use crate::store::Query;
 
 /// Counting what will be skipped stops here.
 const COUNTED: usize = 1000;
@@ -47,12 +46,9 @@ impl Desk {
             Some(key) => RunId::of_request(&job.name, key),
             None => RunId::fresh(now),
         };
-        // The record remembers only the latest requests; the history remembers this one longer.
-        if asked.key.is_some() {
-            let query = Query { id: Some(run_id.to_string()), limit: 1, ..Query::default() };
-            if !self.in_time(self.parts.store.history(&query)).await?.is_empty() {
-                return self.triggered(&job, run_id, false).await;
-            }
+        let has_key = asked.key.is_some();
+        if has_key && self.was_asked(run_id).await? {
+            return self.triggered(&job, run_id, false).await;
         }
         let op = Op::Trigger {
             run_id,
@@ -64,6 +60,9 @@ impl Desk {
             on_record: false,
         };
         let answer = self.apply(&job.name, &op).await?;
+        if has_key && answer.reply == Reply::Done {
+            self.remember_asked(run_id).await?;
+        }
         match answer.reply {
             Reply::Done => self.triggered(&job, run_id, !answer.events.is_empty()).await,
             _ => Err(Refusal::in_the_way(&job.name, &answer)),

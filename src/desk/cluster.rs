@@ -38,6 +38,8 @@ impl Desk {
             let these = look.replicas.iter().filter(|one| one.is_worker() == workers);
             these.map(|one| Process::new(one, now)).collect()
         };
+        let mut runs: Vec<Standing> = open(&look).map(|(job, run)| Standing::new(job, run)).collect();
+        self.add_progress_to_open(&mut runs).await;
         let it = Cluster {
             cluster: self.parts.cluster.clone(),
             now,
@@ -47,7 +49,7 @@ impl Desk {
             workers: shaped(true),
             problems: problems(&look, broker.as_ref()),
             broker,
-            runs: open(&look).map(|(job, run)| Standing::new(job, run)).collect(),
+            runs,
             locks: Lock::all(snapshot),
         };
         Ok(Seen { it, stale_since: look.stale_since })

@@ -80,7 +80,9 @@ impl Desk {
         let next_cursor = all.last().filter(|_| more).map(|(job, _)| cursor(job.name.as_str()));
         let stale_since = look.stale_since.or(newest.stale_since);
         let with = all.into_iter().map(|(job, shape)| self.with_recent(job, shape, &look));
-        let items = stream::iter(with).buffered(AT_ONCE).try_collect().await?;
+        let mut items: Vec<shape::Job> = stream::iter(with).buffered(AT_ONCE).try_collect().await?;
+        let mut runs: Vec<_> = items.iter_mut().filter_map(|job| job.last_run.as_mut()).collect();
+        self.add_progress(&mut runs).await;
         Ok(Page { items, next_cursor, total: Some(total), now: look.snapshot.now, stale_since })
     }
 

@@ -14,9 +14,10 @@ mod logs;
 mod occurrences;
 mod page;
 mod past;
-mod progress;
 mod refusal;
+mod requests;
 mod runs;
+mod said;
 mod timeline;
 mod work;
 

@@ -55,7 +55,7 @@ impl Desk {
         let last = entries.last().filter(|_| more);
         let next_cursor = last.map(|entry| cursor(&format!("{} {}", entry.scheduled_at.as_micros(), entry.id)));
         let mut items: Vec<Run> = entries.iter().map(|entry| self.run_of(entry)).collect();
-        self.add_progress(&mut items).await;
+        self.add_progress(&mut items.iter_mut().collect::<Vec<_>>()).await;
         let stale_since = look.stale_since.or(stale_since);
         Ok(Page { items, next_cursor, total: None, now: look.snapshot.now, stale_since })
     }
@@ -94,7 +94,7 @@ impl Desk {
     pub async fn run(&self, text: &str) -> Result<Seen<RunDetail>, Refusal> {
         let (entry, stale_since) = self.entry(text).await?;
         let mut run = self.run_of(&entry);
-        self.add_progress(std::slice::from_mut(&mut run)).await;
+        self.add_progress(&mut [&mut run]).await;
         Ok(Seen { it: run.detail(), stale_since })
     }
 

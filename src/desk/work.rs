@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
 use crate::lease::{Ended, Fence, Outcome, RunId, Token};
 use crate::plan;
+use crate::progress;
 use crate::race;
 use crate::record::{Key, Op, Open, Reply};
 use crate::shape::Trigger;
@@ -86,12 +87,17 @@ pub struct Settled {
 }
 
 impl Hold {
-    fn key(&self, run_id: RunId) -> Key {
+    pub(super) fn key(&self, run_id: RunId) -> Key {
         let token = match &self.token {
             Some(own) => Token(format!("http-{own}")),
             None => Token::of_result(run_id, self.fence),
         };
         Key { run_id, fence: self.fence, token }
+    }
+
+    /// It is not this worker's.
+    pub(super) fn refused(&self, run_id: RunId) -> Refusal {
+        refused(run_id, self.fence, &Reply::Fenced)
     }
 
     fn ttl(&self, job: &Job) -> Duration {
@@ -152,7 +158,8 @@ impl Desk {
         let answer = self.apply(&job.name, &Op::Settle { key: hold.key(run_id), ended, next }).await?;
         match answer.reply {
             Reply::Done => {
-                self.forget_progress(run_id).await;
+                // What is left is tidied up later.
+                let _ = self.in_time(progress::forget(&*self.parts.store, run_id)).await;
                 let next_attempt_at = next.map(|(_, pause)| answer.view.now.plus(pause));
                 Ok(Settled { r#final: next.is_none(), next_attempt_at })
             }

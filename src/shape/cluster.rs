@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Lock, Trigger};
+use super::{Lock, Progress, Trigger};
 use crate::broker::QueueState;
 use crate::clock::Timestamp;
 use crate::job::JobName;
@@ -130,7 +130,7 @@ pub struct Queue {
 }
 
 /// A run that is not over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Standing {
     /// Its identity.
     pub id: RunId,
@@ -152,6 +152,9 @@ pub struct Standing {
     pub until: Timestamp,
     /// Somebody asked to stop it.
     pub cancelling: bool,
+    /// How far it says it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
 }
 
 /// Something that is wrong.
@@ -209,6 +212,7 @@ impl Standing {
             opened_at: run.opened,
             until: run.until,
             cancelling: run.cancel,
+            progress: None,
         }
     }
 }

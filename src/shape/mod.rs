@@ -30,7 +30,7 @@ pub use lock::Lock;
 pub use log::{Piece, Position};
 pub use occurrence::{Dst, Occurrence, Planned, Skipped, Start, local};
 pub use past::{Backfill, Fact, Filled, Waits, Why, stands};
-pub use run::{Attempt, Fault, Moment, Run, RunDetail, Trigger};
+pub use run::{Attempt, Fault, Moment, Progress, Run, RunDetail, Trigger};
 pub use timeline::{Cell, Lane, Timeline};
 
 /// A part of a list, in the list's order.

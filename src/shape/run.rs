@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
 use crate::lease::{self, Fence, RunId};
 use crate::ledger::{self, Entry, State};
-use crate::progress::Progress;
+use crate::progress;
 
 /// A run, or neighbouring occurrences that were passed over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -60,9 +60,26 @@ pub struct Run {
     pub message: Option<String>,
     /// By which it is found in traces.
     pub trace_id: Option<String>,
-    /// How far it is, while it goes on and says so.
+    /// How far it says it is, while it is going.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+}
+
+/// How far a run says it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Progress {
+    /// From 0 to 100.
+    pub percent: f64,
+    /// What it is at.
+    pub message: String,
+    /// When it said so.
+    pub at: Timestamp,
+}
+
+impl From<&progress::Progress> for Progress {
+    fn from(said: &progress::Progress) -> Self {
+        Progress { percent: said.percent, message: said.message.clone(), at: said.at }
+    }
 }
 
 /// A run with all that is known about it.

@@ -11,12 +11,14 @@ pub enum Collection {
     Audit,
     /// How far runs say they are, by their ids.
     Progress,
+    /// Runs that were asked for under a key, by their ids.
+    Requests,
 }
 
 impl Collection {
     /// All of them.
-    pub const ALL: [Collection; 4] =
-        [Collection::Webhooks, Collection::Deliveries, Collection::Audit, Collection::Progress];
+    pub const ALL: [Collection; 5] =
+        [Collection::Webhooks, Collection::Deliveries, Collection::Audit, Collection::Progress, Collection::Requests];
 
     /// Its name in the stores.
     pub fn name(self) -> &'static str {
@@ -25,6 +27,7 @@ impl Collection {
             Collection::Deliveries => "deliveries",
             Collection::Audit => "audit",
             Collection::Progress => "progress",
+            Collection::Requests => "requests",
         }
     }
 }

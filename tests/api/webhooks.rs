@@ -109,30 +109,3 @@ fn what_a_webhook_did_not_take_is_listed_and_sent_again() {
     api.ask("POST /api/v1/webhooks/{id}/test").at("nobody").refused(404, "not-found");
     api.ask("POST /api/v1/webhooks/{id}/enable").at("nobody").refused(404, "not-found");
 }
-
-#[test]
-fn a_run_says_how_far_it_is() {
-    let api = Api::new();
-    let id = api.trigger("slow");
-    let run = api.run(&id, "running");
-    let look = || api.ask("GET /api/v1/runs/{run}/progress").at(&id);
-    look().refused(404, "not-found");
-    let report = |body: &Value| api.ask("POST /api/v1/runs/{run}/progress").at(&id).body(body);
-    let fence = run["fencing_token"].clone();
-    assert_eq!(
-        report(&json!({"fencing_token": fence, "percent": 42.5, "message": "copying"})).json(200)["cancel"],
-        false
-    );
-    let progress = look().json(200);
-    assert_eq!(
-        (&progress["percent"], &progress["message"], &progress["job"]),
-        (&json!(42.5), &json!("copying"), &json!("slow"))
-    );
-    report(&json!({"fencing_token": fence, "percent": 101})).refused(422, "invalid-request");
-    report(&json!({"fencing_token": 1, "percent": 1})).refused(409, "conflict");
-    report(&json!({"fencing_token": fence, "percent": 1})).by_nobody().refused(401, "unauthorized");
-    // A worker of ours says so in its output, and what it said is gone with the run.
-    api.ask("POST /api/v1/runs/{run}/cancel").at(&id).json(202);
-    api.run(&id, "cancelled");
-    report(&json!({"fencing_token": fence, "percent": 50})).refused(409, "conflict");
-}

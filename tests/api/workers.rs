@@ -27,13 +27,24 @@ fn a_worker_starts_renews_and_finishes_a_run_by_its_fencing_token() {
     assert_eq!(renew(&hold).json(200)["cancel"], false);
     renew(&json!({"fencing_token": fence})).refused(409, "conflict");
     assert_eq!(api.run(&id, "running")["replica"], "py-1");
+    let say = |body: &Value| api.ask("POST /api/v1/runs/{run}/progress").at(&id).body(body).send();
+    let mut far = hold.clone();
+    (far["percent"], far["message"]) = (json!(42.5), json!("copying"));
+    assert_eq!(say(&far).status, 204);
+    let said = api.ask("GET /api/v1/runs/{run}").at(&id).json(200)["progress"].clone();
+    assert_eq!((&said["percent"], &said["message"]), (&json!(42.5), &json!("copying")));
+    assert_eq!(api.ask("GET /api/v1/cluster").json(200)["runs"][0]["progress"], said);
+    far["percent"] = json!(101);
+    assert_eq!(say(&far).status, 422);
+    (far["percent"], far["token"]) = (json!(43), json!("theirs"));
+    assert_eq!(say(&far).status, 409);
     api.ask("POST /api/v1/runs/{run}/cancel").at(&id).json(202);
     assert_eq!(renew(&hold).json(200)["cancel"], true);
     let finish = |body: &Value| api.ask("POST /api/v1/runs/{run}/finish").at(&id).body(body);
     let mut end = hold.clone();
     end["outcome"] = json!("cancelled");
     assert_eq!(finish(&end).json(200)["final"], true);
-    api.run(&id, "cancelled");
+    assert!(api.run(&id, "cancelled")["progress"].is_null());
     finish(&end).refused(409, "conflict");
     end["outcome"] = json!("perhaps");
     finish(&end).refused(422, "invalid-request");
@@ -64,4 +75,22 @@ fn a_request_that_is_taken_away_can_be_started_by_nobody() {
         .at("not-a-run")
         .body(&json!({"fencing_token": 1}))
         .refused(404, "not-found");
+}
+
+#[test]
+fn the_code_of_a_run_says_how_far_it_is_by_its_fencing_token() {
+    let api = Api::new();
+    let id = api.trigger("slow");
+    let run = api.run(&id, "running");
+    let say = |body: &Value| api.ask("POST /api/v1/runs/{run}/progress").at(&id).body(body);
+    let fence = run["fencing_token"].clone();
+    assert_eq!(say(&json!({"fencing_token": fence, "percent": 42.5, "message": "copying"})).send().status, 204);
+    let said = api.ask("GET /api/v1/runs/{run}").at(&id).json(200)["progress"].clone();
+    assert_eq!((&said["percent"], &said["message"]), (&json!(42.5), &json!("copying")));
+    say(&json!({"fencing_token": fence, "percent": 101})).refused(422, "invalid-request");
+    say(&json!({"fencing_token": 1, "percent": 1})).refused(409, "conflict");
+    say(&json!({"fencing_token": fence, "percent": 1})).by_nobody().refused(401, "unauthorized");
+    api.ask("POST /api/v1/runs/{run}/cancel").at(&id).json(202);
+    api.run(&id, "cancelled");
+    say(&json!({"fencing_token": fence, "percent": 50})).refused(409, "conflict");
 }

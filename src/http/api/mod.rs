@@ -9,7 +9,6 @@ mod jobs;
 mod locks;
 mod logs;
 mod past;
-mod progress;
 mod runs;
 pub(in crate::http) mod take;
 mod webhooks;
@@ -29,7 +28,6 @@ pub fn routes() -> OpenApiRouter<Arc<Desk>> {
         .merge(runs::routes())
         .merge(logs::routes())
         .merge(work::routes())
-        .merge(progress::routes())
         .merge(webhooks::routes())
         .merge(cluster::routes())
         .merge(audit::routes())

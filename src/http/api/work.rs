@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,7 +17,7 @@ use crate::http::problem::{self, Problem};
 use crate::lease::{Fence, Outcome, RunId};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Desk>> {
-    OpenApiRouter::new().routes(routes!(start)).routes(routes!(renew)).routes(routes!(finish))
+    OpenApiRouter::new().routes(routes!(start)).routes(routes!(renew)).routes(routes!(progress)).routes(routes!(finish))
 }
 
 /// By which right a worker asks.
@@ -32,6 +33,26 @@ struct HoldBody {
     /// What the worker is called. Default: the caller's name.
     #[schema(max_length = 100)]
     worker: Option<String>,
+}
+
+/// How far a run is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ProgressBody {
+    /// As its message says.
+    fencing_token: Fence,
+    /// As when it was started.
+    #[schema(max_length = 200)]
+    token: Option<String>,
+    /// What the worker is called. Default: the caller's name.
+    #[schema(max_length = 100)]
+    worker: Option<String>,
+    /// From 0 to 100.
+    #[schema(minimum = 0, maximum = 100)]
+    percent: f64,
+    /// What it is at.
+    #[serde(default)]
+    message: String,
 }
 
 /// How a run ended.
@@ -106,6 +127,27 @@ async fn renew(
     caller.may(Role::Operator)?;
     let hold = hold(&caller, body.fencing_token, body.token, body.worker);
     Ok(Json(desk.renew(run, &hold).await?))
+}
+
+/// Say how far a run is
+#[utoipa::path(post, path = "/runs/{run}/progress", tag = "workers", request_body = ProgressBody,
+    params(("run" = RunId, Path, description = "Its id")),
+    responses((status = 204, description = "It is shown"),
+        (status = 409, description = "It is not the worker's", body = problem::Document, content_type = "application/problem+json")))]
+async fn progress(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    At(run): At<RunId>,
+    Sent(body): Sent<ProgressBody>,
+) -> Result<StatusCode, Problem> {
+    caller.may(Role::Operator)?;
+    let ProgressBody { fencing_token, token, worker, percent, message } = body;
+    if !(0.0..=100.0).contains(&percent) {
+        let detail = format!("`percent` is {percent}, and may be from 0 to 100");
+        return Err(desk::Refusal::wrong("/percent", "out_of_range", detail).into());
+    }
+    desk.say(run, &hold(&caller, fencing_token, token, worker), percent, message).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Finish a run
