@@ -9,6 +9,7 @@ mod servers;
 
 use std::fmt::Write;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -44,8 +45,8 @@ struct Site {
     port: u16,
     balancer: Child,
     replicas: Vec<Served>,
-    _redis: Redis,
-    _dir: tempfile::TempDir,
+    redis: Redis,
+    dir: tempfile::TempDir,
 }
 
 impl Site {
@@ -73,13 +74,13 @@ impl Site {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let balancer = command.spawn().expect("haproxy is missing: sudo apt-get install haproxy");
         until(|| TcpStream::connect(("127.0.0.1", port)).is_ok(), || "HAProxy does not listen".into());
-        Site { port, balancer, replicas, _redis: redis, _dir: dir }
+        Site { port, balancer, replicas, redis, dir }
     }
 
     /// Whoever types this has neither files nor store: only the address and a token.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cronclave"));
-        command.args(args).env_clear().env("PATH", "/usr/bin:/bin").current_dir(self._dir.path());
+        command.args(args).env_clear().env("PATH", "/usr/bin:/bin").current_dir(self.dir.path());
         command.env("CRONCLAVE_SERVER", format!("http://127.0.0.1:{}", self.port)).env("CRONCLAVE_TOKEN", TOKEN);
         command.stdin(Stdio::null());
         command
@@ -94,6 +95,13 @@ impl Site {
     fn json(&self, args: &[&str]) -> Value {
         let text = self.ask(&[args, &["--json"]].concat(), 0);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// What is said without a server, by whoever has files and store.
+    fn here(&self, args: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cronclave"));
+        command.args(args).env_clear().env("PATH", "/usr/bin:/bin").current_dir(self.replicas[0].path());
+        said(&command.env("CRONCLAVE_REDIS_URL", self.redis.url()).stdin(Stdio::null()).output().unwrap(), args, 0)
     }
 
     /// Where the run is, once it is in this state.
@@ -170,6 +178,53 @@ fn the_story_works_whichever_replica_answers() {
 }
 
 #[test]
+fn what_is_said_is_the_same_with_and_without_a_server() {
+    let site = Site::start();
+    let mut listening = site.command(&["events", "-f", "--json", "--job", "hello"]);
+    let mut listening = listening.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(listening.stdout.take().unwrap()).lines();
+    let mut watching = site.command(&["events", "-f", "--type", "run.succeeded,run.failed"]);
+    let mut watching = watching.stdout(Stdio::piped()).spawn().unwrap();
+    let mut seen = BufReader::new(watching.stdout.take().unwrap()).lines();
+    // They hear what happens once they are connected.
+    std::thread::sleep(Duration::from_secs(1));
+    site.ask(&["trigger", "hello", "--wait", "--reason", "to compare"], 0);
+    site.ask(&["trigger", "fails", "--wait"], 3);
+    let kinds: Vec<String> = (0..3)
+        .map(|_| serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap())
+        .map(|event| event["type"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds.last().unwrap(), "dev.cronclave.run.succeeded.v1", "{kinds:?}");
+    let first = seen.next().unwrap().unwrap();
+    assert!(first.contains("succeeded   hello"), "{first}");
+    assert!(seen.next().unwrap().unwrap().contains("failed      fails"));
+    for mut child in [listening, watching] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    site.ask(&["pause", "slow", "--reason", "moving", "--until", "2099-01-01"], 0);
+    let commands: [&[&str]; 8] = [
+        &["jobs"],
+        &["jobs", "--state", "paused", "--tz", "Asia/Tokyo"],
+        &["history"],
+        &["history", "fails", "--state", "failed", "--since", "1h"],
+        &["logs", "fails", "-t"],
+        &["logs", "hello", "--json"],
+        &["history", "--json"],
+        &["locks"],
+    ];
+    for args in commands {
+        let here = site.here(args);
+        let there = site.ask(args, 0);
+        // What the store's clock read stands in lists.
+        let plain = |text: &str| text.split("\"now\":").next().unwrap().to_owned();
+        assert_eq!(plain(&there), plain(&here), "{args:?}");
+    }
+    assert!(site.ask(&["status"], 0).contains("nothing is wrong"));
+    site.ask(&["events"], 2);
+}
+
+#[test]
 fn what_is_not_there_or_not_allowed_exits_as_it_does_without_a_server() {
     let site = Site::start();
     site.ask(&["trigger", "nobody"], 66);
@@ -184,7 +239,7 @@ fn what_is_not_there_or_not_allowed_exits_as_it_does_without_a_server() {
     said(&nowhere.env("CRONCLAVE_SERVER", nobody).output().unwrap(), &["jobs"], 69);
     site.ask(&["--server", "http://127.0.0.1:1", "validate"], 2);
     site.ask(&["--server", "localhost", "jobs"], 2);
-    let file = site._dir.path().join("token");
+    let file = site.dir.path().join("token");
     fs::write(&file, format!("{TOKEN}\n")).unwrap();
     let mut by_file = site.command(&["jobs", "--token-file", file.to_str().unwrap()]);
     said(&by_file.env_remove("CRONCLAVE_TOKEN").output().unwrap(), &["jobs"], 0);

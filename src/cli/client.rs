@@ -139,6 +139,38 @@ impl Client {
         self.read(&self.answer(request).await?)
     }
 
+    /// Opens a stream that goes on, after the event `last`.
+    pub(super) async fn stream(
+        &self,
+        path: &[&str],
+        query: &Query<'_>,
+        last: Option<&str>,
+    ) -> Result<reqwest::Response, Refusal> {
+        let mut tries = 0;
+        loop {
+            let request = self.http.get(self.address(path, query)).header("accept", "text/event-stream");
+            // It is watched by whoever reads it.
+            let request = request.timeout(Duration::from_secs(24 * 60 * 60));
+            let request = match last {
+                Some(last) => request.header("last-event-id", last),
+                None => request,
+            };
+            let refusal = match request.send().await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) => {
+                    let status = response.status();
+                    self.refused(status, &response.bytes().await.unwrap_or_default())
+                }
+                Err(error) => self.lost(causes(&error)),
+            };
+            if refusal.why != Why::Unreachable || tries == TRIES {
+                return Err(refusal);
+            }
+            tries += 1;
+            sleep(PAUSE * tries).await;
+        }
+    }
+
     fn address(&self, path: &[&str], query: &Query<'_>) -> Url {
         let mut address = self.base.clone();
         if let Ok(mut segments) = address.path_segments_mut() {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::sleep;
 
-use super::{Context, Failure, out, serve, show};
+use super::client::Client;
+use super::{Context, Failure, heard, out, serve, show};
 use crate::announce::{KINDS, Notices, is_kind};
 use crate::clock::Timestamp;
-use crate::config::{self, LogFormat};
+use crate::config::{self, LogFormat, Process};
 use crate::event::Told;
 use crate::job::JobName;
 use crate::lease::RunId;
@@ -68,6 +69,9 @@ fn kind(text: &str) -> Result<String, String> {
 impl Events {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let process = context.quiet()?;
+        if let Some(client) = Client::of(context)? {
+            return self.from(&client, context, &process).await;
+        }
         let known = context.known(&process);
         let store = context.store(&process).await?;
         let snapshot = store.snapshot().await?;
@@ -91,6 +95,29 @@ impl Events {
         if self.follow {
             follow(&*store, head, &mut printer).await?;
         }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Events {
+    /// As a replica tells them.
+    async fn from(self, client: &Client, context: &Context, process: &Process) -> Result<ExitCode, Failure> {
+        if !self.follow || self.since.is_some() || self.lines.is_some() {
+            let why = "a server tells only what happens from now on: ask with -f, and without --since and -n";
+            return Err(Failure::new(Failure::USAGE, why));
+        }
+        let kinds = Some(self.kinds.join(",")).filter(|kinds| !kinds.is_empty());
+        let query = [("types", kinds), ("job", self.job)];
+        let reporter = serve::reporter(process, LogFormat::Text);
+        heard::follow(client, &query, |document| {
+            if context.global.json {
+                return out::line(document);
+            }
+            let Some(event) = heard::event(&document) else { return Ok(()) };
+            let day = event.at.datetime().format("%Y-%m-%d");
+            reporter.line(&Told::Changed(event)).map_or(Ok(()), |line| out::line(format_args!("{day} {line}")))
+        })
+        .await?;
         Ok(ExitCode::SUCCESS)
     }
 }

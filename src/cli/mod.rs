@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod failure;
 mod find;
+mod heard;
 mod history;
 mod hooks;
 mod import;
@@ -175,6 +176,7 @@ impl Command {
         matches!(
             self,
             Command::Jobs(_)
+                | Command::Events(_)
                 | Command::Status(_)
                 | Command::History(_)
                 | Command::Logs(_)
