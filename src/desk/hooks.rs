@@ -1,7 +1,7 @@
 //! Hooks of the schedule files and webhooks that were registered: looked at, registered, tested, told again.
 
 use super::Desk;
-use super::page::{Slice, cursor};
+use super::page::{Slice, cursor, wrong_cursor};
 use super::refusal::{Refusal, Why};
 use crate::config;
 use crate::hook::shape::{self, Shown, ShownDelivery, ShownRegistered, Tested};
@@ -122,6 +122,9 @@ impl Desk {
         slice: &Slice,
     ) -> Result<Page<ShownDelivery>, Refusal> {
         let (most, after) = (slice.most()?, slice.after()?);
+        if after.as_ref().is_some_and(|id| uuid::Uuid::parse_str(id).is_err()) {
+            return Err(wrong_cursor());
+        }
         let to = self.hears(name).await?;
         let registry = self.registry();
         let asked = registry.deliveries(&to, state, after.as_deref(), most + 1);
