@@ -32,7 +32,7 @@ mod workers;
 use bench::operations;
 
 /// Everything that is asked here.
-const ASKED: [&str; 9] = [
+const ASKED: &[&str] = &[
     include_str!("api/config.rs"),
     include_str!("api/jobs.rs"),
     include_str!("api/locks.rs"),

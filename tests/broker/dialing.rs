@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -176,6 +176,8 @@ async fn tls_is_spoken_with_a_server_whose_authority_is_trusted() {
         let settings = Settings { cluster: "prod".into(), replica: "test".into(), declare: true, mqtt: false };
         Amqp::open(address, settings)
     };
+    // The server opens its ports one after the other.
+    until("it speaks TLS", async || TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
     let broker = open(format!("amqps://localhost:{port}"), Some("ca.pem"));
     has(&broker.check().await.unwrap(), &["RabbitMQ"]);
     broker.publish(&task("q", "one")).await.unwrap();

@@ -25,7 +25,7 @@ command  = "echo before; echo wrong >&2; exit 3"
 [jobs.slow]
 schedule = "@manual"
 command  = "echo tick; sleep 3; echo tock"
-lock     = { ttl = "1s" }
+lock     = { ttl = "3s" }
 
 [jobs.hook]
 schedule = "@manual"
