@@ -10,7 +10,7 @@
 mod servers;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -79,7 +79,7 @@ fn replica(url: &str, out: &str, jobs: usize) {
         notes.lock().unwrap().push((u64::try_from(context.work.scheduled_at.as_micros()).unwrap(), now));
         async { Ok::<(), String>(()) }
     };
-    let flags = Flags { listen: Some("127.0.0.1:0".into()), max_parallel: Some(10_000), ..Flags::default() };
+    let flags = Flags { listen: Some("127.0.0.1:0".into()), max_parallel: Some(1_500), ..Flags::default() };
     // Scrapes and clients all come from one address here.
     let env = |name: &str| (name == "CRONCLAVE_RATE_LIMIT").then(|| "0".to_owned());
     let process = Process::load(&flags, &env, "bench").unwrap();
@@ -136,6 +136,15 @@ async fn read_all(address: &str, ask: &str) {
     while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
 }
 
+/// How many follow events, as the replica counts them.
+fn followers(address: &str) -> f64 {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("cronclave_sse_clients ")).unwrap().parse().unwrap()
+}
+
 /// What one phase saw.
 struct Seen {
     watch: Watch,
@@ -143,6 +152,8 @@ struct Seen {
     upto: u64,
     /// Processor time of the replica, and of the clients.
     used: [f64; 2],
+    /// How many clients the replica counted at its end.
+    there: f64,
 }
 
 fn measure(jobs: usize) {
@@ -172,7 +183,8 @@ fn measure(jobs: usize) {
             let (from, before) = (micros(), used(&watching));
             std::thread::sleep(PHASE - SETTLE);
             let (upto, after) = (micros(), used(&watching));
-            seen.push(Seen { watch, from, upto, used: [after[0] - before[0], after[1] - before[1]] });
+            let used = [after[0] - before[0], after[1] - before[1]];
+            seen.push(Seen { watch, from, upto, used, there: followers(&address) });
             if let Some(child) = &mut watching {
                 child.kill().unwrap();
                 child.wait().unwrap();
@@ -194,8 +206,8 @@ fn tell(jobs: usize, starts: &str, seen: &[Seen]) {
         .collect();
     println!("{jobs} jobs a second; {CLIENTS} clients and a scrape each second; {ROUNDS} rounds of {PHASE:?} in turn");
     println!(
-        "{:<14}{:>8}{:>12}{:>12}{:>9}{:>9}{:>14}{:>14}",
-        "watched by", "starts", "p50", "p99", "p50", "p99", "replica cpu", "clients cpu"
+        "{:<14}{:>8}{:>8}{:>12}{:>12}{:>9}{:>9}{:>14}{:>14}",
+        "watched by", "clients", "starts", "p50", "p99", "p50", "p99", "replica cpu", "clients cpu"
     );
     let mut first = None;
     let mut json = serde_json::Map::new();
@@ -213,8 +225,9 @@ fn tell(jobs: usize, starts: &str, seen: &[Seen]) {
         let (one, two) = *first.get_or_insert((p50, p99));
         let span: f64 = phases.iter().map(|phase| Duration::from_micros(phase.upto - phase.from).as_secs_f64()).sum();
         let cpu = [0, 1].map(|who: usize| phases.iter().map(|phase| phase.used[who]).sum::<f64>() / span);
+        let there = phases.iter().map(|phase| phase.there).sum::<f64>() / phases.len() as f64;
         println!(
-            "{:<14}{:>8}{:>9.1} ms{:>9.1} ms{:>8.2}x{:>8.2}x{:>12.0} %{:>12.0} %",
+            "{:<14}{there:>8.0}{:>8}{:>9.1} ms{:>9.1} ms{:>8.2}x{:>8.2}x{:>12.0} %{:>12.0} %",
             watch.word(),
             late.len(),
             p50 * 1e3,
@@ -227,7 +240,7 @@ fn tell(jobs: usize, starts: &str, seen: &[Seen]) {
         json.insert(
             watch.word().into(),
             serde_json::json!({
-                "starts": late.len(), "p50_seconds": p50, "p99_seconds": p99, "p50_ratio": p50 / one,
+                "clients": there, "starts": late.len(), "p50_seconds": p50, "p99_seconds": p99, "p50_ratio": p50 / one,
                 "p99_ratio": p99 / two, "replica_cpu": cpu[0], "clients_cpu": cpu[1],
             }),
         );

@@ -75,6 +75,31 @@ pub enum Told {
     Warning(String),
 }
 
+/// What came of sending something to a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It was taken.
+    Taken,
+    /// It is sent again.
+    Retrying,
+    /// It is not sent again; it can be looked at, and sent again on request.
+    Failed,
+    /// The receiver wants no more of them: it is told nothing from now on.
+    SwitchedOff,
+}
+
+impl Delivered {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Delivered::Taken => "delivered",
+            Delivered::Retrying => "retrying",
+            Delivered::Failed => "failed",
+            Delivered::SwitchedOff => "switched_off",
+        }
+    }
+}
+
 /// What is known of a run beside what changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
@@ -117,31 +142,6 @@ impl About {
             queue: None,
             lock: open.mutex.clone(),
             started: open.started_at.map(|at| (open.fence, at)),
-        }
-    }
-}
-
-/// What came of sending something to a hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
-    /// It was taken.
-    Taken,
-    /// It is sent again.
-    Retrying,
-    /// It is not sent again; it can be looked at, and sent again on request.
-    Failed,
-    /// The receiver wants no more of them: it is told nothing from now on.
-    SwitchedOff,
-}
-
-impl Delivered {
-    /// The word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Delivered::Taken => "delivered",
-            Delivered::Retrying => "retrying",
-            Delivered::Failed => "failed",
-            Delivered::SwitchedOff => "switched_off",
         }
     }
 }

@@ -33,7 +33,7 @@ const LONGEST: usize = 200;
 const STALE: Duration = Duration::from_secs(86_400);
 
 /// How far a run is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Progress {
     /// Whose.
     pub job: JobName,

@@ -203,7 +203,9 @@ impl Service {
         let working = worker::Setup { identity, queues: self.role.queues.clone(), slots: self.role.slots, grace };
         let over = Stop::default();
         let (reload_in, reload_out) = mpsc::channel(4);
-        let desk = Desk::new(parts.clone(), jobs_out.clone(), pulse.clone()).reloading(reload_in);
+        let desk = Desk::new(parts.clone(), jobs_out.clone(), pulse.clone())
+            .reloading(reload_in)
+            .telling(hooks(&self.process));
         let desk = Arc::new(desk.distributed(self.process.redis.is_some()));
         let remembering = self.front.is_some().then(|| tokio::spawn(desk.clone().remember(over.clone())));
         let served = CancellationToken::new();

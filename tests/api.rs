@@ -24,6 +24,8 @@ mod runs;
 mod served;
 #[path = "common/servers.rs"]
 mod servers;
+#[path = "api/webhooks.rs"]
+mod webhooks;
 #[path = "api/workers.rs"]
 mod workers;
 
@@ -39,6 +41,7 @@ const ASKED: [&str; 9] = [
     include_str!("api/past.rs"),
     include_str!("api/redis.rs"),
     include_str!("api/runs.rs"),
+    include_str!("api/webhooks.rs"),
     include_str!("api/workers.rs"),
 ];
 

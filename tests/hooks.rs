@@ -10,8 +10,11 @@ mod processes;
 mod python;
 #[path = "hooks/receiver.rs"]
 mod receiver;
+#[path = "hooks/redis.rs"]
+mod redis;
 #[path = "hooks/registered.rs"]
 mod registered;
+#[path = "common/servers.rs"]
+mod servers;
 #[path = "common/wire.rs"]
-#[allow(dead_code, reason = "made for other tests as well")]
 mod wire;

@@ -1,6 +1,6 @@
 //! `cronclave events`: what happens in the cluster, from the store's own feed: it takes no broker.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use crate::clock::Timestamp;
 use crate::config::{self, LogFormat, Process};
 use crate::event::Told;
 use crate::job::JobName;
+use crate::lease::RunId;
 use crate::ledger::Event;
+use crate::progress::{self, Progress};
 use crate::report::Reporter;
 use crate::schedule::Zone;
 use crate::store::Store;
@@ -155,7 +157,11 @@ async fn past(
 
 /// Prints what happens after `seen`, until nobody reads it any more.
 async fn follow(store: &dyn Store, mut seen: u64, printer: &mut Printer) -> Result<(), Failure> {
+    let mut said = BTreeMap::new();
     loop {
+        for line in printer.progress(&progress::all(store).await?, &mut said) {
+            out::line(line)?;
+        }
         let page = store.events(seen, usize::try_from(PAGE).unwrap_or(usize::MAX)).await?;
         if let Some((first, _)) = page.first().filter(|(first, _)| *first > seen + 1) {
             out::note(format_args!("{} events were dropped before they could be shown", first - seen - 1));
@@ -180,6 +186,25 @@ struct Printer {
 }
 
 impl Printer {
+    /// What runs said since the last look of how far they are: no event tells of it, as it comes and goes too often.
+    fn progress(&self, all: &[Progress], said: &mut BTreeMap<RunId, Timestamp>) -> Vec<String> {
+        let is_wanted = |one: &&Progress| {
+            let kinds = self.kinds.is_empty() || self.kinds.iter().any(|kind| is_kind(kind, "run.progress"));
+            !self.json && kinds && self.job.as_ref().is_none_or(|job| *job == one.job)
+        };
+        said.retain(|run, _| all.iter().any(|one| one.run_id == *run));
+        let mut lines = Vec::new();
+        for one in all.iter().filter(is_wanted) {
+            if said.insert(one.run_id, one.at) == Some(one.at) {
+                continue;
+            }
+            let Progress { job, run_id, percent, message, at } = one.clone();
+            let line = self.reporter.line(&Told::Progress { job, run_id, percent, message });
+            lines.extend(line.map(|line| format!("{} {line}", at.datetime().format("%Y-%m-%d"))));
+        }
+        lines
+    }
+
     fn line(&mut self, position: u64, event: &Event) -> Option<String> {
         let notice = self.notices.of(position, event);
         let kind = notice.as_ref().map(|notice| notice.kind);

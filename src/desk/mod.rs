@@ -6,6 +6,7 @@ mod audit;
 mod cluster;
 mod config;
 mod explain;
+mod hooks;
 mod jobs;
 mod last;
 mod locks;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::config::Diagnostic;
+use crate::hook;
 use crate::job::{Job, JobName};
 use crate::parts::Parts;
 use crate::record::Op;
@@ -69,6 +71,8 @@ pub struct Desk {
     pub pulse: watch::Receiver<Pulse>,
     /// The way to whoever reads the files; absent where nobody does.
     reload: Option<mpsc::Sender<ReloadAsked>>,
+    /// How hooks are told.
+    hooks: hook::Settings,
     /// Whether a broker is expected even when no job names a queue.
     distributed: bool,
     last: last::Last,
@@ -79,7 +83,7 @@ impl Desk {
     /// A desk of a process whose jobs may change.
     pub fn new(parts: Parts, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Receiver<Pulse>) -> Desk {
         let (last, recent) = (last::Last::default(), jobs::Recent::default());
-        Desk { parts, jobs, pulse, reload: None, distributed: false, last, recent }
+        Desk { parts, jobs, pulse, reload: None, hooks: hook::Settings::default(), distributed: false, last, recent }
     }
 
     /// A desk of a process that is no replica, and whose jobs never change.
@@ -91,6 +95,13 @@ impl Desk {
     #[must_use]
     pub fn reloading(mut self, reload: mpsc::Sender<ReloadAsked>) -> Desk {
         self.reload = Some(reload);
+        self
+    }
+
+    /// The same, where hooks are told like this.
+    #[must_use]
+    pub fn telling(mut self, hooks: hook::Settings) -> Desk {
+        self.hooks = hooks;
         self
     }
 

@@ -68,7 +68,7 @@ pub(super) fn place(text: &str) -> Result<(Timestamp, String), Refusal> {
     read().ok_or_else(wrong_cursor)
 }
 
-fn wrong_cursor() -> Refusal {
+pub(super) fn wrong_cursor() -> Refusal {
     let detail = "`cursor` is none of ours: take `next_cursor` from an answer, as it stands";
     Refusal::wrong("?cursor", "not_a_cursor", detail)
 }

@@ -182,7 +182,7 @@ impl Desk {
     }
 }
 
-fn refused(run_id: RunId, fence: Fence, reply: &Reply) -> Refusal {
+pub(super) fn refused(run_id: RunId, fence: Fence, reply: &Reply) -> Refusal {
     let detail = match reply {
         Reply::Cancelled => format!("run {run_id} was cancelled before it began: drop its message"),
         _ => format!(

@@ -37,6 +37,9 @@ const AGE: Duration = Duration::from_secs(30 * 86_400);
 /// When the store does not say what is to be sent, it is asked again after this.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// What was changed while it was sent is looked at again after this.
+const SOON: Duration = Duration::from_secs(1);
+
 /// What every try works with.
 pub(super) struct Kit {
     pub(super) parts: Parts,
@@ -44,6 +47,19 @@ pub(super) struct Kit {
     pub(super) registry: Registry,
     pub(super) sender: Sender,
     pub(super) jobs: watch::Receiver<Arc<Jobs>>,
+}
+
+impl Kit {
+    /// Looks at every delivery of the store: those of one receiver in the order of their events' times.
+    async fn each(&self, mut look: impl FnMut(Delivery)) -> Result<(), StoreError> {
+        let mut span = Span { limit: 200, ..Span::default() };
+        loop {
+            let page = limited(self.parts.store.documents(Collection::Deliveries, &span)).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            span.after = Some(last.key.clone());
+            page.iter().filter_map(Delivery::read).for_each(&mut look);
+        }
+    }
 }
 
 /// The one who sends, for as long as it is the one. Dropping it stops what is on its way.
@@ -60,30 +76,26 @@ enum Came {
 }
 
 impl Deliverer {
-    /// Begins with what the store has, and drops what failed too long ago.
+    /// Begins with what the store has.
     pub(super) async fn begin(kit: Arc<Kit>) -> Result<Deliverer, StoreError> {
-        let mut deliverer = Deliverer { kit, queue: Queue::default(), going: JoinSet::new() };
-        let mut failed: BTreeMap<To, Vec<(String, Timestamp)>> = BTreeMap::new();
-        let mut span = Span { limit: 200, ..Span::default() };
-        loop {
-            let page = limited(deliverer.kit.parts.store.documents(Collection::Deliveries, &span)).await?;
-            let Some(last) = page.last() else { break };
-            span.after = Some(last.key.clone());
-            for one in page.iter().filter_map(Delivery::read) {
-                match one.standing {
-                    Standing::Waiting => deliverer.queue.add(&one.to, Waiting::of(&one)),
-                    Standing::Failed => {
-                        failed.entry(one.to.clone()).or_default().push((one.key(), one.happened_at));
-                    }
-                }
-            }
-        }
-        deliverer.forget(failed).await?;
-        Ok(deliverer)
+        let mut queue = Queue::default();
+        kit.each(|one| match one.standing {
+            Standing::Waiting => queue.add(&one.to, Waiting::of(&one)),
+            Standing::Failed => {}
+        })
+        .await?;
+        Ok(Deliverer { kit, queue, going: JoinSet::new() })
     }
 
     /// Drops what failed but for the newest.
-    async fn forget(&self, failed: BTreeMap<To, Vec<(String, Timestamp)>>) -> Result<(), StoreError> {
+    pub(super) async fn forget(&self) -> Result<(), StoreError> {
+        let mut failed: BTreeMap<To, Vec<(String, Timestamp)>> = BTreeMap::new();
+        self.kit
+            .each(|one| match one.standing {
+                Standing::Waiting => {}
+                Standing::Failed => failed.entry(one.to.clone()).or_default().push((one.key(), one.happened_at)),
+            })
+            .await?;
         let now = self.kit.parts.clock.now();
         for keys in failed.into_values() {
             let beyond = keys.len().saturating_sub(KEPT);
@@ -290,7 +302,8 @@ async fn record(kit: &Kit, mut one: Delivery, version: u64, verdict: Verdict) ->
     let (status, message, then) = match verdict {
         Verdict::Taken(_) => {
             tell(kit, &one, Delivered::Taken, None);
-            limited(store.write_document(&delivery::removal(&one.key(), expect))).await?;
+            // Taken is taken, whoever asked meanwhile for it to be sent again.
+            limited(store.write_document(&delivery::removal(&one.key(), Expect::Any))).await?;
             return Ok(Came::Over(Done::Taken));
         }
         Verdict::Gone => {
@@ -324,7 +337,10 @@ async fn record(kit: &Kit, mut one: Delivery, version: u64, verdict: Verdict) ->
         return Ok(Came::Over(Done::GivenUp));
     };
     one.due = now.plus(pause.max(alone.unwrap_or_default()));
-    limited(store.write_document(&one.draft(expect))).await?;
+    if limited(store.write_document(&one.draft(expect))).await?.is_none() {
+        // It was changed meanwhile: it is looked at again.
+        return Ok(Came::Again { due: now.plus(SOON), alone: None, was_away });
+    }
     Ok(Came::Again { due: one.due, alone: alone.filter(|wait| !wait.is_zero()), was_away })
 }
 

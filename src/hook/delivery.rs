@@ -64,8 +64,9 @@ impl TryFrom<String> for To {
 }
 
 /// Where a delivery stands. One that was taken is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DeliveryState)]
 pub enum Standing {
     /// It is sent once it is due.
     Waiting,
@@ -74,7 +75,7 @@ pub enum Standing {
 }
 
 /// What went wrong the last time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Mishap {
     /// When.
     pub at: Timestamp,

@@ -39,7 +39,7 @@ const HEED: Duration = Duration::from_secs(1);
 const EXPIRE: Duration = Duration::from_secs(60);
 
 /// What failed too long ago is dropped this often.
-const RENEW: Duration = Duration::from_secs(3600);
+const TIDY: Duration = Duration::from_secs(3600);
 
 /// At the end of the process the store is not waited for any longer.
 const LAST: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ struct Held {
     deliverer: Deliverer,
     next_heed: Instant,
     next_expiry: Instant,
-    begun: Instant,
+    next_tidying: Instant,
 }
 
 impl Dispatcher {
@@ -155,7 +155,7 @@ impl Dispatcher {
             deliverer,
             next_heed: begun,
             next_expiry: begun,
-            begun,
+            next_tidying: begun + TIDY / 60,
         }))
     }
 
@@ -179,9 +179,9 @@ impl Dispatcher {
             limited(self.kit.registry.expire()).await?;
             limited(progress::prune(&*self.kit.parts.store, self.kit.parts.clock.now())).await?;
         }
-        if asked.duration_since(held.begun) > RENEW {
-            held.begun = asked;
-            held.deliverer = Deliverer::begin(self.kit.clone()).await?;
+        if asked >= held.next_tidying {
+            held.next_tidying = asked + TIDY;
+            held.deliverer.forget().await?;
         }
         Ok(Some(match more {
             true => Duration::ZERO,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::config;
@@ -100,12 +101,15 @@ impl Registration {
 }
 
 /// What somebody who registers says.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookWish)]
 pub struct Wish {
     /// Where it listens.
+    #[schema(max_length = 2000)]
     pub url: String,
-    /// Events, as in `[hooks.NAME]`.
+    /// Events, as in `run.failed`, `job.*` or `*`.
+    #[schema(min_items = 1, max_items = 50)]
     pub events: Vec<String>,
     /// Of this job only.
     #[serde(default)]
@@ -115,9 +119,11 @@ pub struct Wish {
     pub format: Shape,
     /// For people.
     #[serde(default)]
+    #[schema(max_length = 500)]
     pub description: Option<String>,
     /// A secret of one's own. Default: one is made, the first time.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub secret: Option<Secret>,
     /// Whether a new secret is made although there is one. Both sign for a day.
     #[serde(default)]
@@ -152,9 +158,6 @@ pub enum Refused {
     /// There is no such thing.
     #[error("there is no {0}")]
     NotFound(String),
-    /// There is one already, and it is another's.
-    #[error("{0}")]
-    Taken(String),
     /// There are as many as may be.
     #[error("{MOST} webhooks are registered, and no more may be: remove those that nobody needs")]
     Full,

@@ -225,10 +225,11 @@ impl Registry {
     /// # Errors
     /// When there is none, or the store does not answer.
     pub async fn resend(&self, to: &To, id: &str) -> Result<Delivery, Refused> {
-        let key = delivery::key(to, id);
+        let missing = || Refused::NotFound(format!("delivery `{id}` to {to}"));
+        let id = uuid::Uuid::parse_str(id).map_err(|_| missing())?;
+        let key = delivery::key(to, &id.to_string());
         let found = self.store.document(Collection::Deliveries, &key).await?;
-        let delivery = found.as_ref().and_then(Delivery::read);
-        let delivery = delivery.ok_or_else(|| Refused::NotFound(format!("delivery `{id}` to {to}")))?;
+        let delivery = found.as_ref().and_then(Delivery::read).ok_or_else(missing)?;
         let draft = Draft {
             collection: Collection::Deliveries,
             key: again(&key),

@@ -15,7 +15,9 @@ use super::words;
 use crate::broker::cloud;
 use crate::clock::Timestamp;
 use crate::job::{Reach, Shape};
+use crate::lease::Fence;
 use crate::signature::{self, SigningKey};
+use crate::trace;
 
 /// Who takes longer to answer has not taken it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -135,13 +137,12 @@ fn post(client: &Client, url: Url, to: &Address, delivery: &Delivery, event: &st
     client.post(url).headers(headers).body(event.to_owned())
 }
 
-/// The trace that an event of a run belongs to: a run is its own trace, and an attempt a span of it.
+/// The trace that an event of a run belongs to.
 fn traceparent(event: &str) -> Option<String> {
     let event: serde_json::Value = serde_json::from_str(event).ok()?;
     let data = &event["data"];
-    let run: uuid::Uuid = data["run_id"].as_str()?.parse().ok()?;
-    let fence = data["fencing_token"].as_u64()?;
-    Some(format!("00-{}-{fence:016x}-01", run.simple()))
+    let fence = Fence(data["fencing_token"].as_u64()?);
+    Some(trace::parent(data["run_id"].as_str()?.parse().ok()?, fence))
 }
 
 /// The URL of a ping with what is put behind its path.

@@ -1,16 +1,19 @@
 //! Hooks and deliveries as JSON, for people and programs: without secrets.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use super::delivery::{Delivery, Mishap, Standing, To};
 use super::registration::{Off, Registration};
+use super::send::Verdict;
 use crate::clock::Timestamp;
 use crate::job::{Hook, HookName, JobName, Pattern, Shape, Text};
 
 /// Where a hook was declared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = WebhookSource)]
 pub enum Source {
     /// In a schedule file.
     File,
@@ -19,7 +22,8 @@ pub enum Source {
 }
 
 /// A hook of either kind.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Webhook)]
 pub struct Shown {
     /// Its name.
     pub id: HookName,
@@ -115,7 +119,8 @@ fn open(url: &str, shape: Shape) -> String {
 }
 
 /// A delivery as it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Delivery)]
 pub struct ShownDelivery {
     /// The event's id, which is `webhook-id` in what is sent.
     pub id: String,
@@ -149,6 +154,38 @@ pub fn delivery(one: &Delivery) -> ShownDelivery {
         tries: one.tries,
         next_try_at: (one.standing == Standing::Waiting).then_some(one.due),
         last: one.last.clone(),
+    }
+}
+
+/// A webhook as it stands after it was registered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ShownRegistered {
+    /// Itself.
+    #[serde(flatten)]
+    pub webhook: Shown,
+    /// What it is signed with, when that was made just now: it is never shown again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// What came of sending a test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Tested {
+    /// Whether it was taken.
+    pub taken: bool,
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// Why it was not taken.
+    pub message: Option<String>,
+}
+
+impl From<Verdict> for Tested {
+    fn from(verdict: Verdict) -> Tested {
+        match verdict {
+            Verdict::Taken(status) => Tested { taken: true, status: Some(status), message: None },
+            Verdict::Gone => Tested { taken: false, status: Some(410), message: Some("it answered 410 Gone".into()) },
+            Verdict::Not { status, message, .. } => Tested { taken: false, status, message: Some(message) },
+        }
     }
 }
 

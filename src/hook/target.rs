@@ -188,3 +188,82 @@ fn chains(all: &mut Following, jobs: &Jobs, job: &Job, event: &Event, moment: Mo
         all.chains.push((name.clone(), op));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::announce::Notices;
+    use crate::config::{self, SourceText};
+    use crate::lease::Fence;
+    use crate::ledger::Next;
+
+    fn jobs() -> Jobs {
+        let text = "version = 1\n[hooks.h]\nurl = \"https://h.example\"\n[hooks.all]\nurl = \"https://all.example\"\nevents = [\"run.*\"]\n\
+                    [jobs.a]\nschedule = \"@manual\"\ncommand = \"true\"\nping = \"https://p.example/1\"\n\
+                    on_success = [\"h\", \"job:b\"]\non_failure = [\"h\", \"all\", \"job:c\"]\non_overdue = [\"h\", \"job:b\"]\n\
+                    [jobs.b]\nschedule = \"@manual\"\ncommand = \"true\"\n\
+                    [jobs.c]\nschedule = \"@manual\"\ncommand = \"true\"\nenabled = false\n";
+        let source = SourceText { name: "x.toml".into(), text: text.into() };
+        let config = config::load(&[source], &|_: &str| None, Timestamp::from_secs(1_800_000_000)).unwrap();
+        Jobs {
+            by_name: config.jobs.iter().map(|job| (job.name.clone(), Arc::clone(job))).collect(),
+            hooks: config.hooks.iter().map(|hook| (hook.name.clone(), Arc::clone(hook))).collect(),
+            digest: String::new(),
+        }
+    }
+
+    /// Who is told, what is pinged, and what is started after something happens to `a`.
+    fn after(what: What) -> (Vec<String>, Vec<String>, usize) {
+        let (jobs, event) = (jobs(), Event { at: Timestamp::from_secs(1), job: JobName::new("a").unwrap(), what });
+        let known = Known { jobs: &jobs, registered: &BTreeMap::new(), silent: &BTreeSet::new() };
+        let notice = Notices::new("x").of(1, &event);
+        let all = following(&known, 1, &event, notice.as_ref(), Timestamp::from_secs(2));
+        let told = all.deliveries.iter().map(|one| match &one.content {
+            Content::Event(_) => one.to.to_string(),
+            Content::Ping(tail) => tail.split('?').next().unwrap_or_default().to_owned(),
+        });
+        (told.collect(), all.chains.iter().map(|(job, _)| job.to_string()).collect(), all.warnings.len())
+    }
+
+    fn ended(outcome: Outcome, exit_code: Option<i32>, next: Option<Next>) -> What {
+        let ended = Ended { exit_code, ..Ended::because(outcome, "so") };
+        What::Ended { run_id: RunId::fresh(Timestamp::from_secs(1)), attempt: 1, fence: Fence(1), ended, next }
+    }
+
+    fn list(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn who_is_told_and_what_starts_depends_on_what_happened() {
+        let success = ended(Outcome::Succeeded, None, None);
+        assert_eq!(after(success), (list(&["hook/all", "hook/h", ""]), list(&["b"]), 0));
+        // Once, though it is named and hears of all; a disabled job does not start.
+        let failure = ended(Outcome::Failed, Some(3), None);
+        assert_eq!(after(failure), (list(&["hook/all", "hook/h", "/3"]), list(&[]), 1));
+        let lost = ended(Outcome::Lost, None, None);
+        assert_eq!(after(lost).0, list(&["hook/all", "hook/h", "/fail"]));
+        // Another attempt follows: it has not failed yet.
+        let again = ended(Outcome::Failed, Some(3), Some(Next { attempt: 2, at: Timestamp::from_secs(9) }));
+        assert_eq!(after(again), (list(&["hook/all"]), list(&[]), 0));
+        let cancelled = ended(Outcome::Cancelled, None, None);
+        assert_eq!(after(cancelled), (list(&["hook/all", "/log"]), list(&[]), 0));
+        let overdue = What::Overdue { due: Timestamp::from_secs(1), last_success_at: None };
+        assert_eq!(after(overdue), (list(&["hook/h"]), list(&["b"]), 0));
+        let recovered = What::Recovered { overdue_since: Timestamp::from_secs(1) };
+        assert_eq!(after(recovered), (list(&["hook/h"]), list(&[]), 0));
+        assert_eq!(after(What::Registered), (list(&[]), list(&[]), 0));
+    }
+
+    #[test]
+    fn a_body_is_never_larger_than_it_may_be() {
+        let ended = Ended::because(Outcome::Failed, "x".repeat(100_000));
+        let run_id = RunId::fresh(Timestamp::from_secs(1));
+        let what = What::Ended { run_id, attempt: 1, fence: Fence(1), ended, next: None };
+        let event = Event { at: Timestamp::from_secs(1), job: JobName::new("a").unwrap(), what };
+        let body = body(&Notices::new("x").of(1, &event).unwrap());
+        assert!(body.len() <= LARGEST && body.contains("(cut)"), "{}", body.len());
+    }
+}

@@ -77,9 +77,17 @@ struct Door {
 /// A connection that was let in, for as long as this lives.
 struct Place {
     door: Door,
-    /// Under which number it is idle, and whether it has ever asked.
-    state: Mutex<(Option<u64>, bool)>,
+    state: Mutex<Asking>,
     leave: CancellationToken,
+}
+
+/// What a connection is at.
+#[derive(Debug, Default)]
+struct Asking {
+    /// Under which number it is idle.
+    idle: Option<u64>,
+    /// Whether it has ever asked.
+    ever: bool,
 }
 
 impl Door {
@@ -103,7 +111,7 @@ impl Door {
 }
 
 impl Place {
-    fn state(&self) -> MutexGuard<'_, (Option<u64>, bool)> {
+    fn state(&self) -> MutexGuard<'_, Asking> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -113,21 +121,21 @@ impl Place {
         inside.next += 1;
         let number = inside.next;
         inside.idle.insert(number, self.leave.clone());
-        self.state().0 = Some(number);
+        self.state().idle = Some(number);
     }
 
     /// It asks something.
     fn busy(&self) {
         let mut inside = self.door.inside();
         let mut state = self.state();
-        state.1 = true;
-        if let Some(number) = state.0.take() {
+        state.ever = true;
+        if let Some(number) = state.idle.take() {
             inside.idle.remove(&number);
         }
     }
 
     fn has_asked(&self) -> bool {
-        self.state().1
+        self.state().ever
     }
 }
 
@@ -135,7 +143,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut inside = self.door.inside();
         inside.open -= 1;
-        if let Some(number) = self.state().0.take() {
+        if let Some(number) = self.state().idle.take() {
             inside.idle.remove(&number);
         }
     }

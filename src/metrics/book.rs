@@ -117,6 +117,13 @@ impl Book {
         }
     }
 
+    /// Forgets the values of one series whose first label is not to be `kept`.
+    pub(super) fn retain_texts(&self, series: Series, kept: impl Fn(&str) -> bool) {
+        if let Some(values) = self.all().get_mut(&series) {
+            values.retain(|labels, _| labels.first().is_none_or(|label| kept(label.as_str())));
+        }
+    }
+
     fn all(&self) -> MutexGuard<'_, BTreeMap<Series, BTreeMap<Labels, Value>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,9 +5,11 @@ use super::book::Label;
 use super::series::Series;
 use super::sight::seconds;
 use crate::event::{Meter, Told};
+use crate::job::{HookName, JobName};
 use crate::ledger::{Event, State, What};
 use crate::measure::{Claim, Dealt, Follower, Measure, Slot};
 use crate::recall::Run;
+use crate::replica::Jobs;
 
 impl Meter for Inner {
     fn told(&self, told: &Told) {
@@ -20,6 +22,11 @@ impl Meter for Inner {
                 self.book.count(Series::Reloads, ["applied".into()], 1);
                 self.book.set(Series::LastReload, [], seconds(self.clock.now()));
                 self.follow_jobs();
+            }
+            Told::Delivery { hook, outcome, .. } if knows(&self.jobs.borrow(), hook) => {
+                // As many register as like to; who did not take what is listed elsewhere.
+                let hook = if hook.starts_with("webhook/") { "webhook" } else { hook.as_str() };
+                self.book.count(Series::Hooks, [Label::Text(hook.to_owned()), outcome.word().into()], 1);
             }
             Told::Rejected(_) => self.book.count(Series::Reloads, ["rejected".into()], 1),
             _ => {}
@@ -67,6 +74,17 @@ impl Meter for Inner {
             Measure::Follower(Follower::Left) => book.shift(Series::SseClients, [], -1.0),
             Measure::Dropped { sink, count } => book.count(Series::Dropped, [(*sink).into()], *count),
         }
+    }
+}
+
+/// Whether whoever is told, as in `hook/NAME`, is in the files, or needs not to be.
+pub(super) fn knows(jobs: &Jobs, hook: &str) -> bool {
+    match hook.split_once('/') {
+        Some(("hook", name)) => HookName::new(name).is_some_and(|name| jobs.hooks.contains_key(&name)),
+        Some(("ping", job)) => {
+            JobName::new(job).is_ok_and(|job| jobs.by_name.get(&job).is_some_and(|job| job.ping.is_some()))
+        }
+        _ => true,
     }
 }
 

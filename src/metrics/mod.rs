@@ -179,6 +179,7 @@ impl Inner {
     fn follow_jobs(&self) {
         let jobs = self.jobs.borrow().clone();
         self.book.retain(|job| jobs.by_name.contains_key(job));
+        self.book.retain_texts(Series::Hooks, |hook| heed::knows(&jobs, hook));
         for job in jobs.by_name.keys() {
             for state in ["succeeded", "failed"] {
                 self.book.count(Series::Runs, [job.into(), state.into(), "schedule".into()], 0);

@@ -126,7 +126,7 @@ series! {
     SlotsBusy "cronclave_worker_slots_busy" Kind::Gauge, ["queue"],
         "How many it carries out now";
     Hooks "cronclave_hook_deliveries_total" Kind::Counter, ["hook", "outcome"],
-        "Calls of hooks and webhooks by this process";
+        "What came of sending to hooks: delivered, retrying, failed, switched_off; all registered webhooks are one";
     Dropped "cronclave_events_dropped_total" Kind::Counter, ["sink"],
         "Events that a listener of this process was too slow to take";
     Reloads "cronclave_config_reloads_total" Kind::Counter, ["outcome"],

@@ -5,7 +5,8 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
-use crate::job::JobName;
+use crate::hook::To;
+use crate::job::{HookName, JobName, Pattern, Shape};
 use crate::lease::{Fence, RunId};
 use crate::ledger::State;
 use crate::record::Phase;
@@ -36,6 +37,10 @@ describe! {
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .description(Some("An instant in UTC, as RFC 3339 has it"));
     JobName => text().pattern(Some("^[a-z0-9][a-z0-9_-]{0,62}$")).description(Some("The name of a job"));
+    HookName => text().pattern(Some("^[a-z0-9][a-z0-9_-]{0,62}$")).description(Some("The name of a hook"));
+    Pattern => text().description(Some("A kind of event, or many: `run.failed`, `run.*`, `*`"));
+    Shape => one_of(["standard", "slack", "discord"]).description(Some("What a hook is sent"));
+    To => text().description(Some("Who is told: `hook/NAME`, `webhook/ID` or `ping/JOB`"));
     RunId => text()
         .format(Some(SchemaFormat::Custom("uuid".to_owned())))
         .description(Some("The id of a run, the same over all its attempts"));

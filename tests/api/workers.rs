@@ -76,3 +76,21 @@ fn a_request_that_is_taken_away_can_be_started_by_nobody() {
         .body(&json!({"fencing_token": 1}))
         .refused(404, "not-found");
 }
+
+#[test]
+fn the_code_of_a_run_says_how_far_it_is_by_its_fencing_token() {
+    let api = Api::new();
+    let id = api.trigger("slow");
+    let run = api.run(&id, "running");
+    let say = |body: &Value| api.ask("POST /api/v1/runs/{run}/progress").at(&id).body(body);
+    let fence = run["fencing_token"].clone();
+    assert_eq!(say(&json!({"fencing_token": fence, "percent": 42.5, "message": "copying"})).send().status, 204);
+    let said = api.ask("GET /api/v1/runs/{run}").at(&id).json(200)["progress"].clone();
+    assert_eq!((&said["percent"], &said["message"]), (&json!(42.5), &json!("copying")));
+    say(&json!({"fencing_token": fence, "percent": 101})).refused(422, "invalid-request");
+    say(&json!({"fencing_token": 1, "percent": 1})).refused(409, "conflict");
+    say(&json!({"fencing_token": fence, "percent": 1})).by_nobody().refused(401, "unauthorized");
+    api.ask("POST /api/v1/runs/{run}/cancel").at(&id).json(202);
+    api.run(&id, "cancelled");
+    say(&json!({"fencing_token": fence, "percent": 50})).refused(409, "conflict");
+}

@@ -9,19 +9,24 @@ use super::servers::Redis;
 
 const PASSWORD: &str = "p4ssw0rd-of-the-redis";
 const SECRET: &str = "s3cret-of-a-job";
+const SIGNING: &str = "whsec_c2VjcmV0LW9mLWEtaG9vay1mb3ItdGVzdHM=";
+const IN_ADDRESS: &str = "t0ken-in-an-address";
 const GUESS: &str = "a-guess-at-a-token-1234";
 
 #[test]
 fn no_secret_is_in_any_line_page_or_error() {
     let redis = Redis::with(&["--requirepass", PASSWORD]);
     let url = format!("redis://:{PASSWORD}@127.0.0.1:{}", redis.port);
-    let jobs = "[secrets]\nkey = { env = \"JOB_KEY\" }\n[jobs.tick]\nevery = \"1s\"\ncommand = \"echo $CRONCLAVE_API_TOKEN-$CRONCLAVE_REDIS_URL.\"\n\
+    let jobs = "[secrets]\nkey = { env = \"JOB_KEY\" }\nhook = { env = \"HOOK_KEY\" }\n\
+                [hooks.audit]\nurl = \"http://127.0.0.1:9/?token=t0ken-in-an-address\"\nsecret = \"hook\"\nevents = [\"run.*\"]\nallow_private = true\n\
+                [jobs.tick]\nevery = \"1s\"\ncommand = \"echo $CRONCLAVE_API_TOKEN-$CRONCLAVE_REDIS_URL.\"\n\
                 env = { KEY = { secret = \"key\" } }\n\
                 [jobs.post]\nschedule = \"@manual\"\nhttp = { url = \"http://127.0.0.1:9/\", headers = { Authorization = { secret = \"key\", prefix = \"Bearer \" } } }\n";
     let env = [
         ("CRONCLAVE_API_TOKEN", TOKEN),
         ("CRONCLAVE_REDIS_URL", url.as_str()),
         ("JOB_KEY", SECRET),
+        ("HOOK_KEY", SIGNING),
         ("CRONCLAVE_LOG", "debug"),
     ];
     let mut served = Served::start(jobs, &env);
@@ -53,7 +58,7 @@ fn no_secret_is_in_any_line_page_or_error() {
     served.child.kill().unwrap();
     served.ends();
     let lines = served.lines().join("\n");
-    for secret in [TOKEN, PASSWORD, SECRET, GUESS, &signature] {
+    for secret in [TOKEN, PASSWORD, SECRET, SIGNING, IN_ADDRESS, GUESS, &signature] {
         for text in said.iter().chain([&lines]) {
             assert!(!text.contains(secret), "`{secret}` in {text}");
         }

@@ -37,7 +37,7 @@ pub(crate) fn job(name: &str) -> JobName {
 /// A store, schedule files, and whoever sees to what follows.
 pub(crate) struct Bench {
     _dir: tempfile::TempDir,
-    pub(crate) store: Arc<Sqlite>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) jobs: watch::Receiver<Arc<Jobs>>,
     pub(crate) settings: Settings,
 }

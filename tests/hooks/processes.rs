@@ -91,7 +91,7 @@ async fn runs_are_pinged_signed_followed_and_say_how_far_they_are() {
          [jobs.good]\nschedule = \"@manual\"\ncommand = \"true\"\nping = \"{base}/good\"\non_success = [\"job:next\"]\n\
          [jobs.bad]\nschedule = \"@manual\"\ncommand = \"exit 3\"\nping = \"{base}/bad\"\non_failure = [\"chat\"]\n\
          [jobs.next]\nschedule = \"@manual\"\nhttp = {{ url = \"{base}/next\", body = {{ x = 1 }}, sign_with = \"hook\" }}\n\
-         [jobs.slow]\nschedule = \"@manual\"\ncommand = \"echo ::progress 5 begun; for i in 1 2 3; do echo ::progress $((i * 20)) step $i; done; sleep 4\"\n"
+         [jobs.slow]\nschedule = \"@manual\"\ncommand = \"echo ::progress 5 begun; for i in 1 2 3; do echo ::progress $((i * 20)) step $i; done; sleep 5\"\n"
     ));
     let _replica = host.replica();
     let store = host.store().await;
@@ -136,6 +136,9 @@ async fn runs_are_pinged_signed_followed_and_say_how_far_they_are() {
         }
     };
     let last = wait(|all| all.iter().any(|one| one.percent > 50.0)).await;
+    let history = host.run(&["history", "slow"]);
+    let shown = String::from_utf8_lossy(&history.stdout).into_owned();
+    assert!(shown.contains("running  60 % step 3"), "{shown}{}", String::from_utf8_lossy(&history.stderr));
     assert_eq!((last[0].job.as_str(), last[0].percent, last[0].message.as_str()), ("slow", 60.0, "step 3"));
     wait(<[Progress]>::is_empty).await;
 }
@@ -171,7 +174,7 @@ async fn replicas_killed_while_they_deliver_lose_nothing() {
         .iter()
         .filter_map(|(position, event)| {
             let notice = notices.of(*position, event)?;
-            notice.kind.starts_with("run.").then(|| (*position, notice.event.id))
+            notice.kind.starts_with("run.").then_some((*position, notice.event.id))
         })
         .collect();
     let _last = host.replica();

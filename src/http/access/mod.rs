@@ -37,6 +37,9 @@ const HARMLESS: [&str; 2] = [EXPLAIN, "/api/v1/config/validate"];
 /// Where one signs in: whoever is not signed in may ask for it.
 const SESSION: &str = "/api/v1/session";
 
+/// The longest name that is taken from a proxy.
+const NAME: usize = 200;
+
 /// How it is known who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -212,7 +215,7 @@ impl Access {
         if let Some((name, role)) = &self.web.proxy_header
             && peer.is_proxy(&self.web.proxies)
             && let Some(person) = headers.get(name).and_then(|value| value.to_str().ok())
-            && !person.trim().is_empty()
+            && (1..=NAME).contains(&person.trim().len())
         {
             return signed_in(person.trim(), *role, How::Proxy);
         }

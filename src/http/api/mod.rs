@@ -11,6 +11,7 @@ mod logs;
 mod past;
 mod runs;
 pub(in crate::http) mod take;
+mod webhooks;
 mod work;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub fn routes() -> OpenApiRouter<Arc<Desk>> {
         .merge(runs::routes())
         .merge(logs::routes())
         .merge(work::routes())
+        .merge(webhooks::routes())
         .merge(cluster::routes())
         .merge(audit::routes())
         .merge(locks::routes())

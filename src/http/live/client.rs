@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ pub(super) struct Client {
     out: VecDeque<Event>,
     turn: watch::Receiver<u64>,
     /// Tells when what the caller may is to be asked again.
-    access: Box<dyn Future<Output = ()> + Send + Unpin>,
+    access: Pin<Box<dyn Future<Output = ()> + Send>>,
     ahead: Instant,
     beat: Instant,
     end: Instant,
@@ -89,7 +90,7 @@ impl Client {
             filter,
             place: Place::Wanted(since),
             out: VecDeque::from([Event::default().retry(RETRY)]),
-            access: Box::new(Box::pin(access)),
+            access: Box::pin(access),
             ahead: now + AHEAD,
             beat: now + BEAT,
             end: now + LONGEST,

@@ -1,0 +1,170 @@
+//! Hooks of the schedule files and webhooks that were registered: looked at, registered, tested, told again.
+
+use super::Desk;
+use super::page::{Slice, cursor, wrong_cursor};
+use super::refusal::{Refusal, Why};
+use crate::config;
+use crate::hook::shape::{self, Shown, ShownDelivery, ShownRegistered, Tested};
+use crate::hook::{self, Refused, Registry, Standing, To, Wish};
+use crate::job::HookName;
+use crate::shape::Page;
+
+impl Desk {
+    fn registry(&self) -> Registry {
+        Registry::new(&self.parts, &self.hooks)
+    }
+
+    /// All hooks: those of the files, then those that were registered.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn webhooks(&self) -> Result<Page<Shown>, Refusal> {
+        let registry = self.registry();
+        let mut items = Vec::new();
+        for one in self.known().hooks.values() {
+            items.push(shape::hook(one, self.in_time(registry.off(one)).await?.as_ref()));
+        }
+        items.extend(self.in_time(registry.list()).await?.values().map(shape::webhook));
+        let total = Some(items.len());
+        Ok(Page { items, next_cursor: None, total, now: self.parts.clock.now(), stale_since: None })
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// There is none of this name, or the store does not answer.
+    pub async fn webhook(&self, name: &str) -> Result<Shown, Refusal> {
+        let registry = self.registry();
+        let jobs = self.known();
+        if let Some(one) = HookName::new(name).and_then(|name| jobs.hooks.get(&name).cloned()) {
+            return Ok(shape::hook(&one, self.in_time(registry.off(&one)).await?.as_ref()));
+        }
+        match registry.get(name).await {
+            Ok(one) => Ok(shape::webhook(&one)),
+            Err(Refused::NotFound(_)) => Err(self.no_webhook(name).await?),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    async fn no_webhook(&self, name: &str) -> Result<Refusal, Refusal> {
+        let all = self.webhooks().await?;
+        let hint = match config::nearest(name, all.items.iter().map(|one| one.id.as_str())) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => "`cronclave hooks` lists them".to_owned(),
+        };
+        Ok(Refusal::new(Why::NotFound, format!("there is no hook `{name}`: {hint}")))
+    }
+
+    /// Who is called so. A hook of the files comes first.
+    async fn hears(&self, name: &str) -> Result<To, Refusal> {
+        let one = self.webhook(name).await?;
+        Ok(match one.source {
+            shape::Source::File => To::Hook(one.id),
+            shape::Source::Api => To::Webhook(one.id),
+        })
+    }
+
+    /// Registers a webhook, or renews it. Whether it is new.
+    ///
+    /// # Errors
+    /// What was said cannot be used, a file has a hook of this name, or the store does not answer.
+    pub async fn register(&self, id: &str, wish: &Wish, by: &str) -> Result<(ShownRegistered, bool), Refusal> {
+        if self.known().hooks.keys().any(|name| name.as_str() == id) {
+            let detail = format!("a hook `{id}` is declared in the schedule files: choose another name");
+            return Err(Refusal::new(Why::Full, detail));
+        }
+        let done = self.registry().put(id, wish, by).await?;
+        let webhook = shape::webhook(&done.registration);
+        Ok((ShownRegistered { webhook, secret: done.secret.map(|secret| secret.0) }, done.is_new))
+    }
+
+    /// Removes a webhook that was registered.
+    ///
+    /// # Errors
+    /// There is none, or the store does not answer.
+    pub async fn unregister(&self, id: &str) -> Result<Shown, Refusal> {
+        let one = self.webhook(id).await?;
+        if one.source == shape::Source::File {
+            let detail = format!("hook `{id}` is declared in the schedule files: remove it there");
+            return Err(Refusal::new(Why::Full, detail));
+        }
+        self.registry().remove(id).await?;
+        Ok(one)
+    }
+
+    /// Sends a `hook.test` event, at once and once.
+    ///
+    /// # Errors
+    /// There is no such hook, or the store does not answer.
+    pub async fn test_webhook(&self, name: &str) -> Result<Tested, Refusal> {
+        let verdict = match self.hears(name).await? {
+            To::Hook(name) => match self.known().hooks.get(&name).cloned() {
+                Some(one) => hook::test(&self.parts, &self.hooks, &one).await?,
+                None => return Err(self.no_webhook(name.as_str()).await?),
+            },
+            To::Webhook(id) => {
+                let one = self.registry().get(id.as_str()).await?;
+                hook::test_webhook(&self.parts, &self.hooks, &one).await?
+            }
+            To::Ping(_) => return Err(self.no_webhook(name).await?),
+        };
+        Ok(verdict.into())
+    }
+
+    /// What waits for a hook, and what it did not take: the newest first.
+    ///
+    /// # Errors
+    /// There is no such hook, the cursor is none, or the store does not answer.
+    pub async fn deliveries(
+        &self,
+        name: &str,
+        state: Option<Standing>,
+        slice: &Slice,
+    ) -> Result<Page<ShownDelivery>, Refusal> {
+        let (most, after) = (slice.most()?, slice.after()?);
+        if after.as_ref().is_some_and(|id| uuid::Uuid::parse_str(id).is_err()) {
+            return Err(wrong_cursor());
+        }
+        let to = self.hears(name).await?;
+        let registry = self.registry();
+        let asked = registry.deliveries(&to, state, after.as_deref(), most + 1);
+        let mut found = self.in_time(asked).await?;
+        let more = found.len() > most;
+        found.truncate(most);
+        let next_cursor = found.last().filter(|_| more).map(|one| cursor(&one.id));
+        let items = found.iter().map(shape::delivery).collect();
+        Ok(Page { items, next_cursor, total: None, now: self.parts.clock.now(), stale_since: None })
+    }
+
+    /// Has one sent again.
+    ///
+    /// # Errors
+    /// There is no such hook or delivery, or the store does not answer.
+    pub async fn resend(&self, name: &str, id: &str) -> Result<ShownDelivery, Refusal> {
+        let to = self.hears(name).await?;
+        Ok(shape::delivery(&self.registry().resend(&to, id).await?))
+    }
+
+    /// Switches a hook on that was switched off.
+    ///
+    /// # Errors
+    /// There is none, or the store does not answer.
+    pub async fn enable_webhook(&self, name: &str) -> Result<Shown, Refusal> {
+        let to = self.hears(name).await?;
+        let registry = self.registry();
+        self.in_time(registry.switch_on(&to)).await?;
+        self.webhook(name).await
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Refusal {
+        match refused {
+            Refused::Invalid { field: "id", message } => Refusal::new(Why::Invalid, format!("the id: {message}")),
+            Refused::Invalid { field, message } => Refusal::wrong(&format!("/{field}"), "invalid", message),
+            Refused::NotFound(_) => Refusal::new(Why::NotFound, refused.to_string()),
+            Refused::Full | Refused::Busy => Refusal::new(Why::Full, refused.to_string()),
+            Refused::Store(error) => error.into(),
+        }
+    }
+}
