@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::place::Place;
 use super::{Failure, out};
 use crate::config::{self, Config};
-use crate::desk::{self, Choice};
+use crate::desk::{self, Choice, Detail};
 use crate::job::{Job, JobName};
 use crate::replica::Jobs;
 use crate::shape::{self, Page};
@@ -43,7 +43,8 @@ pub(super) struct Chosen {
 impl Chosen {
     /// The jobs that are meant.
     pub(super) async fn of(&self, place: &Place) -> Result<Page<shape::Job>, Failure> {
-        let choice = Choice { names: self.job.clone(), tags: self.tag.clone(), ..Choice::default() };
+        let choice =
+            Choice { names: self.job.clone(), tags: self.tag.clone(), detail: Detail::Brief, ..Choice::default() };
         let mut page = place.jobs(&choice).await?;
         if page.items.is_empty() && !self.tag.is_empty() {
             let all = place.jobs(&Choice::default()).await?;

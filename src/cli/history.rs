@@ -8,7 +8,7 @@ use super::place::Files;
 use super::show::{self, Mark, Style, Table};
 use super::{Context, Failure, out};
 use crate::clock::Timestamp;
-use crate::desk::{self, Choice, Filter};
+use crate::desk::{self, Choice, Detail, Filter};
 use crate::lease::RunId;
 use crate::ledger::State;
 use crate::schedule::Zone;
@@ -73,7 +73,7 @@ impl History {
 
 /// The zone of a job; UTC when its file is gone.
 pub(super) async fn zone_of(place: &super::place::Place, job: &str) -> Zone {
-    let choice = Choice { names: vec![job.to_owned()], ..Choice::default() };
+    let choice = Choice { names: vec![job.to_owned()], detail: Detail::Brief, ..Choice::default() };
     let found = place.jobs(&choice).await.ok().and_then(|page| page.items.into_iter().next());
     show::known_zone(found.as_ref().map(|job| job.timezone.as_str()))
 }

@@ -9,7 +9,7 @@ use super::place::{Files, Place};
 use super::show::{self, Mark, Style, Table};
 use super::{Context, Failure, out};
 use crate::clock::Timestamp;
-use crate::desk::Choice;
+use crate::desk::{Choice, Detail};
 use crate::ledger::State;
 use crate::schedule::Zone;
 use crate::service;
@@ -38,7 +38,9 @@ pub(super) struct Jobs {
 
 impl Jobs {
     pub(super) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let choice = Choice { names: self.names, tags: self.tag.into_iter().collect(), state: self.state, text: None };
+        let detail = if context.global.json { Detail::Full } else { Detail::Brief };
+        let tags = self.tag.into_iter().collect();
+        let choice = Choice { names: self.names, tags, state: self.state, text: None, detail };
         let page = place(context).await?.jobs(&choice).await?;
         out::stale(page.stale_since);
         if context.global.json {

@@ -32,6 +32,18 @@ pub struct Choice {
     pub state: Option<Wanted>,
     /// Those in whose name or description this stands.
     pub text: Option<String>,
+    /// How much is said of each.
+    pub detail: Detail,
+}
+
+/// How much is said of each job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Detail {
+    /// Everything.
+    #[default]
+    Full,
+    /// Not how its newest runs fared: that takes a look at the history of each.
+    Brief,
 }
 
 /// What became of the newest runs of each job, under the record from which that was read: while it is the same,
@@ -79,7 +91,10 @@ impl Desk {
         all.truncate(most);
         let next_cursor = all.last().filter(|_| more).map(|(job, _)| cursor(job.name.as_str()));
         let stale_since = look.stale_since.or(newest.stale_since);
-        let with = all.into_iter().map(|(job, shape)| self.with_recent(job, shape, &look));
+        let with = all.into_iter().map(async |(job, shape)| match choice.detail {
+            Detail::Full => self.with_recent(job, shape, &look).await,
+            Detail::Brief => Ok(shape),
+        });
         let mut items: Vec<shape::Job> = stream::iter(with).buffered(AT_ONCE).try_collect().await?;
         let mut runs: Vec<_> = items.iter_mut().filter_map(|job| job.last_run.as_mut()).collect();
         self.add_progress(&mut runs).await;

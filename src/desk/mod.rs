@@ -38,7 +38,7 @@ use crate::store::{Answer, StoreError, Trouble};
 
 pub use act::{AfterPause, Asked};
 pub use explain::{Meaning, Question, Texts, Unclear, explain, zone};
-pub use jobs::{Choice, nearest_job};
+pub use jobs::{Choice, Detail, nearest_job};
 pub use last::{Lines, Look};
 pub use logs::Part;
 pub use occurrences::{PassedOver, Span};

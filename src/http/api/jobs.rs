@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::give;
 use super::take::{self, Asked, At, Sent};
 use crate::clock::Timestamp;
-use crate::desk::{self, AfterPause, Choice, Desk, PassedOver, Slice, Span};
+use crate::desk::{self, AfterPause, Choice, Desk, Detail, PassedOver, Slice, Span};
 use crate::http::access::{Caller, Role};
 use crate::http::problem::{self, Problem};
 use crate::shape::{All, Job, JobDetail, Occurrence, Page, Paused, Resumed, Seen, Triggered, Wanted};
@@ -60,7 +60,7 @@ async fn list(
     Asked(query): Asked<Listed>,
 ) -> Result<Response, Problem> {
     let Listed { state, tag, q, limit, cursor } = query;
-    let choice = Choice { names: Vec::new(), tags: take::words(tag.as_ref()), state, text: q };
+    let choice = Choice { names: Vec::new(), tags: take::words(tag.as_ref()), state, text: q, detail: Detail::Full };
     Ok(give::page(&uri, &desk.jobs(&choice, &Slice::new(limit, cursor)).await?))
 }
 
