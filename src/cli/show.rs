@@ -166,9 +166,6 @@ pub(super) fn result(run: &Run) -> String {
         return format!("{word}  {}% {}", said.percent, said.message).trim_end().to_owned();
     }
     let times = if run.count > 1 { format!("{} times ", run.count) } else { String::new() };
-    if let Some(progress) = &run.progress {
-        return format!("{word}  {} % {}", progress.percent, progress.message).trim_end().to_owned();
-    }
     match run.message.as_deref().and_then(|message| message.lines().next()) {
         Some(message) => format!("{times}{word}  {message}"),
         None => format!("{times}{word}"),

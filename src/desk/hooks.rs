@@ -17,8 +17,12 @@ impl Desk {
     /// All hooks: those of the files, then those that were registered.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store does not answer, and never did.
     pub async fn webhooks(&self) -> Result<Page<Shown>, Refusal> {
+        self.last.hooks.or_last(self.all_hooks().await).await
+    }
+
+    async fn all_hooks(&self) -> Result<Page<Shown>, Refusal> {
         let registry = self.registry();
         let mut items = Vec::new();
         for one in self.known().hooks.values() {

@@ -9,9 +9,12 @@ use tokio::sync::{Mutex, RwLock};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Desk;
-use super::refusal::Refusal;
+use super::page::Slice;
+use super::refusal::{Refusal, Why};
 use crate::clock::Timestamp;
+use crate::hook::shape::Shown;
 use crate::ledger::Entry;
+use crate::shape::Page;
 use crate::stop::Stop;
 use crate::store::{Query, Replica, Snapshot, StoreError};
 
@@ -50,6 +53,33 @@ pub struct Lines {
     pub stale_since: Option<Timestamp>,
 }
 
+/// The last answer to a question that no record answers.
+#[derive(Debug)]
+pub(super) struct Kept<T>(RwLock<Option<Page<T>>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Kept(RwLock::default())
+    }
+}
+
+impl<T: Clone> Kept<T> {
+    /// The answer; while the store is away the one before, and since when.
+    pub(super) async fn or_last(&self, answer: Result<Page<T>, Refusal>) -> Result<Page<T>, Refusal> {
+        match answer {
+            Ok(page) => {
+                *self.0.write().await = Some(page.clone());
+                Ok(page)
+            }
+            Err(refusal) if refusal.why == Why::StoreDown => {
+                let known = self.0.read().await.clone().ok_or(refusal)?;
+                Ok(Page { stale_since: Some(known.now), ..known })
+            }
+            Err(other) => Err(other),
+        }
+    }
+}
+
 /// What was last known.
 #[derive(Debug, Default)]
 pub(super) struct Last {
@@ -58,6 +88,10 @@ pub(super) struct Last {
     down: RwLock<Option<(Instant, StoreError)>>,
     /// The newest lines of history, and the newest run of each job that was begun.
     lines: RwLock<Arc<[Vec<Entry>; 2]>>,
+    /// All hooks.
+    pub(super) hooks: Kept<Shown>,
+    /// The newest entries of the audit.
+    pub(super) audit: Kept<String>,
 }
 
 impl Desk {
@@ -126,6 +160,8 @@ impl Desk {
                 self.look().await?;
                 let lines = self.lines(&newest).await?;
                 let begun = self.lines(&super::jobs::newest_begun()).await?;
+                self.webhooks().await?;
+                self.audit(&Slice::default()).await?;
                 Ok::<_, Refusal>((lines, begun))
             };
             if let Ok((lines, begun)) = fresh.await

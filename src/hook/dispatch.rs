@@ -21,7 +21,7 @@ use crate::parts::Parts;
 use crate::progress;
 use crate::record::Op;
 use crate::replica::Jobs;
-use crate::store::{Outbox, StoreError};
+use crate::store::{Outbox, Query, StoreError};
 
 /// Between two looks for news, while somebody wants to hear them.
 const LOOK: Duration = Duration::from_millis(250);
@@ -230,6 +230,13 @@ impl Dispatcher {
 
     /// Asks for a run that follows another. What is refused is on record.
     async fn start(&self, job: &JobName, op: &Op) -> Result<(), StoreError> {
+        // A record remembers its latest requests only. Whoever follows a dispatcher that died may ask much later.
+        if let Op::Trigger { run_id, .. } = op {
+            let asked = Query { job: Some(job.clone()), id: Some(run_id.to_string()), limit: 1, ..Query::default() };
+            if !limited(self.kit.parts.store.history(&asked)).await?.is_empty() {
+                return Ok(());
+            }
+        }
         let answer = limited(self.kit.parts.store.apply(job, op)).await?;
         self.kit.parts.bus.tell_all(answer.events);
         Ok(())

@@ -33,6 +33,8 @@ fn the_store_away_is_survived_and_said() {
     assert_eq!(stale("GET /api/v1/runs")["items"][0]["id"], json!(id));
     stale("GET /api/v1/locks");
     stale("GET /api/v1/timeline");
+    stale("GET /api/v1/webhooks");
+    stale("GET /api/v1/audit");
     let job = api.ask("GET /api/v1/jobs/{job}").at("hello").json(200);
     assert_eq!((&job["last_run"]["id"], job["stale_since"].is_string()), (&json!(id), true));
     assert_eq!(api.ask("GET /api/v1/runs/{run}").at(&id).json(200)["state"], "succeeded");

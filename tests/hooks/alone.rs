@@ -18,7 +18,7 @@ use cronclave::parts::Parts;
 use cronclave::record::Op;
 use cronclave::replica::Jobs;
 use cronclave::service;
-use cronclave::store::{Create, Query, Sqlite, Store};
+use cronclave::store::{Create, Outbox, Query, Sqlite, Store};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -377,6 +377,36 @@ async fn a_chain_starts_once_however_often_whoever_sees_to_it_is_stopped() {
     runs.sort_unstable();
     assert_eq!(after, runs, "one run of b for each of a");
     life.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_was_started_long_ago_is_not_started_again() {
+    let bench = chained();
+    bench.store.take_outbox(Outbox::Hooks, "gone", Duration::from_millis(1)).await.unwrap();
+    let first = started(&bench, "a").await;
+    let b = job("b");
+    let ask = async |run_id: RunId| {
+        let trigger = Trigger::Manual { by: None, reason: None };
+        let (args, overlap) = (BTreeMap::new(), Overlap::QueueAll);
+        let op = Op::Trigger { run_id, at: None, trigger, args, overlap, expect: None, on_record: false };
+        bench.store.apply(&b, &op).await.unwrap();
+        bench.store.apply(&b, &Op::Cancel { run_id, by: "ana".into() }).await.unwrap();
+    };
+    // Whoever had the outbox asked for it and died; since then the record has seen more requests than it remembers.
+    let asked = RunId::of_request(&b, &format!("chain:{first}:start"));
+    ask(asked).await;
+    for n in 0..120 {
+        ask(RunId::of_request(&b, &n.to_string())).await;
+    }
+    bench.start().await;
+    let second = started(&bench, "a").await;
+    let next = RunId::of_request(&b, &format!("chain:{second}:start"));
+    let given_up = tokio::time::Instant::now() + Duration::from_secs(40);
+    while bench.store.view(&b, None).await.unwrap().record.run(next).is_none() {
+        assert!(tokio::time::Instant::now() < given_up, "the second is not followed");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(bench.store.view(&b, None).await.unwrap().record.run(asked).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -138,7 +138,7 @@ async fn runs_are_pinged_signed_followed_and_say_how_far_they_are() {
     let last = wait(|all| all.iter().any(|one| one.percent > 50.0)).await;
     let history = host.run(&["history", "slow"]);
     let shown = String::from_utf8_lossy(&history.stdout).into_owned();
-    assert!(shown.contains("running  60 % step 3"), "{shown}{}", String::from_utf8_lossy(&history.stderr));
+    assert!(shown.contains("running  60% step 3"), "{shown}{}", String::from_utf8_lossy(&history.stderr));
     assert_eq!((last[0].job.as_str(), last[0].percent, last[0].message.as_str()), ("slow", 60.0, "step 3"));
     wait(<[Progress]>::is_empty).await;
 }
