@@ -200,9 +200,6 @@ async fn behind_haproxy_the_next_node_takes_over() {
     let haproxy = Haproxy::before(&ports);
     let broker = amqp(&format!("amqp://127.0.0.1:{}", haproxy.port));
     broker.publish(&task("q", "one")).await.unwrap();
-    for queue in ["cronclave.q.prod.q", "cronclave.prod.dead"] {
-        nodes[1].replicates(queue, nodes.len());
-    }
     nodes[0].kill();
     let began = Instant::now();
     // What stands in the way is shown, should it stay there.

@@ -148,3 +148,27 @@ async fn many_messages_are_on_their_way_at_the_same_time_and_none_is_lost_to_cut
     assert_eq!(sent.len(), 200);
     take(&*broker, sent).await;
 }
+
+/// One that refused once may go on refusing for ever, though its queue is well again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_tried_again_on_another_channel() {
+    let rabbit = Rabbit::shared();
+    let vhost = rabbit.vhost();
+    rabbit.limit(&vhost, 1);
+    let broker = amqp(&rabbit.url_of(&vhost));
+    broker.publish(&task("q", "one")).await.unwrap();
+    let first = rabbit.confirming(&vhost);
+    assert_eq!(first.len(), 1, "{first:?}");
+    // A queue may take a message or two beyond its limit.
+    let mut refused = None;
+    for n in 0..100 {
+        if let Err(why) = broker.publish(&task("q", &n.to_string())).await {
+            refused = Some(why);
+            break;
+        }
+    }
+    assert!(matches!(refused, Some(NotPublished::Unknown(_))), "{refused:?}");
+    rabbit.purge(&vhost, "cronclave.q.prod.q");
+    until("it takes messages again", async || broker.publish(&task("q", "two")).await.is_ok()).await;
+    until("the first channel is left", async || rabbit.confirming(&vhost).iter().all(|pid| !first.contains(pid))).await;
+}

@@ -215,6 +215,19 @@ impl Rabbit {
         (code == 200).then(|| (number("messages_ready"), number("consumers")))
     }
 
+    /// Has queues of a vhost refuse what does not fit in so many messages.
+    pub(crate) fn limit(&self, vhost: &str, messages: u32) {
+        let definition = format!("{{\"max-length\":{messages},\"overflow\":\"reject-publish\"}}");
+        self.ctl(&["set_policy", "--vhost", vhost, "limit", "cronclave.q.*", &definition]);
+    }
+
+    /// The channels of a vhost on which messages are confirmed.
+    pub(crate) fn confirming(&self, vhost: &str) -> Vec<String> {
+        let all = self.ctl(&["list_channels", "vhost", "confirm", "pid"]);
+        let of = format!("{vhost}\ttrue\t");
+        all.lines().filter_map(|line| line.strip_prefix(&of)).map(str::to_owned).collect()
+    }
+
     /// Stops taking messages, as when its memory is full; or takes them again.
     pub(crate) fn block(&self, blocked: bool) {
         self.ctl(&["set_vm_memory_high_watermark", if blocked { "0.0000001" } else { "0.9" }]);
@@ -226,14 +239,6 @@ impl Rabbit {
         let file = self.dir.join("mnesia").join(&self.node).join("quorum").join(&self.node).join("names.dets");
         let holds = |text: &[u8]| text.windows(queue.len()).any(|part| part == queue.as_bytes());
         until("the queue is written down", || fs::read(&file).is_ok_and(|text| holds(&text)));
-    }
-
-    /// Waits until each of `nodes` has a member of a quorum queue that is up: one that was still on its way when the
-    /// queue was made may come later, and before that no node may be spared.
-    pub(crate) fn replicates(&self, queue: &str, nodes: usize) {
-        let path = format!("/api/queues/%2F/{queue}");
-        let up = || self.ask("GET", &path, None).1["online"].as_array().map_or(0, Vec::len);
-        until(&format!("{queue} has {nodes} members"), || up() >= nodes);
     }
 
     /// What the server wrote to its log.

@@ -73,7 +73,7 @@ pub(super) async fn publish(link: &Link, settings: &Settings, message: &Message)
 }
 
 /// Sends it once. No lock is held, so that any number of messages are on their way at the same time.
-async fn send(session: &Session, channel: &Channel, parcel: &Parcel<'_>) -> Sent {
+async fn send(session: &Session, channel: &Arc<Channel>, parcel: &Parcel<'_>) -> Sent {
     let options = BasicPublishOptions { mandatory: !parcel.message.optional, ..BasicPublishOptions::default() };
     let (exchange, key) = (parcel.exchange.clone(), parcel.key.clone());
     let sent = channel.basic_publish(exchange, key, options, &parcel.message.body, parcel.properties.clone()).await;
@@ -87,10 +87,15 @@ async fn send(session: &Session, channel: &Channel, parcel: &Parcel<'_>) -> Sent
         Ok(Confirmation::Ack(None)) => Sent::Confirmed,
         Ok(Confirmation::Ack(Some(_))) => Sent::Unroutable,
         // Others of the queues that it was routed to may have it.
-        Ok(Confirmation::Nack(_)) => Sent::Failed(NotPublished::Unknown(format!(
-            "RabbitMQ does not take `{}` on exchange {name}: a queue it is bound for is full or cannot write",
-            parcel.message.key
-        ))),
+        Ok(Confirmation::Nack(_)) => {
+            // A channel whose first message came while its queue had no leader, as after the death of a node, goes on
+            // refusing for ever: seen with RabbitMQ 3.10.
+            session.leave(channel).await;
+            Sent::Failed(NotPublished::Unknown(format!(
+                "RabbitMQ does not take `{}` on exchange {name}: a queue it is bound for is full or cannot write",
+                parcel.message.key
+            )))
+        }
         Ok(Confirmation::NotRequested) => Sent::Failed(NotPublished::Unknown("RabbitMQ confirms nothing".into())),
         Err(error) if words::refuses(&error, name) => {
             Sent::Failed(NotPublished::Refused(words::about(&format!("the exchange `{name}`"), &error)))
@@ -120,6 +125,11 @@ fn unroutable(message: &Message) -> String {
 }
 
 impl Session {
+    /// What comes next goes by another channel. What is on its way on this one is still waited for.
+    async fn leave(&self, channel: &Arc<Channel>) {
+        self.publishers.lock().await.retain(|_, known| !Arc::ptr_eq(known, channel));
+    }
+
     /// The channel for a message, with all that has to be there first.
     async fn publisher(&self, settings: &Settings, message: &Message) -> Result<Arc<Channel>, Trouble> {
         let foreign = match &message.to {
