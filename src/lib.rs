@@ -23,6 +23,7 @@ pub mod measure;
 pub mod metrics;
 pub mod occurrence;
 pub mod parts;
+pub mod phrase;
 pub mod plan;
 pub mod progress;
 pub mod race;

@@ -42,6 +42,7 @@ const ORDER: &[&str] = &[
     "backfill",
     "why",
     "shape",
+    "phrase",
     "metrics",
     "spans",
     "desk",

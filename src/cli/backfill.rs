@@ -7,6 +7,7 @@ use clap::Args;
 use super::place::{Files, Place};
 use super::{Context, Failure, out, show};
 use crate::desk::{Choice, Fill};
+use crate::phrase;
 use crate::shape::{Backfill as Filling, Waits};
 
 /// Have the past occurrences of a span run after all: those that have not. They are listed first.
@@ -70,7 +71,7 @@ impl Backfill {
             for item in done.items.iter().filter(|item| !item.runs && refused(item.at)) {
                 out::note(format_args!("{}: {}", item.at, item.detail));
             }
-            out::line(format_args!("asked for {}; undo: cronclave cancel RUN", show::count(accepted, "run")))?;
+            out::line(format_args!("asked for {}; undo: cronclave cancel RUN", phrase::count(accepted, "run")))?;
         }
         Ok(if accepted == wanted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -81,7 +82,7 @@ impl Backfill {
         let zone = show::known_zone(page.items.first().map(|job| job.timezone.as_str()));
         let time = |flag: &str, text: &str| {
             let wrong = |why| Failure::new(Failure::USAGE, format!("{flag} {text}: {why}"));
-            show::past(text, page.now, &zone).map_err(wrong)
+            phrase::past(text, page.now, &zone).map_err(wrong)
         };
         let (from, until) = (time("--from", &self.from)?, time("--to", &self.to)?);
         if from >= until {
@@ -99,6 +100,6 @@ fn list(planned: &Filling, context: &Context) -> String {
         text += &format!("  {}   {}\n", context.style.time(item.at, &zone), item.detail);
     }
     let wanted = planned.items.iter().filter(|item| item.runs).count();
-    text += &format!("{} of {}\n", show::count(wanted, "run"), show::count(planned.items.len(), "occurrence"));
+    text += &format!("{} of {}\n", phrase::count(wanted, "run"), phrase::count(planned.items.len(), "occurrence"));
     text
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::place::Files;
-use super::{Context, Failure, out, show};
+use super::{Context, Failure, out};
+use crate::phrase;
 use crate::record::Phase;
 use crate::shape::{All, Cancelled};
 
@@ -45,7 +46,7 @@ impl Cancel {
             return Ok(ExitCode::SUCCESS);
         }
         if self.all && !self.yes {
-            let question = format!("Cancel {}? Type yes:", show::count(runs.len(), "open run"));
+            let question = format!("Cancel {}? Type yes:", phrase::count(runs.len(), "open run"));
             if !out::confirm(&question, "yes")? {
                 return Err(Failure::new(Failure::NO, "nothing cancelled"));
             }

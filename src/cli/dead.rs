@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::show::{self, Style, Table};
+use super::show::{Style, Table};
 use super::{Context, Failure, out};
 use crate::broker::{Broker, DeadLetter, Remedy};
 use crate::config;
+use crate::phrase;
 use crate::schedule::Zone;
 
 /// Show dead letters, send them again, or drop them.
@@ -138,7 +139,7 @@ impl Which {
 }
 
 fn is_meant(number: usize) -> Result<bool, Failure> {
-    out::note(format_args!("{} would be gone for good", show::count(number, "dead letter")));
+    out::note(format_args!("{} would be gone for good", phrase::count(number, "dead letter")));
     out::confirm(&format!("Type how many to drop them ({number}):"), &number.to_string())
 }
 
@@ -146,7 +147,7 @@ fn is_meant(number: usize) -> Result<bool, Failure> {
 async fn settle(broker: &dyn Broker, ids: Vec<String>, remedy: Remedy) -> Result<ExitCode, Failure> {
     let (mut done, mut left) = (0, 0);
     let told = |done: usize| {
-        let letters = show::count(done, "dead letter");
+        let letters = phrase::count(done, "dead letter");
         match (done, remedy) {
             (0, _) => "no dead letters: nothing changed".to_owned(),
             (_, Remedy::Resend) => format!("sent {letters} again"),
@@ -170,6 +171,6 @@ async fn settle(broker: &dyn Broker, ids: Vec<String>, remedy: Remedy) -> Result
     out::line(told(done))?;
     match left {
         0 => Ok(ExitCode::SUCCESS),
-        left => Err(Failure::new(Failure::NO, format!("{} could not be settled", show::count(left, "dead letter")))),
+        left => Err(Failure::new(Failure::NO, format!("{} could not be settled", phrase::count(left, "dead letter")))),
     }
 }

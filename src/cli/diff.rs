@@ -8,11 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Context, Failure, out, show};
+use super::{Context, Failure, out};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{self, Config, SourceText};
 use crate::diff::{self, Change, Changes, Kind, Minute, Starts};
 use crate::job::Job;
+use crate::phrase;
 use crate::schedule::Zone;
 use crate::shape;
 
@@ -51,7 +52,7 @@ impl Diff {
         }
         let zone = context.style.zone.clone().unwrap_or_else(Zone::utc);
         let from = match &self.from {
-            Some(text) => show::moment(text, &zone)
+            Some(text) => phrase::moment(text, &zone)
                 .map_err(|why| Failure::new(Failure::USAGE, format!("--from {text}: {why}")))?,
             None => now,
         };
@@ -157,12 +158,12 @@ impl Page<'_> {
         let crowd = &changes.crowd;
         let time = |at: Timestamp| self.context.style.time(at, &self.zone);
         let most = |one: Option<Minute>, of: fn(&Minute) -> u32| match one {
-            Some(one) => format!("{} ({})", show::count(of(&one) as usize, "job"), time(one.at)),
+            Some(one) => format!("{} ({})", phrase::count(of(&one) as usize, "job"), time(one.at)),
             None => "none".into(),
         };
         let (old, new) = (most(crowd.old, |one| one.old), most(crowd.new, |one| one.new));
         let mut text =
-            format!("most starts in one minute, in {}: {old} -> {new}\n", show::count(self.days as usize, "day"));
+            format!("most starts in one minute, in {}: {old} -> {new}\n", phrase::count(self.days as usize, "day"));
         for minute in &crowd.grown {
             let _ = writeln!(text, "! crowded: {}  {} -> {} jobs", time(minute.at), minute.old, minute.new);
         }

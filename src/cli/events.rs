@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::time::sleep;
 
 use super::client::Client;
-use super::{Context, Failure, heard, out, serve, show};
+use super::{Context, Failure, heard, out, serve};
 use crate::announce::{KINDS, Notices, is_kind};
 use crate::clock::Timestamp;
 use crate::config::{self, LogFormat, Process};
@@ -16,6 +16,7 @@ use crate::event::Told;
 use crate::job::JobName;
 use crate::lease::RunId;
 use crate::ledger::Event;
+use crate::phrase;
 use crate::progress::{self, Progress};
 use crate::report::Reporter;
 use crate::schedule::Zone;
@@ -77,7 +78,7 @@ impl Events {
         let snapshot = store.snapshot().await?;
         let job = self.job.as_deref().map(|name| known.name(&snapshot, name)).transpose()?;
         let zone = context.style.zone.clone().unwrap_or_else(Zone::utc);
-        let since = self.since.as_deref().map(|text| show::past(text, snapshot.now, &zone));
+        let since = self.since.as_deref().map(|text| phrase::past(text, snapshot.now, &zone));
         let since = since.transpose().map_err(|why| Failure::new(Failure::USAGE, format!("--since: {why}")))?;
         let mut printer = Printer {
             json: context.global.json,

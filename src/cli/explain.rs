@@ -7,10 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::times::Times;
-use super::{Context, Failure, out, show};
+use super::{Context, Failure, out};
 use crate::clock::{Clock, Timestamp};
 use crate::config;
 use crate::desk::{self, Meaning, Question, Texts, Unclear};
+use crate::phrase;
 use crate::schedule::{self, GapRule, OverlapRule, ScheduleError};
 
 /// Say what a cron expression means, in words, field by field, with its next times; or what a code such as E0102 does.
@@ -133,7 +134,7 @@ fn batch(now: Timestamp) -> Result<ExitCode, Failure> {
 
 /// The answer to a question, as it is typed.
 fn answer(question: Question, now: Timestamp) -> Result<Meaning, Unclear> {
-    desk::explain(question, now, show::moment)
+    desk::explain(question, now, phrase::moment)
 }
 
 fn text(meaning: &Meaning, context: &Context, now: Timestamp) -> String {

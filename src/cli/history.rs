@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::place::Files;
-use super::show::{self, Mark, Style, Table};
+use super::show::{self, Style, Table};
 use super::{Context, Failure, out};
 use crate::clock::Timestamp;
 use crate::desk::{self, Choice, Detail, Filter};
 use crate::lease::RunId;
 use crate::ledger::State;
+use crate::phrase::{self, Mark};
 use crate::schedule::Zone;
 use crate::shape::{Attempt, Run};
 
@@ -80,7 +81,7 @@ pub(super) async fn zone_of(place: &super::place::Place, job: &str) -> Zone {
 
 fn read(flag: &str, text: Option<&String>, now: Timestamp, zone: &Zone) -> Result<Option<Timestamp>, Failure> {
     let Some(text) = text else { return Ok(None) };
-    let at = show::past(text, now, zone);
+    let at = phrase::past(text, now, zone);
     at.map(Some).map_err(|why| Failure::new(Failure::USAGE, format!("{flag} {text}: {why}")))
 }
 
@@ -88,12 +89,12 @@ fn text(runs: &[Run], now: Timestamp, style: &Style) -> String {
     let mut table = Table::new(style, &["", "RUN", "JOB", "SCHEDULED", "STARTED", "TOOK", "ATTEMPT", "RESULT", "ON"]);
     for run in runs {
         let latest = run.latest();
-        table.row(Some(Mark::from(run.state)), cells(run, latest, now, style, show::result(run)));
+        table.row(Some(Mark::from(run.state)), cells(run, latest, now, style, phrase::result(run)));
         // What came before the latest attempt, newest first.
         let began = |attempt: &&Attempt| attempt.started_at.is_some();
         for attempt in run.attempts.iter().rev().filter(began).skip(1) {
             let Some(state) = attempt.state else { continue };
-            let result = show::ended(state, attempt);
+            let result = phrase::ended(state, attempt);
             table.row(Some(Mark::from(state)), cells(run, Some(attempt), now, style, result));
         }
     }
@@ -117,7 +118,7 @@ fn cells(run: &Run, attempt: Option<&Attempt>, now: Timestamp, style: &Style, re
         run.job.to_string(),
         scheduled,
         started.map_or_else(none, |at| format!("+{:.3}s", at.since(run.scheduled_at).as_secs_f64())),
-        started.map_or_else(none, |at| show::span(finished.unwrap_or(now).since(at))),
+        started.map_or_else(none, |at| phrase::span(finished.unwrap_or(now).since(at))),
         attempt.map_or_else(none, number),
         result,
         attempt.map_or_else(none, |attempt| attempt.replica.clone()),

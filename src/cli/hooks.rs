@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::show::{Mark, Table};
+use super::show::Table;
 use super::{Context, Failure, out};
 use crate::config::{self, Config, Process};
 use crate::hook::{self, Registry, Standing, To, Verdict, shape};
 use crate::job::Hook;
 use crate::parts::Parts;
+use crate::phrase::{self, Mark};
 use crate::runner::Handlers;
 use crate::schedule::Zone;
 use crate::service;
@@ -228,7 +229,7 @@ impl Desk {
             0 => out::line(format!("nothing failed for {to}: nothing is sent again")),
             count => out::line(format!(
                 "{} to {to}: a replica sends {} now",
-                super::show::count(count, "event"),
+                phrase::count(count, "event"),
                 if count == 1 { "it" } else { "them" }
             )),
         }

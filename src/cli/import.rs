@@ -11,6 +11,7 @@ use super::{Context, Failure, out, show};
 use crate::clock::Clock;
 use crate::config;
 use crate::crontab::{self, Crontab, MachineZone, Target, Written};
+use crate::phrase;
 use crate::schedule::Zone;
 
 /// Turn a crontab into a schedule file
@@ -104,7 +105,7 @@ impl FromCrontab {
             Some(path) => out::line(format_args!(
                 "wrote {}: {}\n\nlook at their times:   cronclave --config {0} next",
                 path.display(),
-                show::count(written.jobs, "job")
+                phrase::count(written.jobs, "job")
             ))?,
             None => out::print(&written.text)?,
         }
@@ -197,8 +198,8 @@ fn tell(source: &str, tab: &Crontab, written: &Written) {
     };
     out::note(format_args!(
         "{}: {}, {} left out{old}",
-        show::count(tab.lines, "line"),
-        show::count(written.jobs, "job"),
+        phrase::count(tab.lines, "line"),
+        phrase::count(written.jobs, "job"),
         written.left_out.len()
     ));
 }

@@ -6,11 +6,12 @@ use clap::Args;
 
 use super::client::Client;
 use super::place::{Files, Place};
-use super::show::{self, Mark, Style, Table};
+use super::show::{self, Style, Table};
 use super::{Context, Failure, out};
 use crate::clock::Timestamp;
 use crate::desk::{Choice, Detail};
 use crate::ledger::State;
+use crate::phrase::{self, Mark};
 use crate::schedule::Zone;
 use crate::service;
 use crate::shape::{Health, Job, JobState, Run, Wanted};
@@ -104,8 +105,8 @@ fn upcoming(job: &Job, now: Timestamp, style: &Style, zone: &Zone) -> (String, S
     }
     let retry = job.last_run.as_ref().and_then(|run| run.next_attempt_at);
     match (retry, &job.next) {
-        (Some(at), _) => (format!("retry {}", style.brief(at, now, zone)), show::about(at.since(now))),
-        (None, Some(next)) => (style.brief(next.at, now, zone), show::about(next.at.since(now))),
+        (Some(at), _) => (format!("retry {}", style.brief(at, now, zone)), phrase::about(at.since(now))),
+        (None, Some(next)) => (style.brief(next.at, now, zone), phrase::about(next.at.since(now))),
         (None, None) if job.state == JobState::Disabled => ("disabled".into(), "-".into()),
         (None, None) if job.is_manual() => ("by hand".into(), "-".into()),
         (None, None) => ("never again".into(), "-".into()),
@@ -114,7 +115,7 @@ fn upcoming(job: &Job, now: Timestamp, style: &Style, zone: &Zone) -> (String, S
 
 /// How long the last attempt took, or takes so far.
 fn took(run: &Run, now: Timestamp) -> Option<String> {
-    Some(show::span(run.finished_at.unwrap_or(now).since(run.started_at?)))
+    Some(phrase::span(run.finished_at.unwrap_or(now).since(run.started_at?)))
 }
 
 fn text(jobs: &[Job], now: Timestamp, style: &Style) -> String {
@@ -136,6 +137,6 @@ fn text(jobs: &[Job], now: Timestamp, style: &Style) -> String {
     });
     let counts: Vec<String> = counts.collect();
     let colon = if counts.is_empty() { "" } else { ": " };
-    let total = format!("{}{colon}{}\n", show::count(jobs.len(), "job"), counts.join(", "));
+    let total = format!("{}{colon}{}\n", phrase::count(jobs.len(), "job"), counts.join(", "));
     if jobs.is_empty() { total } else { format!("{}\n{total}", table.text()) }
 }

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::place::{Files, Place};
-use super::show::{self, Style, Table};
+use super::show::{Style, Table};
 use super::{Context, Failure, history, out};
 use crate::clock::Timestamp;
 use crate::desk::{Refusal, Why};
 use crate::lease::Fence;
+use crate::phrase;
 use crate::shape::Lock;
 
 /// Show locks, or release a stuck one.
@@ -69,7 +70,7 @@ pub(super) fn table(locks: &[Lock], now: Timestamp, style: &Style) -> String {
                 lock.holder.clone(),
                 lock.fencing_token.to_string(),
                 left(lock, now),
-                show::about(now.since(lock.acquired_at)),
+                phrase::about(now.since(lock.acquired_at)),
                 lock.run_id.short(),
             ],
         );
@@ -78,13 +79,13 @@ pub(super) fn table(locks: &[Lock], now: Timestamp, style: &Style) -> String {
 }
 
 fn left(lock: &Lock, now: Timestamp) -> String {
-    if lock.expires_at > now { show::about(lock.expires_at.since(now)) } else { "over".into() }
+    if lock.expires_at > now { phrase::about(lock.expires_at.since(now)) } else { "over".into() }
 }
 
 /// One sentence about it.
 fn told(lock: &Lock, now: Timestamp) -> String {
     let ends = match lock.expires_at > now {
-        true => format!("expires in {} by itself unless renewed", show::about(lock.expires_at.since(now))),
+        true => format!("expires in {} by itself unless renewed", phrase::about(lock.expires_at.since(now))),
         false => "has expired: the next replica to look takes it over".to_owned(),
     };
     format!(

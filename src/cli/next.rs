@@ -7,11 +7,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::show::{self, Style};
+use super::show::Style;
 use super::times::Times;
 use super::{Context, Failure, find, out};
 use crate::clock::{Clock, Timestamp};
 use crate::job::Job;
+use crate::phrase;
 use crate::shape::{self, Start};
 
 /// Show when jobs will run. Reads the schedule files only: no database is needed.
@@ -67,7 +68,7 @@ impl Next {
 
     fn starts(&self, job: &Job, now: Timestamp) -> Result<Vec<Start>, Failure> {
         let read = |flag: &str, text: &Option<String>| {
-            let at = text.as_deref().map(|text| show::moment(text, job.schedule.zone()));
+            let at = text.as_deref().map(|text| phrase::moment(text, job.schedule.zone()));
             at.transpose()
                 .map_err(|why| Failure::new(Failure::USAGE, format!("{flag} {}: {why}", text.as_deref().unwrap_or(""))))
         };

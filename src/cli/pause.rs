@@ -9,6 +9,7 @@ use super::place::Files;
 use super::{Context, Failure, out, show};
 use crate::clock::Timestamp;
 use crate::config;
+use crate::phrase;
 use crate::shape::{All, Job, Paused};
 
 /// Stop starting jobs, on all replicas. What runs goes on; what comes due meanwhile is skipped.
@@ -60,7 +61,7 @@ impl Pause {
         let zone = show::known_zone(Some(&job.timezone));
         match (&self.r#for, &self.until) {
             (Some(text), _) => Ok(Some(now.plus(config::duration(text).map_err(|why| wrong("--for", text, why))?))),
-            (None, Some(text)) => show::moment(text, &zone).map(Some).map_err(|why| wrong("--until", text, why)),
+            (None, Some(text)) => phrase::moment(text, &zone).map(Some).map_err(|why| wrong("--until", text, why)),
             (None, None) => Ok(None),
         }
     }
@@ -71,7 +72,7 @@ fn told(paused: &Paused, context: &Context) -> String {
     let end = match paused.until {
         None => "until resumed".to_owned(),
         Some(until) => {
-            let distance = show::about(until.since(paused.at));
+            let distance = phrase::about(until.since(paused.at));
             format!("until {} ({distance})", context.style.brief(until, paused.at, &zone))
         }
     };

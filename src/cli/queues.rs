@@ -1,7 +1,8 @@
 //! What `status` says about workers and the queues they take from.
 
-use super::show::{self, Mark, Style, Table};
+use super::show::{Style, Table};
 use crate::clock::Timestamp;
+use crate::phrase::{self, Mark};
 use crate::shape::{Broker, Process};
 
 /// The queues, when there are any.
@@ -32,9 +33,9 @@ pub(super) fn workers(workers: &[Process], now: Timestamp, style: &Style) -> Str
                 (worker.slots * worker.queues.len().max(1)).to_string(),
                 worker.running.to_string(),
                 worker.version.clone(),
-                show::about(now.since(worker.started_at)),
+                phrase::about(now.since(worker.started_at)),
                 worker.config_digest.clone(),
-                format!("{} ago{word}", show::about(now.since(worker.last_seen_at))),
+                format!("{} ago{word}", phrase::about(now.since(worker.last_seen_at))),
             ],
         );
     }

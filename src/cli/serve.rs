@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Failure, out, show};
+use super::{Context, Failure, out};
 use crate::clock::Clock;
 use crate::config::{Config, Flags, LogFormat, Process};
 use crate::http::{self, Front};
 use crate::job::{Job, Task};
 use crate::parts::Parts;
+use crate::phrase;
 use crate::report::Reporter;
 use crate::runner::Handlers;
 use crate::schedule::tzdb_version;
@@ -187,7 +188,7 @@ pub(super) fn broker(process: &Process, parts: &Parts) -> String {
 }
 
 fn greeting(process: &Process, config: &Config, parts: &Parts, front: Option<&Front>) -> String {
-    let (files, jobs) = (show::count(config.files.len(), "file"), show::count(config.jobs.len(), "job"));
+    let (files, jobs) = (phrase::count(config.files.len(), "file"), phrase::count(config.jobs.len(), "job"));
     let mut text =
         format!("cronclave {}  replica {}  cluster {}\n", env!("CARGO_PKG_VERSION"), process.replica, process.cluster);
     text += &format!("config    {files}, {jobs}, digest {}\n", config.digest);

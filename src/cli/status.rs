@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::place::Files;
-use super::show::{self, Mark, Table};
+use super::show::Table;
 use super::{Context, Failure, locks, out, queues};
+use crate::phrase::{self, Mark};
 use crate::record::Phase;
 use crate::shape::{Cluster, GONE};
 
@@ -44,7 +45,7 @@ fn text(cluster: &Cluster, context: &Context) -> String {
     let digests: Vec<&str> = digests.into_iter().collect();
     let config = if digests.is_empty() { "unknown".to_owned() } else { digests.join(", ") };
     let (name, store) = (&cluster.cluster, &cluster.store.description);
-    let live = show::count(live().count(), "replica");
+    let live = phrase::count(live().count(), "replica");
     let mut text = format!("cluster {name}   {live}   {store}   config {config}\n\n");
     if !cluster.replicas.is_empty() {
         text += &replica_table(cluster, context);
@@ -64,7 +65,7 @@ fn text(cluster: &Cluster, context: &Context) -> String {
     }
     let waiting = cluster.runs.iter().filter(|run| run.phase == Phase::Waiting).count();
     if waiting > 0 {
-        text += &format!("{} for their turn or their next attempt\n", show::count(waiting, "run") + " waiting");
+        text += &format!("{} for their turn or their next attempt\n", phrase::count(waiting, "run") + " waiting");
     }
     for problem in &cluster.problems {
         text += &format!("! {}\n", problem.detail);
@@ -85,13 +86,13 @@ fn replica_table(cluster: &Cluster, context: &Context) -> String {
             _ if silent < GONE => (Mark::Bad, ": silent"),
             _ => (Mark::Idle, ": gone"),
         };
-        let seen = format!("{} ago{word}", show::about(silent));
+        let seen = format!("{} ago{word}", phrase::about(silent));
         table.row(
             Some(mark),
             [
                 replica.name.clone(),
                 replica.version.clone(),
-                show::about(cluster.now.since(replica.started_at)),
+                phrase::about(cluster.now.since(replica.started_at)),
                 replica.config_digest.clone(),
                 format!("{:+.0}ms", replica.clock_skew_seconds * 1000.0),
                 seen,

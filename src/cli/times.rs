@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::NaiveTime;
 
-use super::show::{self, Style};
+use super::show::Style;
 use crate::clock::Timestamp;
+use crate::phrase;
 use crate::schedule::{Change, DstNote, GapRule, OverlapRule, Slot, Zone};
 use crate::shape::Start;
 
@@ -60,16 +61,16 @@ impl Times<'_> {
             false => format!("   {}", start.due.datetime().format("%Y-%m-%d %H:%M:%S UTC")),
         };
         let away = if start.due >= *now {
-            format!("in {}", show::about(start.due.since(*now)))
+            format!("in {}", phrase::about(start.due.since(*now)))
         } else {
-            format!("{} ago", show::about(now.since(start.due)))
+            format!("{} ago", phrase::about(now.since(start.due)))
         };
         let jitter = match start.due.since(start.slot.at) {
             Duration::ZERO => String::new(),
             share => format!(
                 "   {} + {} jitter (the same on every replica)",
                 start.slot.nominal.format("%H:%M:%S"),
-                show::span(share)
+                phrase::span(share)
             ),
         };
         format!("  {full}{utc}   {away}{jitter}")

@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::logs::{self, Printer};
 use super::place::Files;
-use super::{Context, Failure, out, refusal, show};
+use super::{Context, Failure, out, refusal};
 use crate::desk::{Asked, Part};
+use crate::phrase;
 use crate::shape::Run;
 
 /// Ask the cluster to run a job now: the first replica to see it starts it. Prints the run's id.
@@ -73,6 +74,6 @@ impl Trigger {
 
 /// Says how it ended; answers with the job's own exit code where it has one.
 pub(super) fn tell(run: &Run) -> ExitCode {
-    out::note(show::result(run));
+    out::note(phrase::result(run));
     ExitCode::from(refusal::code_of(run))
 }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Failure, out, sarif, show};
+use super::{Context, Failure, out, sarif};
 use crate::clock::Clock;
 use crate::config::{self, Diagnostic, FileInfo, Severity, SourceText};
+use crate::phrase;
 
 /// Check schedule files: all mistakes at once, each with its place and what to do about it.
 #[derive(Debug, Args)]
@@ -79,11 +80,11 @@ impl Found {
                 self.diagnostics.iter().filter(here).count()
             };
             let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
-            let verdict = if errors > 0 { show::count(errors, "error") } else { "ok".into() };
-            let more = if warnings > 0 { format!(", {}", show::count(warnings, "warning")) } else { String::new() };
+            let verdict = if errors > 0 { phrase::count(errors, "error") } else { "ok".into() };
+            let more = if warnings > 0 { format!(", {}", phrase::count(warnings, "warning")) } else { String::new() };
             // Of files with mistakes it is not known what they would declare.
             let is_known = self.count(Severity::Error) == 0;
-            let jobs = if is_known { format!("{:<8}  ", show::count(file.jobs, "job")) } else { String::new() };
+            let jobs = if is_known { format!("{:<8}  ", phrase::count(file.jobs, "job")) } else { String::new() };
             format!("{:<width$}  {jobs}{verdict}{more}\n", file.path)
         };
         self.files.iter().map(line).collect()
@@ -129,8 +130,8 @@ fn text(found: &Found, context: &Context, good: bool) -> Result<(), Failure> {
     for warning in &found.diagnostics {
         out::bare_note(format_args!("\n{}", warning.render(context.colored())));
     }
-    let (jobs, files) = (show::count(found.jobs(), "job"), show::count(found.files.len(), "file"));
-    out::line(format_args!("\n{jobs} in {files}, 0 errors, {}", show::count(warnings, "warning")))?;
+    let (jobs, files) = (phrase::count(found.jobs(), "job"), phrase::count(found.files.len(), "file"));
+    out::line(format_args!("\n{jobs} in {files}, 0 errors, {}", phrase::count(warnings, "warning")))?;
     if !good {
         out::note("--strict: warnings count as errors; mend what they point at, or leave --strict out");
     }

@@ -8,6 +8,7 @@ use super::place::{Files, Place};
 use super::{Context, Failure, out, show};
 use crate::desk::{Choice, Why as Cause};
 use crate::ledger::State;
+use crate::phrase;
 use crate::schedule::Zone;
 use crate::shape::Why as Answer;
 
@@ -36,7 +37,7 @@ impl Why {
             Some(zone) => zone.clone(),
             None => zone_of(&place, name).await?,
         };
-        let at = show::moment(time, &zone).map_err(usage)?;
+        let at = phrase::moment(time, &zone).map_err(usage)?;
         let answer = place.why(name, at).await?;
         if context.global.json {
             out::json(&answer)?;

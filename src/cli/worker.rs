@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::serve::{self, Format};
-use super::{Context, Failure, out, show};
+use super::{Context, Failure, out};
 use crate::config::{self, Flags, LogFormat};
 use crate::job::QueueName;
+use crate::phrase;
 use crate::runner::Handlers;
 use crate::service::{self, Role, Service};
 use crate::store::Create;
@@ -95,7 +96,7 @@ impl Worker {
         }
         let reporter = serve::reporter(&process, format);
         if format == LogFormat::Text {
-            let (files, jobs) = (show::count(config.files.len(), "file"), show::count(config.jobs.len(), "job"));
+            let (files, jobs) = (phrase::count(config.files.len(), "file"), phrase::count(config.jobs.len(), "job"));
             let head = format!("cronclave {}  worker {}", env!("CARGO_PKG_VERSION"), process.replica);
             let _ = out::print(format!(
                 "{head}  cluster {}\nconfig    {files}, {jobs}, digest {}\nstore     {}\nbroker    {}\nqueues    {}  ({} at once from each)\n",

@@ -55,6 +55,20 @@ impl Desk {
         Ok(Seen { it, stale_since: look.stale_since })
     }
 
+    /// What was wrong when the cluster was last looked at; the broker is not asked.
+    pub async fn troubles(&self) -> Vec<Trouble> {
+        self.seen().await.map(|look| problems(&look, None)).unwrap_or_default()
+    }
+
+    /// The runs that were not over when the cluster was last looked at, the oldest first.
+    pub async fn standing(&self) -> Vec<Standing> {
+        let Some(look) = self.seen().await else { return Vec::new() };
+        let mut runs: Vec<Standing> = open(&look).map(|(job, run)| Standing::new(job, run)).collect();
+        runs.sort_by_key(|run| run.opened_at);
+        self.add_progress_to_open(&mut runs).await;
+        runs
+    }
+
     /// The queues that workers take from and jobs name. `None` when there are none to ask for.
     async fn queues(&self, look: &Look) -> Option<Broker> {
         let taken = look.replicas.iter().flat_map(|replica| &replica.queues);

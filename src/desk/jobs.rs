@@ -116,6 +116,24 @@ impl Desk {
         Ok(shape::Seen { it, stale_since: look.stale_since })
     }
 
+    /// Adds to jobs what became of their newest runs.
+    ///
+    /// # Errors
+    /// The store does not answer, and never did.
+    pub async fn add_recent(&self, jobs: &mut [shape::Job]) -> Result<(), Refusal> {
+        let look = match self.seen().await {
+            Some(look) => look,
+            None => self.look().await?,
+        };
+        let known = self.known();
+        for shape in jobs {
+            if let Some(job) = known.by_name.get(&shape.name) {
+                *shape = self.with_recent(job.clone(), shape.clone(), &look).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn shape(&self, job: &Job, look: &Look, run: Option<&Entry>, digest: &str) -> shape::Job {
         let never = Record::default();
         let record = look.snapshot.records.get(&job.name).unwrap_or(&never);

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, RwLock};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Desk;
+use super::day::Day;
 use super::page::Slice;
 use super::refusal::{Refusal, Why};
 use crate::clock::Timestamp;
@@ -92,9 +93,16 @@ pub(super) struct Last {
     pub(super) hooks: Kept<Shown>,
     /// The newest entries of the audit.
     pub(super) audit: Kept<String>,
+    /// What became of the last day's occurrences, and when and how long it was counted.
+    pub(super) day: Mutex<Option<(Instant, Duration, Arc<Day>)>>,
 }
 
 impl Desk {
+    /// The cluster as it was last seen, without asking.
+    pub(super) async fn seen(&self) -> Option<Look> {
+        self.last.seen.lock().await.as_ref().map(|(_, look)| look.clone())
+    }
+
     /// All records and processes.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod act;
 mod audit;
 mod cluster;
 mod config;
+mod day;
 mod explain;
 mod hooks;
 mod jobs;
@@ -37,6 +38,7 @@ use crate::shape;
 use crate::store::{Answer, StoreError, Trouble};
 
 pub use act::{AfterPause, Asked};
+pub use day::{Day, Hour};
 pub use explain::{Meaning, Question, Texts, Unclear, explain, zone};
 pub use jobs::{Choice, Detail, nearest_job};
 pub use last::{Lines, Look};

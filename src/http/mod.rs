@@ -13,6 +13,7 @@ mod health;
 mod limit;
 mod live;
 mod meter;
+mod pages;
 pub mod problem;
 
 use std::any::Any;
@@ -133,7 +134,7 @@ fn framed(desk: Arc<Desk>, metrics: Metrics, access: Arc<Access>, seats: Seats, 
     let (meter, open_meter) = if web.metrics_public { (Router::new(), page) } else { (page, Router::new()) };
     let guarded = routes
         .merge(meter)
-        .route(access::LINK_PATH, get(access::link))
+        .merge(pages::routes())
         .layer(CatchPanicLayer::custom(panicked))
         .layer(Extension(Live::new(desk.parts.clone())))
         .layer(Extension(seats))
@@ -145,8 +146,10 @@ fn framed(desk: Arc<Desk>, metrics: Metrics, access: Arc<Access>, seats: Seats, 
         .merge(health::routes())
         .route("/openapi.json", get(async move || Json(document)))
         .merge(open_meter)
+        .merge(pages::open())
         .route("/schema/cronclave-1.json", get(|| async { Json(config::schema()) }))
         .fallback(|| async { Problem::not_found("nothing is answered at this address; see /openapi.json") })
+        .layer(from_fn_with_state(desk.clone(), pages::explain))
         .layer(from_fn(dress::dress))
         .layer(from_fn(asked::identify))
         .layer(from_fn_with_state(metrics, meter::measure))

@@ -218,6 +218,11 @@ impl Problem {
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
+
+    /// What is wrong with which part of the request.
+    pub fn errors(&self) -> &[Wrong] {
+        &self.0.errors
+    }
 }
 
 impl From<StoreError> for Problem {
@@ -228,6 +233,7 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let told = self.clone();
         let Inner { code, detail, errors, retry_after, more } = *self.0;
         let (request_id, instance) = asked::id_and_path();
         let seconds = retry_after.map(|wait| wait.as_secs_f64().ceil() as u64);
@@ -253,6 +259,7 @@ impl IntoResponse for Problem {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"cronclave\""));
         }
         response.extensions_mut().insert(code);
+        response.extensions_mut().insert(told);
         response
     }
 }

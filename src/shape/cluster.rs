@@ -9,7 +9,7 @@ use super::{Lock, Progress, Trigger};
 use crate::broker::QueueState;
 use crate::clock::Timestamp;
 use crate::job::JobName;
-use crate::lease::RunId;
+use crate::lease::{Fence, RunId};
 use crate::record::{Open, Phase};
 use crate::store::Replica;
 
@@ -146,6 +146,8 @@ pub struct Standing {
     pub attempt: u32,
     /// Who has it.
     pub replica: String,
+    /// Its fencing token; 0 before its first claim.
+    pub fencing_token: Fence,
     /// When it came to be.
     pub opened_at: Timestamp,
     /// Once this has passed, it may be claimed again.
@@ -209,6 +211,7 @@ impl Standing {
             trigger: Trigger::from(&run.trigger),
             attempt: run.attempt,
             replica: run.holder.clone(),
+            fencing_token: run.fence,
             opened_at: run.opened,
             until: run.until,
             cancelling: run.cancel,

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::limit::Rates;
+use super::pages::{SETTINGS, SIGN_OUT};
 use super::problem::{Code, Problem};
 use crate::clock::Clock;
 use crate::config::{Web, WrongSetting};
@@ -26,16 +27,16 @@ use tokens::{Known, Tokens};
 
 pub use crate::config::Role;
 pub(super) use origin::Peer;
-pub(super) use session::{LINK_PATH, link};
+pub(super) use session::{LINK_PATH, admit, cookies, follow, no_cookie};
 
 /// What an expression means, which has nothing to do with anything here.
 const EXPLAIN: &str = "/api/v1/explain";
 
-/// Questions with a body: a viewer may ask them.
-const HARMLESS: [&str; 2] = [EXPLAIN, "/api/v1/config/validate"];
+/// Questions with a body, and what only the asking browser keeps: a viewer may ask them.
+const HARMLESS: [&str; 3] = [EXPLAIN, "/api/v1/config/validate", SETTINGS];
 
-/// Where one signs in: whoever is not signed in may ask for it.
-const SESSION: &str = "/api/v1/session";
+/// Where one signs in and out: whoever is not signed in may ask for it.
+const SESSION: [&str; 3] = ["/api/v1/session", LINK_PATH, SIGN_OUT];
 
 /// The longest name that is taken from a proxy.
 const NAME: usize = 200;
@@ -89,6 +90,11 @@ impl Caller {
             }
             _ => Problem::forbidden(format!("this takes the role {least}; `{}` has the role {}", self.name, self.role)),
         })
+    }
+
+    /// Somebody of whom nothing is known.
+    pub(super) fn unknown() -> Caller {
+        Caller::nobody(IpAddr::from([0, 0, 0, 0]), How::Public)
     }
 
     fn nobody(address: IpAddr, how: How) -> Caller {
@@ -254,7 +260,7 @@ impl Access {
             return Err(Problem::new(Code::CrossSite, "a page of another site asked for this change"));
         }
         let path = request.uri().path();
-        if path == SESSION || is_harmless(path) {
+        if SESSION.contains(&path) || is_harmless(path) {
             return Ok(());
         }
         if self.web.read_only {
@@ -273,7 +279,8 @@ pub(super) fn is_harmless(path: &str) -> bool {
 /// Lets in who may, with who they are.
 pub(super) async fn guard(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
     let (caller, known) = access.who(&request);
-    let is_open = [SESSION, EXPLAIN].contains(&request.uri().path());
+    let path = request.uri().path();
+    let is_open = SESSION.contains(&path) || path == EXPLAIN || path == SETTINGS;
     let admitted = access.admit(&caller, &request);
     let verdict = if is_open { admitted } else { known.and(admitted) };
     let mut response = match verdict {

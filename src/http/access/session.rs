@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Extension, RawQuery};
-use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::extract::Extension;
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hmac::Mac;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub(super) fn check<'a>(known: &'a Known, value: &str, now: Timestamp) -> Option
 }
 
 /// The values of the cookies called `name`.
-pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
+pub(in crate::http) fn cookies<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
     let lists = headers.get_all(COOKIE).iter().filter_map(|list| list.to_str().ok());
     let pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.filter(|(known, _)| *known == name).map(|(_, value)| value).collect()
@@ -132,17 +132,51 @@ async fn sign_in(
     headers: HeaderMap,
     Sent(SignIn { token }): Sent<SignIn>,
 ) -> Result<Response, Problem> {
+    let signed_in = admit(&access, caller, &headers, &token)?;
+    let Caller { name, role, .. } = signed_in.caller.clone();
+    let answer = SignedIn { name, role, expires_at: signed_in.until };
+    let mut response = Json(answer).into_response();
+    signed_in.into(&mut response);
+    Ok(response)
+}
+
+/// Somebody with a cookie, which an answer has yet to carry.
+pub(in crate::http) struct Admitted {
+    caller: Caller,
+    cookie: HeaderValue,
+    until: Timestamp,
+}
+
+impl Admitted {
+    /// Puts the cookie into an answer, and who they are now, for the audit.
+    pub(in crate::http) fn into(self, response: &mut Response) {
+        response.headers_mut().insert(SET_COOKIE, self.cookie);
+        response.extensions_mut().insert(self.caller);
+    }
+}
+
+/// A token against a cookie.
+///
+/// # Errors
+/// Nobody has this token, or it was tried too often.
+pub(in crate::http) fn admit(
+    access: &Access,
+    caller: Caller,
+    headers: &HeaderMap,
+    token: &str,
+) -> Result<Admitted, Problem> {
     access.rates.may_try(caller.address)?;
     let known = access.known();
-    let Some(token) = known.bearer(&token) else {
+    let Some(token) = known.bearer(token) else {
         return Err(Problem::new(Code::Unauthorized, "no such token is known here"));
     };
-    let (value, expires_at) = issue(&known, token, access.clock.now());
-    let answer = SignedIn { name: token.name.clone(), role: token.role, expires_at };
-    let mut response = Json(answer).into_response();
-    set(&mut response, &access, &headers, &value, LASTS);
-    response.extensions_mut().insert(Caller { name: token.name.clone(), role: token.role, ..caller });
-    Ok(response)
+    Ok(admitted(access, caller, headers, (&known, token)))
+}
+
+fn admitted(access: &Access, caller: Caller, headers: &HeaderMap, (known, token): (&Known, &Token)) -> Admitted {
+    let (value, until) = issue(known, token, access.clock.now());
+    let cookie = cookie(access, headers, &value, LASTS);
+    Admitted { caller: Caller { name: token.name.clone(), role: token.role, ..caller }, cookie, until }
 }
 
 /// Sign out: takes the cookie back
@@ -150,9 +184,7 @@ async fn sign_in(
     (status = 204, description = "signed out"),
 ))]
 async fn sign_out(Extension(access): Extension<Arc<Access>>, headers: HeaderMap) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    set(&mut response, &access, &headers, "", Duration::ZERO);
-    response
+    (StatusCode::NO_CONTENT, [(SET_COOKIE, no_cookie(&access, &headers))]).into_response()
 }
 
 /// Who asks, and what they may
@@ -170,41 +202,37 @@ async fn whoami(Extension(access): Extension<Arc<Access>>, caller: Caller) -> Js
     })
 }
 
-/// The one-time link of a terminal.
-pub(crate) async fn link(
-    Extension(access): Extension<Arc<Access>>,
+/// Follows the one-time link of a terminal.
+///
+/// # Errors
+/// It was used, or is of another process.
+pub(in crate::http) fn follow(
+    access: &Access,
     caller: Caller,
-    method: Method,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    // Whoever only looks whether there is a page must not use the link up.
-    if method != Method::GET {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
+    headers: &HeaderMap,
+    code: &str,
+) -> Result<Admitted, Problem> {
     access.rates.may_try(caller.address)?;
-    let code = query.as_deref().and_then(|query| query.strip_prefix("code=")).unwrap_or_default();
     let known = access.known();
     let (Some(token), true) = (known.named(LINK), access.link.take(code)) else {
         let why = "the link was used, or is of another process; start `cronclave serve` again for a new one";
         return Err(Problem::new(Code::Unauthorized, why));
     };
-    let (value, _) = issue(&known, token, access.clock.now());
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    response.headers_mut().insert(LOCATION, HeaderValue::from_static("/api/v1/whoami"));
-    set(&mut response, &access, &headers, &value, LASTS);
-    response.extensions_mut().insert(Caller { name: LINK.into(), role: token.role, ..caller });
-    Ok(response)
+    Ok(admitted(access, caller, headers, (&known, token)))
 }
 
-/// Puts a cookie into an answer.
-fn set(response: &mut Response, access: &Access, headers: &HeaderMap, value: &str, lasts: Duration) {
+/// What takes a cookie back.
+pub(in crate::http) fn no_cookie(access: &Access, headers: &HeaderMap) -> HeaderValue {
+    cookie(access, headers, "", Duration::ZERO)
+}
+
+/// A cookie for an answer.
+fn cookie(access: &Access, headers: &HeaderMap, value: &str, lasts: Duration) -> HeaderValue {
     let secure = if access.is_plain_loopback(headers) { "" } else { "; Secure" };
     let name = access.cookie();
     let cookie = format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", lasts.as_secs());
-    if let Ok(cookie) = HeaderValue::try_from(cookie) {
-        response.headers_mut().insert(SET_COOKIE, cookie);
-    }
+    // Names of tokens are plain words: there is nothing in it that no header may have.
+    HeaderValue::try_from(cookie).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::gather::Gathered;
 use super::ring::{Item, Lost};
 use super::{Live, RETRY};
 use crate::announce::is_kind;
@@ -67,6 +68,8 @@ pub(super) struct Client {
     filter: Filter,
     place: Place,
     out: VecDeque<Event>,
+    /// Where only that is wanted: what happened since it was last told.
+    gathered: Option<Gathered>,
     turn: watch::Receiver<u64>,
     /// Tells when what the caller may is to be asked again.
     access: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -90,11 +93,18 @@ impl Client {
             filter,
             place: Place::Wanted(since),
             out: VecDeque::from([Event::default().retry(RETRY)]),
+            gathered: None,
             access: Box::pin(access),
             ahead: now + AHEAD,
             beat: now + BEAT,
             end: now + LONGEST,
         }
+    }
+
+    /// The same, where it is enough to know of which jobs something happened.
+    pub(super) fn gathering(mut self) -> Client {
+        self.gathered = Some(Gathered::new());
+        self
     }
 
     /// All that it is sent.
@@ -116,12 +126,17 @@ impl Client {
             }
             self.turn.mark_unchanged();
             self.take();
+            let due = self.gathered.as_ref().and_then(Gathered::due);
+            if let Some(gathered) = self.gathered.as_mut().filter(|_| due.is_some_and(|due| due <= Instant::now())) {
+                self.out.push_back(gathered.tell());
+            }
             if !self.out.is_empty() {
                 continue;
             }
             tokio::select! {
                 _ = self.turn.changed() => {}
                 () = sleep(LOOK), if matches!(self.place, Place::Wanted(Some(_))) => {}
+                () = sleep_until(due.unwrap_or(self.beat)), if due.is_some() => {}
                 () = sleep_until(self.beat) => self.heartbeat(),
                 () = stop.soft() => self.bye("this replica is stopping"),
                 () = &mut self.access => self.bye("who may listen has changed"),
@@ -155,8 +170,10 @@ impl Client {
             Ok(items) => {
                 self.place = Place::At(number + items.len() as u64);
                 let wanted = items.iter().filter(|item| self.filter.takes(item));
-                let events: Vec<Event> = wanted.map(|item| sent(item)).collect();
-                self.out.extend(events);
+                match &mut self.gathered {
+                    Some(gathered) => wanted.for_each(|item| gathered.add(item)),
+                    None => self.out.extend(wanted.map(|item| sent(item))),
+                }
             }
             Err(Lost) => {
                 self.live.parts.bus.measure(Measure::Dropped { sink: "sse", count: 1 });

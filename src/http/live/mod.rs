@@ -4,6 +4,7 @@
 //! listener: one that is too slow is told so and let go.
 
 mod client;
+mod gather;
 mod ring;
 mod tail;
 
@@ -23,7 +24,7 @@ use utoipa_axum::routes;
 
 use super::access::Access;
 use super::api::take::Asked;
-use super::limit::Seats;
+use super::limit::{Seat, Seats};
 use super::problem::{Problem, Wrong};
 use crate::announce::{KINDS, is_kind};
 use crate::clock::Timestamp;
@@ -176,14 +177,33 @@ async fn events(
 ) -> Result<Response, Problem> {
     let filter = wanted.filter()?;
     let seat = seats.take()?;
-    // What is no position is as good as one that is too old.
-    let since =
-        headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(NOWHERE));
-    let client = Client::new(live.clone(), filter, since, access.changes());
+    let client = Client::new(live.clone(), filter, since(&headers), access.changes());
+    Ok(stream(&live, seat, client))
+}
+
+/// The same for pages: what happened is gathered, and only told of which jobs.
+pub(super) fn gathered(
+    live: &Arc<Live>,
+    seats: &Seats,
+    access: &Arc<Access>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    let seat = seats.take()?;
+    let filter = Filter { types: Vec::new(), job: None };
+    let client = Client::new(live.clone(), filter, since(headers), access.changes()).gathering();
+    Ok(stream(live, seat, client))
+}
+
+/// After which event a listener goes on. What is no position is as good as one that is too old.
+fn since(headers: &HeaderMap) -> Option<u64> {
+    headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(NOWHERE))
+}
+
+fn stream(live: &Arc<Live>, seat: Seat, client: Client) -> Response {
     live.wake();
     let mut response = Sse::new(seat.hold(client.stream())).into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }

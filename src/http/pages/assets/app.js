@@ -1,0 +1,14 @@
+// Everything here is an addition: pages work without it.
+import * as dialog from './dialog.js';
+import * as keys from './keys.js';
+import * as live from './live.js';
+import * as time from './time.js';
+
+time.start();
+dialog.start();
+live.start();
+keys.start();
+
+// A page about something that is away asks again by itself.
+const again = document.querySelector('[data-again]');
+if (again) setTimeout(() => location.reload(), Number(again.getAttribute('data-again')) * 1000);

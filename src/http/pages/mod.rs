@@ -1,0 +1,55 @@
+//! The dashboard. Every page is made here, whole: it can be read and used without a script, and scripts of ours only
+//! keep it true. They ask for the page again when something happens and take over what differs.
+
+mod acts;
+mod address;
+mod assets;
+mod changes;
+mod fields;
+mod frame;
+mod icons;
+mod jobs;
+mod now;
+mod parts;
+mod prefs;
+mod said;
+mod signin;
+mod trouble;
+mod view;
+mod when;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::access::LINK_PATH;
+use crate::desk::Desk;
+
+pub(super) use prefs::PATH as SETTINGS;
+pub(super) use trouble::explain;
+
+/// Where one signs out.
+pub(super) const SIGN_OUT: &str = "/signout";
+
+/// Pages for callers who are known.
+pub(super) fn routes() -> Router<Arc<Desk>> {
+    Router::new()
+        .route(address::NOW, get(now::page))
+        .route(address::JOBS, get(jobs::page).post(acts::several))
+        .route("/jobs/{job}/run", get(acts::ask_run).post(acts::run))
+        .route("/jobs/{job}/pause", get(acts::ask_pause).post(acts::pause))
+        .route("/jobs/{job}/resume", post(acts::resume))
+        .route("/runs/{run}/cancel", get(acts::ask_cancel).post(acts::cancel))
+        .route("/runs/{run}/retry", get(acts::ask_retry).post(acts::retry))
+        .route("/locks/release", get(acts::ask_release).post(acts::release))
+        .route("/changes", get(changes::changes))
+        .route(SETTINGS, post(prefs::set))
+        .route(LINK_PATH, get(signin::page).post(signin::sign_in))
+        .route(SIGN_OUT, post(signin::sign_out))
+}
+
+/// What is open to everybody.
+pub(super) fn open() -> Router<Arc<Desk>> {
+    assets::routes()
+}
