@@ -6,17 +6,16 @@
 mod served;
 #[path = "common/servers.rs"]
 mod servers;
+#[path = "common/site.rs"]
+mod site;
 
-use std::fmt::Write;
-use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use served::{Served, TOKEN, until};
-use servers::Redis;
+use served::{TOKEN, until};
+use site::Site;
 
 const JOBS: &str = r#"
 [jobs.hello]
@@ -40,43 +39,8 @@ schedule = "@manual"
 command  = "echo no >&2; exit 3"
 "#;
 
-/// Three replicas, what is in front of them, and what they stand on.
-struct Site {
-    port: u16,
-    balancer: Child,
-    replicas: Vec<Served>,
-    redis: Redis,
-    dir: tempfile::TempDir,
-}
-
+/// What is asked of a site.
 impl Site {
-    fn start() -> Site {
-        let redis = Redis::plain();
-        let url = redis.url();
-        let env = |name: &'static str| {
-            vec![("CRONCLAVE_API_TOKEN", TOKEN), ("CRONCLAVE_REDIS_URL", url.as_str()), ("CRONCLAVE_REPLICA", name)]
-        };
-        let first = Served::start(JOBS, &env("web.1"));
-        let replicas = vec![first.beside(&env("web.2")), first.beside(&env("web.3"))];
-        let replicas: Vec<Served> = std::iter::once(first).chain(replicas).collect();
-        let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
-        let mut config = format!(
-            "defaults\n mode tcp\n retries 3\n option redispatch 1\n timeout connect 2s\n timeout client 1h\n \
-             timeout server 1h\nlisten web\n bind 127.0.0.1:{port}\n balance roundrobin\n"
-        );
-        for (n, replica) in replicas.iter().enumerate() {
-            writeln!(config, " server web{n} {} check inter 200 fall 2 rise 2", replica.address()).unwrap();
-        }
-        let file = dir.path().join("haproxy.cfg");
-        fs::write(&file, config).unwrap();
-        let mut command = Command::new("haproxy");
-        command.arg("-db").arg("-f").arg(&file).env("PATH", "/usr/sbin:/usr/local/sbin:/usr/bin:/bin");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let balancer = command.spawn().expect("haproxy is missing: sudo apt-get install haproxy");
-        until(|| TcpStream::connect(("127.0.0.1", port)).is_ok(), || "HAProxy does not listen".into());
-        Site { port, balancer, replicas, redis, dir }
-    }
-
     /// Whoever types this has neither files nor store: only the address and a token.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cronclave"));
@@ -116,23 +80,6 @@ impl Site {
         );
         run
     }
-
-    fn kill(&mut self, name: &str) {
-        let n: usize = name.trim_start_matches("web.").parse().unwrap();
-        self.replicas[n - 1].child.kill().unwrap();
-        self.replicas[n - 1].child.wait().unwrap();
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.balancer.kill();
-        let _ = self.balancer.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[track_caller]
@@ -144,7 +91,7 @@ fn said(output: &Output, args: &[&str], code: i32) -> String {
 
 #[test]
 fn the_story_works_whichever_replica_answers() {
-    let site = Site::start();
+    let site = Site::start(JOBS);
     assert_eq!(site.json(&["status"])["replicas"].as_array().unwrap().len(), 3);
     assert_eq!(site.ask(&["trigger", "hello", "--wait"], 0), "hello\n");
     site.ask(&["trigger", "fails", "--wait"], 3);
@@ -179,7 +126,7 @@ fn the_story_works_whichever_replica_answers() {
 
 #[test]
 fn what_is_said_is_the_same_with_and_without_a_server() {
-    let site = Site::start();
+    let site = Site::start(JOBS);
     let mut listening = site.command(&["events", "-f", "--json", "--job", "hello"]);
     let mut listening = listening.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(listening.stdout.take().unwrap()).lines();
@@ -226,7 +173,7 @@ fn what_is_said_is_the_same_with_and_without_a_server() {
 
 #[test]
 fn what_is_not_there_or_not_allowed_exits_as_it_does_without_a_server() {
-    let site = Site::start();
+    let site = Site::start(JOBS);
     site.ask(&["trigger", "nobody"], 66);
     site.ask(&["jobs", "nobody"], 66);
     site.ask(&["logs", "nobody"], 66);
@@ -247,7 +194,7 @@ fn what_is_not_there_or_not_allowed_exits_as_it_does_without_a_server() {
 
 #[test]
 fn the_story_goes_on_while_a_replica_is_killed() {
-    let mut site = Site::start();
+    let mut site = Site::start(JOBS);
     let mut following = site.command(&["trigger", "slow", "--wait"]);
     let following = following.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let run = site.wait("slow", "running");

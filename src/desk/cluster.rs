@@ -9,13 +9,17 @@ use super::refusal::Refusal;
 use super::{Desk, Look};
 use crate::clock::Timestamp;
 use crate::job::{JobName, QueueName};
+use crate::ledger::State;
 use crate::record::{Open, Phase};
 use crate::schedule::brief;
 use crate::shape::{
-    Backend, Broker, Cluster, Drift, GONE, Lock, Process, Queue, SILENT, Seen, Standing, Trouble, is_live,
+    Backend, Broker, Cluster, Drift, GONE, Lock, Process, Queue, Run, SILENT, Seen, Standing, Trouble, is_live,
 };
-use crate::store::Replica;
+use crate::store::{Query, Replica};
 use crate::worker;
+
+/// Races that are looked back at.
+const RACES: usize = 50;
 
 /// A broker is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -67,6 +71,18 @@ impl Desk {
         runs.sort_by_key(|run| run.opened_at);
         self.add_progress_to_open(&mut runs).await;
         runs
+    }
+
+    /// The newest runs that came of a schedule and were claimed, newest first: who won the last races.
+    ///
+    /// # Errors
+    /// The store does not answer, and never did.
+    pub async fn races(&self) -> Result<Vec<Run>, Refusal> {
+        let states = State::ALL.into_iter().filter(|state| state.is_run()).collect();
+        let query = Query { trigger: Some("schedule".into()), states, limit: RACES * 2, ..Query::default() };
+        let lines = self.lines(&query).await?;
+        let claimed = lines.entries.iter().filter(|entry| !entry.attempts.is_empty());
+        Ok(claimed.take(RACES).map(|entry| self.run_of(entry)).collect())
     }
 
     /// The queues that workers take from and jobs name. `None` when there are none to ask for.

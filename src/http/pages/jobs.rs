@@ -227,9 +227,9 @@ fn row(job: &Job, when: &When, view: &View) -> Markup {
                 @if let Some(text) = &job.description { span.sub { (text) } }
                 @for tag in &job.tags { " " a.tag href={ (address::JOBS) "?tag=" (address::word(tag)) } { (tag) } }
             }
-            td data-label="State" { (parts::health(job.health)) @if let Some(pause) = &job.paused { @if let Some(reason) = &pause.reason { span.sub { (reason) } } } }
+            td.state data-label="State" { (parts::health(job.health)) @if let Some(pause) = &job.paused { @if let Some(reason) = &pause.reason { span.sub { (reason) } } } }
             td.wide data-label="History" { (parts::strip(job.recent.as_deref().unwrap_or_default())) }
-            td data-label="Schedule" { span.words { (job.schedule_text) } span.sub { (job.timezone) } }
+            td.words data-label="Schedule" { span { (job.schedule_text) } span.sub { (job.timezone) } }
             td data-label="Last" { (last(job, when)) }
             td data-label="Next" {
                 @if let Some(next) = job.next.as_ref().filter(|_| !matches!(job.health, Health::Paused | Health::Disabled)) {

@@ -5,6 +5,8 @@ mod acts;
 mod address;
 mod assets;
 mod changes;
+mod cluster;
+mod explain;
 mod fields;
 mod frame;
 mod icons;
@@ -12,11 +14,13 @@ mod jobs;
 mod now;
 mod parts;
 mod prefs;
+mod races;
 mod said;
 mod signin;
 mod trouble;
 mod view;
 mod when;
+mod why;
 
 use std::sync::Arc;
 
@@ -40,9 +44,13 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/jobs/{job}/run", get(acts::ask_run).post(acts::run))
         .route("/jobs/{job}/pause", get(acts::ask_pause).post(acts::pause))
         .route("/jobs/{job}/resume", post(acts::resume))
+        .route("/jobs/{job}/why", get(why::page))
+        .route("/jobs/{job}/backfill", get(why::ask_backfill).post(why::backfill))
         .route("/runs/{run}/cancel", get(acts::ask_cancel).post(acts::cancel))
         .route("/runs/{run}/retry", get(acts::ask_retry).post(acts::retry))
         .route("/locks/release", get(acts::ask_release).post(acts::release))
+        .route(address::CLUSTER, get(cluster::page))
+        .route(address::EXPLAIN, get(explain::page))
         .route("/changes", get(changes::changes))
         .route(SETTINGS, post(prefs::set))
         .route(LINK_PATH, get(signin::page).post(signin::sign_in))

@@ -40,21 +40,25 @@ pub(super) async fn page(State(desk): State<Arc<Desk>>, view: View) -> Result<Re
             (no_jobs())
         } @else {
             div.now {
-                section aria-labelledby="needs" {
-                    h2 #needs { "Needs you" }
-                    (needs(&bad, &when, &view))
+                div.column {
+                    section.panel.pad aria-labelledby="needs" {
+                        h2 #needs { "Needs you" }
+                        (needs(&bad, &when, &view))
+                    }
+                    section.panel.pad.third aria-labelledby="coming" {
+                        h2 #coming { "Coming up" }
+                        (coming(&jobs.items, &when))
+                    }
                 }
-                section aria-labelledby="running" {
-                    h2 #running { "Running" @if open.len() > ROWS { " " span.faint { (ROWS) " of " (open.len()) } } }
-                    (running(&open, &usual, &when, &view))
-                }
-                section.coming aria-labelledby="coming" {
-                    h2 #coming { "Coming up" }
-                    (coming(&jobs.items, &when))
-                }
-                section aria-labelledby="day" {
-                    h2 #day { "Last 24 hours" }
-                    (last_day(&day, &when))
+                div.column {
+                    section.panel.pad.second aria-labelledby="running" {
+                        h2 #running { "Running" @if open.len() > ROWS { " " span.faint { (ROWS) " of " (open.len()) } } }
+                        (running(&open, &usual, &when, &view))
+                    }
+                    section.panel.pad.fourth aria-labelledby="day" {
+                        h2 #day { "Last 24 hours" }
+                        (last_day(&day, &when))
+                    }
                 }
             }
         }

@@ -66,6 +66,9 @@ pub(super) fn strip(recent: &str) -> Markup {
     let count = |letters: &str| recent.chars().filter(|letter| letters.contains(*letter)).count();
     let (good, bad, passed) = (count("S"), count("FTLEI"), count("-M"));
     let words = format!("Newest {}: {good} succeeded, {bad} failed, {passed} passed over", recent.len());
+    if recent.is_empty() {
+        return html! { span.faint { "–" } };
+    }
     let first = 60_usize.saturating_sub(recent.len());
     html! {
         svg.strip viewBox="0 0 240 20" width="240" height="20" role="img" aria-label=(words) preserveAspectRatio="xMaxYMid meet" {

@@ -9,6 +9,9 @@ dialog.start();
 live.start();
 keys.start();
 
+const typed = document.querySelector('form[data-typed]');
+if (typed) import('./explain.js').then((explain) => explain.start(/** @type {HTMLFormElement} */ (typed)));
+
 // A page about something that is away asks again by itself.
 const again = document.querySelector('[data-again]');
 if (again) setTimeout(() => location.reload(), Number(again.getAttribute('data-again')) * 1000);

@@ -73,7 +73,7 @@ async function send(form, submitter) {
     if (!answer.ok) return wrong(form, box, said.detail ?? said.title);
     box?.close();
     toast(said.html);
-    refresh();
+    refresh('now');
   } catch {
     wrong(form, box, 'There was no answer. Look whether it was done before you try again.');
   } finally {

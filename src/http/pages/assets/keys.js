@@ -69,7 +69,7 @@ function zone() {
 }
 
 export function start() {
-  let went = 0;
+  let went = -Infinity;
   const button = document.getElementById('help');
   if (button) { button.hidden = false; button.addEventListener('click', help); }
   const find = document.getElementById('find');
@@ -81,7 +81,7 @@ export function start() {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
     if (target instanceof Element && target.matches('input:not([type=checkbox]), textarea, select, [contenteditable]')) return;
     if (performance.now() - went < 1500 && key in GO) return void (location.href = GO[/** @type {keyof GO} */ (key)]);
-    went = key === 'g' ? performance.now() : 0;
+    went = key === 'g' ? performance.now() : -Infinity;
     /** @type {Record<string, () => void>} */
     const keys = {
       '/': () => open(), '?': help, j: () => step(1), k: () => step(-1), '.': () => act('.'), p: () => act('p'),

@@ -30,11 +30,16 @@ function show(state, word) {
   if (text) text.textContent = word;
 }
 
-/** Asks for the page, soon: not more often than it can be made easily. */
-export function refresh() {
+/**
+ * Asks for the page, soon: not more often than it can be made easily, unless whoever looks waits for it.
+ * @param {'soon' | 'now'} when
+ */
+export function refresh(when = 'soon') {
   wanted = true;
-  if (busy || later || paused) return;
-  const pause = Math.max(1000, took * 20) - (performance.now() - asked);
+  if (busy || (paused && when === 'soon')) return;
+  if (later && when === 'soon') return;
+  clearTimeout(later);
+  const pause = when === 'now' ? 0 : Math.max(1000, took * 20) - (performance.now() - asked);
   later = setTimeout(() => { later = undefined; load(); }, Math.max(0, pause));
 }
 
