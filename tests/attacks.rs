@@ -5,6 +5,8 @@
 mod access;
 #[path = "attacks/floods.rs"]
 mod floods;
+#[path = "attacks/pages.rs"]
+mod pages;
 #[path = "attacks/secrets.rs"]
 mod secrets;
 #[path = "common/served.rs"]

@@ -138,3 +138,19 @@ fn pictures_of_every_page() {
     let mut site = Site::start_on(lived(), month::JOBS.trim_start_matches("version = 1"), &[]);
     play(&mut site, "pictures.py", &[("OUT", dir.to_str().unwrap())]);
 }
+
+/// `cargo test --release --test dashboard figures -- --ignored --nocapture`: how long pages take with 2,000 jobs, 40 of
+/// which run every second.
+#[test]
+#[ignore = "it measures"]
+fn figures_of_two_thousand_jobs() {
+    let mut jobs = String::new();
+    for n in 0..2000 {
+        let when =
+            if n < 40 { "every = \"1s\"".to_owned() } else { format!("schedule = \"{} {} * * *\"", n % 60, n % 24) };
+        jobs += &format!("[jobs.job-{n:04}]\n{when}\ntags = [\"group-{}\"]\ncommand = \"true\"\n", n % 20);
+    }
+    let mut site = Site::start(&jobs);
+    std::thread::sleep(Duration::from_secs(20));
+    play(&mut site, "measure.py", &[("MORE", "/jobs?sort=next /jobs?q=job-00")]);
+}

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::TICK;
 use super::served::{Served, TOKEN, directory, until};
 
-const VIEWER: &str = "a-token-that-only-looks";
+pub(super) const VIEWER: &str = "a-token-that-only-looks";
 const OPERATOR: &str = "a-token-that-operates";
 
 /// Nobody's.
@@ -20,10 +20,13 @@ fn line(name: &str, role: &str, token: &str) -> String {
 }
 
 /// A replica that knows an admin, a viewer and an operator.
-fn replica() -> Served {
+pub(super) fn replica() -> Served {
     let dir = directory(TICK);
     fs::write(dir.path().join("tokens"), line("vic", "viewer", VIEWER) + &line("oda", "operator", OPERATOR)).unwrap();
-    Served::start_in(dir, &[("CRONCLAVE_API_TOKEN", TOKEN), ("CRONCLAVE_API_TOKENS_FILE", "tokens")])
+    Served::start_in(
+        dir,
+        &[("CRONCLAVE_API_TOKEN", TOKEN), ("CRONCLAVE_API_TOKENS_FILE", "tokens"), ("CRONCLAVE_REPLICA", "web.seven")],
+    )
 }
 
 /// Every change that the document lists, with names filled in: method and path.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, RETRY_AFTER};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -19,7 +19,9 @@ use crate::http::problem::{Code, Problem};
 /// Turns the refusal of a page into a page.
 pub(in crate::http) async fn explain(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let is_page = wants_page(request.headers()) && !request.uri().path().starts_with("/api/");
-    let (headers, uri) = (request.headers().clone(), request.uri().clone());
+    let headers = request.headers().clone();
+    // A form that was refused is no page to come back to.
+    let uri = if request.method() == Method::GET { request.uri().clone() } else { Uri::from_static("/") };
     let response = next.run(request).await;
     let problem = response.extensions().get::<Problem>().cloned().filter(|_| is_page);
     match problem {
@@ -34,10 +36,11 @@ fn wants_page(headers: &HeaderMap) -> bool {
 }
 
 async fn page(desk: &Arc<Desk>, headers: &HeaderMap, uri: &Uri, refused: Response, problem: &Problem) -> Response {
-    let caller = refused.extensions().get::<Caller>().cloned().unwrap_or_else(Caller::unknown);
+    let caller = refused.extensions().get::<Caller>().cloned();
     let (code, now) = (problem.code(), desk.parts.clock.now());
-    let is_in = ![Code::Unauthorized, Code::UnknownHost, Code::CrossSite].contains(&code);
-    let view = View { is_in, ..View::of(headers, uri, caller) };
+    let was_let_in = ![Code::Unauthorized, Code::UnknownHost, Code::CrossSite].contains(&code);
+    let is_in = caller.is_some() && was_let_in;
+    let view = View { is_in, ..View::of(headers, uri, caller.unwrap_or_else(Caller::unknown)) };
     let main = match code {
         Code::Unauthorized => signin::form(view.here(), Some(problem.detail())),
         Code::StoreUnavailable => down(desk, problem),
