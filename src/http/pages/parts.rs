@@ -1,5 +1,7 @@
 //! Small pieces that several pages are made of.
 
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
 use super::icons;
@@ -70,14 +72,17 @@ pub(super) fn strip(recent: &str) -> Markup {
         return html! { span.faint { "–" } };
     }
     let first = 60_usize.saturating_sub(recent.len());
+    // One path for each colour: a list has thousands of bars.
+    let mut bars: BTreeMap<&str, String> = BTreeMap::new();
+    for (n, letter) in recent.chars().enumerate() {
+        let (class, y, height) = bar(letter);
+        let path = bars.entry(class).or_default();
+        *path += &format!("M{} {y}h3v{height}h-3z", (first + n) * EACH);
+    }
     html! {
         svg.strip viewBox="0 0 240 20" width="240" height="20" role="img" aria-label=(words) preserveAspectRatio="xMaxYMid meet" {
             title { (words) }
-            @for (n, letter) in recent.chars().enumerate() {
-                @let x = (first + n) * EACH;
-                @let (class, y, height) = bar(letter);
-                rect class=(class) x=(x) y=(y) width="3" height=(height) rx="0.5" {}
-            }
+            @for (class, path) in &bars { path class=(class) d=(path) {} }
         }
     }
 }
