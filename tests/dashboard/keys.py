@@ -35,7 +35,7 @@ with browser() as started, person(started) as page:
     # The palette.
     page.keyboard.press("/")
     page.keyboard.type("night")
-    expect(page.get_by_role("option").first).to_contain_text("nightly")
+    expect(page.get_by_role("dialog").get_by_role("option").first).to_contain_text("nightly")
     page.keyboard.press("Enter")
     page.wait_for_url("**/jobs/nightly")
     expect(page.locator("h1")).to_contain_text("nightly")
@@ -45,6 +45,7 @@ with browser() as started, person(started) as page:
     page.keyboard.press("?")
     expect(page.get_by_role("heading", name="Keys")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     page.keyboard.press("g")
     page.keyboard.press("e")
     page.wait_for_url("**/explain")

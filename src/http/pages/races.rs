@@ -37,10 +37,8 @@ pub(super) fn show(races: &[Run], when: &When) -> Markup {
                     @for n in 0..lanes.len() { rect.ground x="0" y=(n * LANE + LANE / 2) width=(width) height="1" {} }
                     @for (n, (run, name, late)) in won.iter().enumerate() {
                         @let lane = lanes.iter().position(|one| one == name).unwrap_or(0);
-                        a href=(address::run(&run.id)) tabindex="-1" {
-                            circle.running cx=(n * STEP + STEP / 2) cy=(lane * LANE + LANE / 2) r=(radius(*late)) {
-                                title { (run.job) ": " (name) " claimed it " (span(*late)) " after its instant" }
-                            }
+                        circle.running cx=(n * STEP + STEP / 2) cy=(lane * LANE + LANE / 2) r=(radius(*late)) {
+                            title { (run.job) ": " (name) " claimed it " (span(*late)) " after its instant" }
                         }
                     }
                 }

@@ -48,14 +48,11 @@ export function open(text = '') {
     const found = await find(input.value, asking.signal).catch(() => null);
     if (!found) return;
     list.replaceChildren(...found.map(({ href, name, more }, n) => {
-      const [row, link, faint] = ['li', 'a', 'span'].map((tag) => document.createElement(tag));
-      Object.assign(row, { id: `palette-${n}`, role: 'option' });
-      link.setAttribute('href', href);
-      link.tabIndex = -1;
+      const [row, faint] = ['li', 'span'].map((tag) => document.createElement(tag));
+      Object.assign(row, { id: `palette-${n}`, role: 'option', onclick: () => { location.href = href; } });
       faint.className = 'faint';
       faint.textContent = more;
-      link.append(name, faint);
-      row.append(link);
+      row.append(name, faint);
       return row;
     }));
     choose(0);
@@ -64,7 +61,7 @@ export function open(text = '') {
   box.addEventListener('keydown', (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) { event.preventDefault(); choose(at + step); }
-    if (event.key === 'Enter') { event.preventDefault(); /** @type {any} */ (list.children[at]?.firstChild)?.click(); }
+    if (event.key === 'Enter') { event.preventDefault(); /** @type {any} */ (list.children[at])?.click(); }
   });
   show();
   input.focus();
