@@ -8,12 +8,12 @@ use super::client::Client;
 use super::{Context, Failure};
 use crate::clock::Timestamp;
 use crate::config::Process;
-use crate::desk::{AfterPause, Asked, Choice, Desk, Fill, Filter, Part, Refusal, Slice, Why};
+use crate::desk::{AfterPause, Asked, Choice, Desk, Fill, Filter, Log, Part, Refusal, Slice, Why};
 use crate::lease::Fence;
 use crate::runner::Handlers;
 use crate::service::{self, Backends};
 use crate::shape::{
-    self, Backfill, Cancelled, Cluster, Job, Lock, Page, Paused, Piece, Released, Resumed, Run, Seen, Triggered,
+    self, Backfill, Cancelled, Cluster, Job, Lock, Page, Paused, Released, Resumed, Run, Seen, Triggered,
 };
 
 /// Whether a command can do without schedule files.
@@ -114,19 +114,19 @@ impl Place {
     }
 
     /// A run as it stands, and what it printed.
-    pub(super) async fn log(&self, run: &str, part: &Part) -> Result<(Run, Vec<Piece>), Refusal> {
+    pub(super) async fn log(&self, run: &str, part: &Part) -> Result<Log, Refusal> {
         let client = match self {
             Place::Here(desk) => return desk.log(run, part).await,
             Place::There(client) => client,
         };
-        let run: Run = client.get(&["runs", run], &[]).await?;
+        let Seen { it: run, stale_since }: Seen<Run> = client.get(&["runs", run], &[]).await?;
         let query = [
             ("attempt", part.attempt.map(|n| n.to_string())),
             ("stream", part.stream.and_then(|stream| json!(stream).as_str().map(str::to_owned))),
             ("after", part.after.map(|after| after.to_string())),
         ];
         let pieces = client.lines(&["runs", &run.id, "logs"], &query).await?;
-        Ok((run, pieces))
+        Ok(Log { run, pieces, stale_since })
     }
 
     /// Asks for a run.
@@ -142,7 +142,7 @@ impl Place {
     }
 
     /// What happened to an occurrence.
-    pub(super) async fn why(&self, job: &str, at: Timestamp) -> Result<shape::Why, Refusal> {
+    pub(super) async fn why(&self, job: &str, at: Timestamp) -> Result<Seen<shape::Why>, Refusal> {
         match self {
             Place::Here(desk) => desk.why(job, at).await,
             Place::There(client) => client.get(&["jobs", job, "why"], &[("at", Some(at.to_string()))]).await,

@@ -1,6 +1,7 @@
 //! Who holds what, and ending a hold by force.
 
 use super::Desk;
+use super::last::not_known;
 use super::refusal::{Refusal, Why};
 use crate::config;
 use crate::lease::Fence;
@@ -28,6 +29,9 @@ impl Desk {
         let known: Vec<String> = page.items.iter().map(|lock| lock.key.clone()).collect();
         page.items.retain(|lock| lock.key == key);
         page.total = Some(page.items.len());
+        if let Some(since) = page.stale_since.filter(|_| page.items.is_empty()) {
+            return Err(not_known(&format!("no hold on `{key}`"), since));
+        }
         if page.items.is_empty() {
             let hint = match config::nearest(key, known.iter().map(String::as_str)) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),

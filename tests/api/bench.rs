@@ -37,7 +37,7 @@ timeout  = "1m"
 
 pub(crate) struct Api {
     pub(crate) served: Served,
-    document: Value,
+    pub(crate) document: Value,
 }
 
 /// Something that is asked: the route as the document writes it, and what stands in its places.

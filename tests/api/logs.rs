@@ -1,6 +1,6 @@
 //! What runs print.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
@@ -33,23 +33,42 @@ fn a_log_is_read_as_text_in_part_by_stream_and_as_lines_of_json() {
     api.ask("GET /api/v1/runs/{run}/logs").at("nothing").refused(404, "not-found");
 }
 
+/// A stream of events, as it comes.
+pub(crate) struct Events {
+    lines: Lines<BufReader<TcpStream>>,
+    kinds: Vec<String>,
+}
+
+impl Events {
+    pub(crate) fn open(api: &Api, path: &str) -> Events {
+        let mut stream = TcpStream::connect(api.served.address()).unwrap();
+        stream.set_read_timeout(Some(crate::served::LONG)).unwrap();
+        let host = api.served.address();
+        let lead = format!("Host: {host}\r\nAuthorization: Bearer {TOKEN}\r\nAccept: text/event-stream");
+        write!(stream, "GET {path} HTTP/1.1\r\n{lead}\r\n\r\n").unwrap();
+        Events { lines: BufReader::new(stream).lines(), kinds: Vec::new() }
+    }
+
+    /// The data of the next event of this kind.
+    pub(crate) fn find(&mut self, kind: &str) -> Value {
+        while let Some(Ok(line)) = self.lines.next() {
+            if let Some(kind) = line.strip_prefix("event: ") {
+                self.kinds.push(kind.to_owned());
+            }
+            let is_it = self.kinds.last().is_some_and(|last| last == kind);
+            if let Some(data) = line.strip_prefix("data: ").filter(|_| is_it) {
+                return serde_json::from_str(data).unwrap();
+            }
+        }
+        panic!("no {kind} after {:?}", self.kinds);
+    }
+}
+
 /// The kinds of the events of a stream, up to `last`, with the last one's data.
 fn events(api: &Api, path: &str, last: &str) -> (Vec<String>, Value) {
-    let mut stream = TcpStream::connect(api.served.address()).unwrap();
-    stream.set_read_timeout(Some(crate::served::LONG)).unwrap();
-    let host = api.served.address();
-    let lead = format!("Host: {host}\r\nAuthorization: Bearer {TOKEN}\r\nAccept: text/event-stream");
-    write!(stream, "GET {path} HTTP/1.1\r\n{lead}\r\n\r\n").unwrap();
-    let (mut kinds, mut lines) = (Vec::new(), BufReader::new(stream).lines());
-    while let Some(Ok(line)) = lines.next() {
-        if let Some(kind) = line.strip_prefix("event: ") {
-            kinds.push(kind.to_owned());
-        }
-        if let Some(data) = line.strip_prefix("data: ").filter(|_| kinds.last().is_some_and(|kind| kind == last)) {
-            return (kinds, serde_json::from_str(data).unwrap());
-        }
-    }
-    panic!("no {last} after {kinds:?}");
+    let mut events = Events::open(api, path);
+    let data = events.find(last);
+    (events.kinds, data)
 }
 
 #[test]
