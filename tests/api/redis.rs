@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::bench::{Api, operations};
-use crate::logs::Events;
 use crate::served::until;
 use crate::servers::Redis;
 
@@ -112,7 +111,7 @@ fn whoever_follows_a_log_is_told_that_the_store_is_away_and_goes_on_when_it_is_b
     let api = Api::on(&[("CRONCLAVE_REDIS_URL", &redis.url())]);
     let id = api.trigger("slow");
     api.run(&id, "running");
-    let mut events = Events::open(&api, &format!("/api/v1/runs/{id}/logs"));
+    let mut events = api.ask("GET /api/v1/runs/{run}/logs").at(&id).follow();
     assert_eq!(events.find("output")["text"], "begun\n");
     redis.kill();
     let since = events.find("heartbeat")["stale_since"].clone();

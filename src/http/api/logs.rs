@@ -67,9 +67,11 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Read the output of a run
 ///
 /// As text; with `Accept: application/x-ndjson` as pieces, one JSON object a line, with time and stream; with
-/// `Accept: text/event-stream` live until the run is over.
+/// `Accept: text/event-stream` live: `output` for each piece, `heartbeat` every 15 s and when the store goes away or comes
+/// back, `end` when the run is over, `bye` when it is to be opened again elsewhere.
 #[utoipa::path(get, path = "/runs/{run}/logs", tag = "runs",
-    params(("run" = String, Path, description = "Its id, a unique beginning or end of that, or the name of its job", example = "db-backup"), Wanted),
+    params(("run" = String, Path, description = "Its id, a unique beginning or end of that, or the name of its job", example = "db-backup"),
+        ("Last-Event-ID" = Option<String>, Header, description = "what follows the piece with this position, as `after`"), Wanted),
     responses((status = 200, description = "What it printed",
             content((String = "text/plain; charset=utf-8"), (String = "application/x-ndjson"), (String = "text/event-stream")),
             headers(("cronclave-log-complete" = bool, description = "Whether the run is over"),
