@@ -29,10 +29,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::config::Diagnostic;
+use crate::event::{About, Told};
 use crate::hook;
 use crate::job::{Job, JobName};
 use crate::parts::Parts;
-use crate::record::Op;
+use crate::record::{Op, Open};
 use crate::replica::{Jobs, Pulse};
 use crate::shape;
 use crate::store::{Answer, StoreError, Trouble};
@@ -134,6 +135,11 @@ impl Desk {
         let answer = timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(self.silent(PATIENCE)))?;
         self.parts.bus.tell_all(answer.events.clone());
         Ok(answer)
+    }
+
+    /// Tells what is known of a run before something is done to it: its end does not say how it began.
+    fn tell_about(&self, open: &Open) {
+        self.parts.bus.tell(Told::About(About::open(open)));
     }
 
     /// The store said nothing for so long.

@@ -94,6 +94,9 @@ fn the_store_away_is_survived_and_said() {
     assert!(answer.header("retry-after").is_some());
     api.ask("PUT /api/v1/jobs/{job}/pause").at("hello").refused(503, "store-unavailable");
     api.ask("POST /api/v1/runs/{run}/cancel").at("0123456789").refused(503, "store-unavailable");
+    // A worker that is refused with 409 stops; this one is to ask again.
+    let hold = json!({"fencing_token": 1, "token": "mine"});
+    api.ask("POST /api/v1/runs/{run}/renew").at(&going).body(&hold).refused(503, "store-unavailable");
     assert_eq!(api.served.get("/livez").status, 200);
     until(|| api.served.get("/readyz").status == 503, || "it says that it is ready".into());
     comes_back(&api, &mut redis);
