@@ -83,8 +83,11 @@ impl Desk {
         Ok(Refusal::new(Why::NotFound, format!("there is no hook `{name}`: {hint}")))
     }
 
-    /// Who is called so. A hook of the files comes first.
+    /// Who is called so. A hook of the files comes first, unless it is said which kind is meant: `webhook/NAME`.
     async fn hears(&self, name: &str) -> Result<To, Refusal> {
+        if name.contains('/') {
+            return name.parse().map_err(|why: hook::Nobody| Refusal::new(Why::Invalid, why.to_string()));
+        }
         let one = self.one_webhook(name).await?;
         Ok(match one.source {
             shape::Source::File => To::Hook(one.id),
@@ -134,7 +137,7 @@ impl Desk {
                 let one = self.registry().get(id.as_str()).await?;
                 hook::test_webhook(&self.parts, &self.hooks, &one).await?
             }
-            To::Ping(_) => return Err(self.no_webhook(name).await?),
+            To::Ping(_) => return Err(Refusal::new(Why::Invalid, "a ping has no event to be tested with")),
         };
         Ok(verdict.into())
     }
@@ -216,8 +219,11 @@ impl Desk {
     pub async fn enable_webhook(&self, name: &str) -> Result<Shown, Refusal> {
         let to = self.hears(name).await?;
         let registry = self.registry();
+        let (To::Hook(id) | To::Webhook(id)) = &to else {
+            return Err(Refusal::new(Why::Invalid, "a ping is never switched off"));
+        };
         self.in_time(registry.switch_on(&to)).await?;
-        self.one_webhook(name).await
+        self.one_webhook(id.as_str()).await
     }
 }
 
