@@ -9,6 +9,7 @@
 #[path = "../tests/common/servers.rs"]
 mod servers;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -16,15 +17,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use cronclave::broker::NoBroker;
+use cronclave::clock::{Clock, Timestamp};
 use cronclave::config::{self, Flags, Process, SourceText};
 use cronclave::http::{self, Front};
 use cronclave::runner::{Context, Handlers};
 use cronclave::service::{self, Backends, Role, Service};
 use cronclave::store::redis::{Redis, Time};
+use cronclave::store::{Query, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const CLIENTS: usize = 200;
+
+/// Every job is due each second, in microseconds.
+const SECOND: u64 = 1_000_000;
 
 /// Each phase comes so often.
 const ROUNDS: usize = 4;
@@ -32,6 +38,9 @@ const ROUNDS: usize = 4;
 /// How long a phase lasts, and what of its beginning does not count.
 const PHASE: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(3);
+
+/// The history of the whole run is read at its end.
+const KEEP: &str = "keep = { runs = 1000 }";
 
 /// Who watches in a phase.
 #[derive(Clone, Copy, PartialEq)]
@@ -71,7 +80,8 @@ fn micros() -> u64 {
 
 /// One replica: says where it listens; writes a line for each start when it is told to stop.
 fn replica(url: &str, out: &str, jobs: usize) {
-    let text: String = (0..jobs).map(|n| format!("[jobs.job-{n}]\nevery = \"1s\"\nhandler = \"note\"\n")).collect();
+    let text: String =
+        (0..jobs).map(|n| format!("[jobs.job-{n}]\nevery = \"1s\"\nhandler = \"note\"\n{KEEP}\n")).collect();
     let started: Arc<Mutex<Vec<(u64, u64)>>> = Arc::default();
     let notes = started.clone();
     let note = move |context: Context| {
@@ -84,7 +94,7 @@ fn replica(url: &str, out: &str, jobs: usize) {
     let env = |name: &str| (name == "CRONCLAVE_RATE_LIMIT").then(|| "0".to_owned());
     let process = Process::load(&flags, &env, "bench").unwrap();
     let sources = vec![SourceText { name: "steer".into(), text: format!("version = 1\n{text}") }];
-    let config = config::load(&sources, &|_| None, cronclave::clock::Clock::system().now()).unwrap();
+    let config = config::load(&sources, &|_| None, Clock::system().now()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
         let listener = http::bind(process.listen.unwrap()).await.unwrap();
@@ -195,10 +205,36 @@ fn measure(jobs: usize) {
     let began = Instant::now();
     replica.wait().unwrap();
     assert!(began.elapsed() < Duration::from_secs(30));
-    tell(jobs, &fs::read_to_string(&out).unwrap(), &seen);
+    let recorded = recorded(&server.url(), &seen);
+    tell(jobs, &fs::read_to_string(&out).unwrap(), &seen, &recorded);
 }
 
-fn tell(jobs: usize, starts: &str, seen: &[Seen]) {
+/// Occurrences by how they stand in the history.
+type Recorded = BTreeMap<&'static str, usize>;
+
+/// What became of the occurrences of each phase, by the store. One that is not there was lost in silence.
+fn recorded(url: &str, seen: &[Seen]) -> Vec<Recorded> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = Redis::open(url.parse().unwrap(), "steer", Time::Server);
+    let of_phase = |phase: &Seen| {
+        let at = |micros: u64| Timestamp::from_micros(micros.cast_signed());
+        // Neighbours that were passed over stand in one line, at the first of them.
+        let since = Some(at(phase.from).minus(PHASE * 3));
+        let query = Query { since, until: Some(at(phase.upto)), ..Query::default() };
+        let mut all = Recorded::new();
+        for entry in runtime.block_on(store.history(&query)).unwrap() {
+            let through = entry.through.unwrap_or(entry.scheduled_at);
+            let first = entry.scheduled_at.max(at(phase.from.next_multiple_of(SECOND)));
+            let last = through.min(at(phase.upto - 1));
+            let count = if first > last { 0 } else { last.since(first).as_secs() + 1 };
+            *all.entry(entry.state.word()).or_default() += usize::try_from(count).unwrap();
+        }
+        all
+    };
+    seen.iter().map(of_phase).collect()
+}
+
+fn tell(jobs: usize, starts: &str, seen: &[Seen], recorded: &[Recorded]) {
     let starts: Vec<(u64, u64)> = starts
         .lines()
         .map(|line| line.split_once(' ').unwrap())
@@ -225,6 +261,14 @@ fn tell(jobs: usize, starts: &str, seen: &[Seen]) {
         let (one, two) = *first.get_or_insert((p50, p99));
         let span: f64 = phases.iter().map(|phase| Duration::from_micros(phase.upto - phase.from).as_secs_f64()).sum();
         let cpu = [0, 1].map(|who: usize| phases.iter().map(|phase| phase.used[who]).sum::<f64>() / span);
+        let due: u64 = phases.iter().map(|phase| phase.upto.div_ceil(SECOND) - phase.from.div_ceil(SECOND)).sum();
+        let due = usize::try_from(due).unwrap() * jobs;
+        let mut states = Recorded::new();
+        for (_, of_phase) in seen.iter().zip(recorded).filter(|(seen, _)| seen.watch == watch) {
+            of_phase.iter().for_each(|(word, count)| *states.entry(word).or_default() += count);
+        }
+        states.retain(|_, count| *count > 0);
+        let silent = due.saturating_sub(states.values().sum());
         let there = phases.iter().map(|phase| phase.there).sum::<f64>() / phases.len() as f64;
         println!(
             "{:<14}{there:>8.0}{:>8}{:>9.1} ms{:>9.1} ms{:>8.2}x{:>8.2}x{:>12.0} %{:>12.0} %",
@@ -237,10 +281,11 @@ fn tell(jobs: usize, starts: &str, seen: &[Seen]) {
             cpu[0] * 100.0,
             cpu[1] * 100.0
         );
+        println!("    {due} were due; on record: {states:?}; in silence: {silent}");
         json.insert(
             watch.word().into(),
             serde_json::json!({
-                "clients": there, "starts": late.len(), "p50_seconds": p50, "p99_seconds": p99, "p50_ratio": p50 / one,
+                "clients": there, "due": due, "starts": late.len(), "recorded": states, "silent": silent, "p50_seconds": p50, "p99_seconds": p99, "p50_ratio": p50 / one,
                 "p99_ratio": p99 / two, "replica_cpu": cpu[0], "clients_cpu": cpu[1],
             }),
         );

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, State};
+use crate::plan::View;
 use crate::record::Record;
 use crate::store::{Query, Store, StoreError};
 
@@ -53,23 +54,26 @@ impl Seen {
     /// When the store does not answer.
     pub async fn look(store: &dyn Store, job: &JobName, at: Timestamp) -> Result<Seen, StoreError> {
         let view = store.view(job, None).await?;
-        let id = RunId::of_occurrence(job, at).to_string();
         let of_job = Query { job: Some(job.clone()), ..Query::default() };
         let instant = Query { since: Some(at), until: Some(just_after(at)), ..of_job.clone() };
-        let (own, mut others): (Vec<Entry>, Vec<Entry>) =
-            store.history(&instant).await?.into_iter().partition(|entry| entry.id == id);
-        let passed = match others.iter().position(|entry| entry.through.is_some()) {
-            Some(place) => Some(others.remove(place)),
-            None => {
-                let states = State::ALL.into_iter().filter(|state| !state.is_run()).collect();
-                let before = Query { states, until: Some(at), limit: GLANCE, ..of_job };
-                let lines = store.history(&before).await?;
-                // Requests that were refused stand for themselves only.
-                let newest = lines.into_iter().find(|entry| entry.through.is_some());
-                newest.filter(|entry| entry.through >= Some(at))
-            }
-        };
-        Ok(Seen { at, now: view.now, record: view.record, run: own.into_iter().next(), passed, others })
+        let mut lines = store.history(&instant).await?;
+        if lines.iter().all(|entry| entry.through.is_none()) {
+            let states = State::ALL.into_iter().filter(|state| !state.is_run()).collect();
+            let before = Query { states, until: Some(at), limit: GLANCE, ..of_job };
+            lines.extend(store.history(&before).await?);
+        }
+        Ok(Seen::of(job, at, view, &lines))
+    }
+
+    /// What a record and lines of the job's history say of it, the newest first.
+    pub fn of(job: &JobName, at: Timestamp, view: View, lines: &[Entry]) -> Seen {
+        let id = RunId::of_occurrence(job, at).to_string();
+        // Requests that were refused stand for themselves only.
+        let passed = lines.iter().find(|entry| entry.scheduled_at <= at && entry.through.is_some());
+        let passed = passed.filter(|entry| entry.through >= Some(at)).cloned();
+        let runs = lines.iter().filter(|entry| entry.scheduled_at == at && entry.through.is_none());
+        let (own, others): (Vec<Entry>, Vec<Entry>) = runs.cloned().partition(|entry| entry.id == id);
+        Seen { at, now: view.now, record: view.record, run: own.into_iter().next(), passed, others }
     }
 
     /// Whether it may run under its own identity.

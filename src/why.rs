@@ -42,12 +42,39 @@ pub struct Fact {
     pub text: String,
 }
 
+/// How much of the history is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All that is kept.
+    Whole,
+    /// The store is away: some of the newest lines.
+    Newest,
+}
+
 /// Says what happened to the occurrence of `name` at `at`. `job` is what its file says, if it is known here.
 ///
 /// # Errors
 /// When the store does not answer.
 pub async fn why(store: &dyn Store, name: &JobName, job: Option<&Job>, at: Timestamp) -> Result<Why, StoreError> {
     let seen = Seen::look(store, name, at).await?;
+    let before = match runs_before(&seen) {
+        Some(query) => store.history(&query).await?,
+        None => Vec::new(),
+    };
+    Ok(tell(name, job, &seen, &before, Reach::Whole))
+}
+
+/// The runs of which one may have been in the way of an occurrence, when that was why it did not run.
+pub fn runs_before(seen: &Seen) -> Option<Query> {
+    let line = seen.passed.as_ref().filter(|line| line.state == State::SkippedOverlap && seen.run.is_none())?;
+    let states = State::ALL.into_iter().filter(|state| state.is_run()).collect();
+    let of_job = Query { job: Some(line.job.clone()), states, limit: GLANCE, ..Query::default() };
+    Some(Query { until: Some(line.changed_at), ..of_job })
+}
+
+/// Says what is known of an occurrence, with the [`runs_before`] it.
+pub fn tell(name: &JobName, job: Option<&Job>, seen: &Seen, before: &[Entry], reach: Reach) -> Why {
+    let at = seen.at;
     let mut facts: Vec<Fact> = job.map(|job| of_schedule(job, at)).into_iter().flatten().collect();
     let (state, run_id, answer) = match (&seen.run, &seen.passed) {
         (Some(run), passed) => {
@@ -56,15 +83,15 @@ pub async fn why(store: &dyn Store, name: &JobName, job: Option<&Job>, at: Times
             (Some(run.state), Some(RunId::of_occurrence(name, at)), ran(run))
         }
         (None, Some(passed)) => {
-            facts.extend(behind(store, &seen, passed, job).await?);
+            facts.extend(behind(seen, passed, before, job));
             facts.push(passed_over(passed));
             (Some(passed.state), None, format!("It did not run: {}.", reason(passed.state)))
         }
-        (None, None) => (None, None, undecided(&seen, job)),
+        (None, None) => (None, None, undecided(seen, job, reach)),
     };
     facts.extend(seen.others.iter().map(stand_in));
     facts.sort_by_key(|fact| fact.at);
-    Ok(Why { job: name.clone(), at, state, run_id, answer, facts })
+    Why { job: name.clone(), at, state, run_id, answer, facts }
 }
 
 fn fact(at: impl Into<Option<Timestamp>>, text: impl Into<String>) -> Fact {
@@ -197,19 +224,15 @@ fn passed_over(line: &Entry) -> Fact {
 }
 
 /// What was behind the decision about an occurrence that was passed over.
-async fn behind(store: &dyn Store, seen: &Seen, line: &Entry, job: Option<&Job>) -> Result<Vec<Fact>, StoreError> {
+fn behind(seen: &Seen, line: &Entry, before: &[Entry], job: Option<&Job>) -> Vec<Fact> {
     let due = job.map_or(seen.at, |job| job.due(seen.at));
-    Ok(match line.state {
+    match line.state {
         State::SkippedPaused => {
             let pause = seen.record.pauses.iter().rev().find(|pause| pause.covers(due));
             pause.map(of_pause).unwrap_or_default()
         }
         State::SkippedOverlap => {
-            let states = State::ALL.into_iter().filter(|state| state.is_run()).collect();
-            let before = Query { job: Some(line.job.clone()), states, limit: GLANCE, ..Query::default() };
-            let before = Query { until: Some(line.changed_at), ..before };
-            let runs = store.history(&before).await?;
-            runs.iter().find(|run| was_open(run, line.changed_at)).map(in_the_way).into_iter().collect()
+            before.iter().find(|run| was_open(run, line.changed_at)).map(in_the_way).into_iter().collect()
         }
         State::Missed | State::Coalesced => {
             let late = line.changed_at.since(due);
@@ -218,7 +241,7 @@ async fn behind(store: &dyn Store, seen: &Seen, line: &Entry, job: Option<&Job>)
             vec![fact(None, text)]
         }
         _ => Vec::new(),
-    })
+    }
 }
 
 fn of_pause(pause: &Pause) -> Vec<Fact> {
@@ -245,7 +268,7 @@ fn stand_in(run: &Entry) -> Fact {
 }
 
 /// The sentence about an occurrence of which there is no line.
-fn undecided(seen: &Seen, job: Option<&Job>) -> String {
+fn undecided(seen: &Seen, job: Option<&Job>, reach: Reach) -> String {
     let is_one = |job: &Job| job.schedule.after(Timestamp::from_micros(seen.at.as_micros() - 1)) == Some(seen.at);
     let cursor = seen.record.cursor;
     match job {
@@ -259,10 +282,16 @@ fn undecided(seen: &Seen, job: Option<&Job>) -> String {
             Some(_) => {
                 "Nobody has decided about it: the job is paused, and what came due is decided at its end.".into()
             }
+            None if reach == Reach::Newest => "Nobody had decided about it when the store was last heard of.".into(),
             None => "Nobody has decided about it yet: is a replica up? `cronclave status` says so.".into(),
         },
         _ if seen.is_before_the_job() => {
             "The job was not known then: its occurrences count from when it was first seen.".into()
+        }
+        _ if reach == Reach::Newest => {
+            "It was decided, or there was no such occurrence: the store is away, and what is known here does not reach \
+             back to it."
+                .into()
         }
         None => "Nothing is known of it: there was no such occurrence, or its history was dropped.".into(),
         Some(job) => format!(

@@ -53,3 +53,16 @@ fn every_route_of_the_document_is_asked_for_by_a_test() {
     let missing: Vec<&String> = all.iter().filter(|one| !is_asked(one)).collect();
     assert!(missing.is_empty(), "no contract test asks for {missing:#?}");
 }
+
+#[test]
+fn every_route_has_a_name_of_its_own_for_programs_that_are_made_from_the_document() {
+    let document = serde_json::to_value(cronclave::http::document()).unwrap();
+    let items = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let mut names: Vec<&str> = items.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    let is_word = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    assert!(names.iter().all(|name| !name.is_empty() && is_word(name)), "{names:?}");
+    names.sort_unstable();
+    let all = names.len();
+    names.dedup();
+    assert_eq!((names.len(), names.contains(&"look_at_job")), (all, true), "{names:?}");
+}

@@ -37,6 +37,11 @@ kill_after = "1s"
 [jobs.fails]
 schedule = "@manual"
 command  = "echo no >&2; exit 3"
+
+[hooks.deaf]
+url = "http://127.0.0.1:1/"
+allow_private = true
+events = ["run.failed"]
 "#;
 
 /// What is asked of a site.
@@ -169,6 +174,34 @@ fn what_is_said_is_the_same_with_and_without_a_server() {
     }
     assert!(site.ask(&["status"], 0).contains("nothing is wrong"));
     site.ask(&["events"], 2);
+}
+
+#[test]
+fn hooks_are_looked_at_and_tested_over_a_server() {
+    let site = Site::start();
+    assert!(site.ask(&["hooks"], 0).contains("file  http://127.0.0.1:1/"), "{}", site.ask(&["hooks"], 0));
+    assert_eq!(site.json(&["hooks"])["items"][0]["id"], "deaf");
+    assert_eq!(site.ask(&["hooks", "enable", "deaf"], 0), "hook/deaf was not switched off\n");
+    site.ask(&["hooks", "test", "deaf"], 1);
+    site.ask(&["hooks", "test", "daef"], 66);
+    site.ask(&["hooks", "test", "ping/hello"], 2);
+    assert_eq!(
+        site.ask(&["hooks", "resend", "deaf", "--all"], 0),
+        "nothing failed for hook/deaf: nothing is sent again\n"
+    );
+    site.ask(&["trigger", "fails", "--wait"], 3);
+    until(
+        || site.json(&["hooks", "deliveries", "hook/deaf"])["items"][0]["state"] == "waiting",
+        || "nothing waits for it".into(),
+    );
+    let waiting = site.json(&["hooks", "deliveries", "deaf"])["items"][0].clone();
+    assert_eq!((&waiting["to"], &waiting["job"]), (&"hook/deaf".into(), &"fails".into()));
+    let id = waiting["id"].as_str().unwrap();
+    assert!(site.ask(&["hooks", "resend", "deaf", id], 0).starts_with("1 event to hook/deaf"));
+    assert_eq!(
+        site.ask(&["hooks", "deliveries", "deaf", "--failed"], 0),
+        site.here(&["hooks", "deliveries", "deaf", "--failed"])
+    );
 }
 
 #[test]

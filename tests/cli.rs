@@ -23,6 +23,8 @@ mod past;
 mod redis;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/server.rs"]
+mod server;
 #[path = "common/servers.rs"]
 mod servers;
 #[path = "cli/together.rs"]

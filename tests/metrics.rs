@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 use cronclave::broker::NoBroker;
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::config::{self, Flags, Process, SourceText};
+use cronclave::desk::{Desk, Finish, Hold};
 use cronclave::event::Told;
-use cronclave::job::JobName;
-use cronclave::lease::{Ended, Fence, RunId, Trigger};
+use cronclave::job::{Delivery, JobName, Overlap};
+use cronclave::lease::{Ended, Fence, Outcome, RunId, Token, Trigger};
 use cronclave::ledger::{Event, What};
 use cronclave::metrics::{self, Kind, Metrics, Series, StoreKind};
-use cronclave::replica::Jobs;
+use cronclave::record::{Bid, Key, Op, Reply, Target};
+use cronclave::replica::{Jobs, Pulse};
 use cronclave::runner::Handlers;
 use cronclave::service::{self, Backends};
 use cronclave::store::Memory;
@@ -356,6 +358,7 @@ struct Counting {
     metrics: Metrics,
     jobs: watch::Sender<Arc<Jobs>>,
     bus: cronclave::event::Bus,
+    desk: Desk,
 }
 
 fn jobs(names: &[&str]) -> Arc<Jobs> {
@@ -372,8 +375,10 @@ impl Counting {
         let backends = Backends { store: Arc::new(Memory::new(Clock::system())), broker: Arc::new(NoBroker) };
         let parts = service::parts(&process, backends, Handlers::new());
         let (to, from) = watch::channel(jobs(names));
-        let (metrics, parts) = Metrics::of(parts, StoreKind::Sqlite, from);
-        Counting { metrics, jobs: to, bus: parts.bus }
+        let (metrics, parts) = Metrics::of(parts, StoreKind::Sqlite, from.clone());
+        let bus = parts.bus.clone();
+        let desk = Desk::new(parts, from, watch::channel(Pulse::default()).1);
+        Counting { metrics, jobs: to, bus, desk }
     }
 
     /// One run from its claim to its end.
@@ -427,6 +432,43 @@ async fn durations_and_delays_are_those_of_the_events() {
         "cronclave_run_start_delay_seconds_sum 1.0",
         r#"cronclave_runs_total{job_name="a",state="succeeded",trigger="schedule"} 1.0"#,
         r#"cronclave_runs_total{job_name="a",state="failed",trigger="schedule"} 0.0"#,
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_that_began_elsewhere_is_counted_with_why_it_existed() {
+    let counting = Counting::of(&["a", "b"]);
+    let (store, ttl) = (counting.desk.parts.store.clone(), Duration::from_secs(60));
+    let asked = Trigger::Manual { by: None, reason: None };
+    // Another process starts them, so that nobody here hears of it.
+    let mut begun = Vec::new();
+    for name in ["a", "b"] {
+        let (job, run_id) = (JobName::new(name).unwrap(), RunId::fresh(Timestamp::from_secs(10)));
+        let token = Token("http-mine".into());
+        let bid = Bid {
+            target: Target::Request { run_id, at: None, trigger: asked.clone(), args: [].into(), expect: None },
+            token: token.clone(),
+            holder: "elsewhere".into(),
+            ttl,
+            overlap: Overlap::Skip,
+            delivery: Delivery::AtMostOnce,
+            mutex: None,
+        };
+        let Reply::Won(run) = store.apply(&job, &Op::Claim(bid)).await.unwrap().reply else { panic!("not won") };
+        let key = Key { run_id, fence: run.fence, token };
+        store.apply(&job, &Op::Start { key, holder: "elsewhere".into(), ttl }).await.unwrap();
+        begun.push((run_id, run.fence));
+    }
+    counting.desk.release("run:a", begun[0].1, "ana".into()).await.unwrap();
+    let hold = Hold { fence: begun[1].1, token: Some("mine".into()), worker: "py-1".into() };
+    let finish = Finish { outcome: Outcome::Succeeded, exit_code: None, message: None };
+    counting.desk.finish(begun[1].0, &hold, finish).await.unwrap();
+    let (_, text) = metrics::render(&counting.metrics, None).await;
+    for line in [
+        r#"cronclave_runs_total{job_name="a",state="lost",trigger="manual"} 1.0"#,
+        r#"cronclave_runs_total{job_name="b",state="succeeded",trigger="manual"} 1.0"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }

@@ -13,8 +13,8 @@ use cronclave::lease::{Ended, Fence, Outcome, RunId, Token, Trigger};
 use cronclave::ledger::{Fate, Pass, State};
 use cronclave::occurrence::{May, Seen};
 use cronclave::record::{Bid, Key, Op, Reply, Target};
-use cronclave::store::{Memory, Store};
-use cronclave::why::{Why, why};
+use cronclave::store::{Memory, Query, Store};
+use cronclave::why::{self, Reach, Why, why};
 
 use jobs::{every, secs, start_of_time};
 
@@ -96,6 +96,14 @@ impl Bench {
         let why = self.why(second).await;
         let facts = why.facts.iter().map(|fact| format!("\n{}", fact.text)).collect::<String>();
         why.answer + &facts
+    }
+
+    /// The same from the newest `most` lines of history and what is known of the job.
+    async fn last_known(&self, second: u64, most: usize) -> Why {
+        let view = self.store.view(&self.job.name, None).await.unwrap();
+        let lines = self.store.history(&Query { limit: most, ..Query::default() }).await.unwrap();
+        let seen = Seen::of(&self.job.name, at(second), view, &lines);
+        why::tell(&self.job.name, Some(&self.job), &seen, &lines, Reach::Newest)
     }
 
     async fn fill(&self, second: u64) -> Asked {
@@ -238,4 +246,26 @@ async fn many_who_fill_in_the_same_occurrence_start_it_once() {
     let record = bench.store.view(&bench.job.name, None).await.unwrap().record;
     assert_eq!(record.open.len(), 1);
     assert!(matches!(record.open[0].trigger, Trigger::Backfill { .. }));
+}
+
+#[tokio::test]
+async fn the_newest_lines_tell_the_same_as_all_of_them_as_far_as_they_reach() {
+    let bench = Bench::new().await;
+    bench.go_to(61);
+    let first = bench.start(60).await;
+    bench.go_to(180);
+    bench.decide(120, 180, Fate::SkippedOverlap).await;
+    bench.end(first, Ended::because(Outcome::Succeeded, "")).await;
+    bench.go_to(241);
+    let second = bench.start(240).await;
+    bench.end(second, Ended::because(Outcome::Failed, "exit code 3")).await;
+    for second in [60, 120, 180, 240, 300, 330] {
+        assert_eq!(bench.last_known(second, 10).await, bench.why(second).await, "{second}");
+    }
+    let told = bench.last_known(60, 1).await;
+    assert_eq!((told.state, told.run_id), (None, None));
+    has(&told.answer, &["does not reach back to it"]);
+    bench.go_to(301);
+    has(&bench.last_known(300, 10).await.answer, &["when the store was last heard of"]);
+    has(&bench.why(300).await.answer, &["is a replica up?"]);
 }

@@ -25,6 +25,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// A server that has too much to do is asked again when it says so, unless that takes longer.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// Items of a list asked for at once.
 const PAGE: usize = 500;
 
@@ -80,17 +83,16 @@ impl Client {
     /// Reads a list, page by page, up to `most` items.
     pub(super) async fn pages<T: DeserializeOwned>(
         &self,
-        path: &str,
+        path: &[&str],
         query: &Query<'_>,
         most: usize,
     ) -> Result<Page<T>, Refusal> {
-        let path = [path.trim_start_matches('/')];
         let mut all: Option<Page<T>> = None;
         loop {
             let (read, cursor) = all.as_ref().map_or((0, None), |all| (all.items.len(), all.next_cursor.clone()));
             let limit = (most - read).min(PAGE).to_string();
             let query: Vec<_> = query.iter().cloned().chain([("limit", Some(limit)), ("cursor", cursor)]).collect();
-            let page: Page<T> = self.get(&path, &query).await?;
+            let page: Page<T> = self.get(path, &query).await?;
             let all = match &mut all {
                 None => all.insert(page),
                 Some(all) => {
@@ -155,19 +157,16 @@ impl Client {
                 Some(last) => request.header("last-event-id", last),
                 None => request,
             };
-            let refusal = match request.send().await {
+            let (refusal, wished) = match request.send().await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => {
-                    let status = response.status();
-                    self.refused(status, &response.bytes().await.unwrap_or_default())
+                    let (status, wished) = (response.status(), wished(&response));
+                    (self.refused(status, &response.bytes().await.unwrap_or_default()), wished)
                 }
-                Err(error) => self.lost(causes(&error)),
+                Err(error) => (self.lost(causes(&error)), None),
             };
-            if refusal.why != Why::Unreachable || tries == TRIES {
-                return Err(refusal);
-            }
             tries += 1;
-            sleep(PAUSE * tries).await;
+            sleep(pause(&refusal, wished, tries).ok_or(refusal)?).await;
         }
     }
 
@@ -184,26 +183,27 @@ impl Client {
         address
     }
 
-    /// Asks, and asks again when the connection breaks.
+    /// Asks, and asks again when the connection breaks, or when the server has too much to do.
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Refusal> {
         let mut tries = 0;
         loop {
             let again = request.try_clone().ok_or_else(|| self.lost("it cannot be asked again"))?;
-            match self.once(again).await {
-                Err(refusal) if refusal.why == Why::Unreachable && tries < TRIES => {
-                    tries += 1;
-                    sleep(PAUSE * tries).await;
-                }
-                done => return done,
-            }
+            let (refusal, wished) = match self.once(again).await {
+                Ok(body) => return Ok(body),
+                Err(refused) => refused,
+            };
+            tries += 1;
+            sleep(pause(&refusal, wished, tries).ok_or(refusal)?).await;
         }
     }
 
-    async fn once(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Refusal> {
-        let response = request.send().await.map_err(|error| self.lost(causes(&error)))?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.lost(causes(&error)))?;
-        if status.is_success() { Ok(body.to_vec()) } else { Err(self.refused(status, &body)) }
+    /// The answer; or why there is none, and when the server wants to be asked again.
+    async fn once(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, (Refusal, Option<Duration>)> {
+        let lost = |error: reqwest::Error| (self.lost(causes(&error)), None);
+        let response = request.send().await.map_err(lost)?;
+        let (status, wished) = (response.status(), wished(&response));
+        let body = response.bytes().await.map_err(lost)?;
+        if status.is_success() { Ok(body.to_vec()) } else { Err((self.refused(status, &body), wished)) }
     }
 
     fn lost(&self, why: impl std::fmt::Display) -> Refusal {
@@ -246,6 +246,22 @@ impl Client {
         };
         Refusal::new(why, detail)
     }
+}
+
+/// What `Retry-After` says.
+fn wished(response: &reqwest::Response) -> Option<Duration> {
+    let text = response.headers().get("retry-after")?.to_str().ok()?;
+    text.parse().ok().map(Duration::from_secs)
+}
+
+/// How long to wait before the next try; `None` when there is none.
+fn pause(refusal: &Refusal, wished: Option<Duration>, tries: u32) -> Option<Duration> {
+    let pause = match refusal.why {
+        Why::Unreachable => Some(PAUSE * tries),
+        Why::TooMany => wished.filter(|wished| *wished <= LONGEST),
+        _ => None,
+    };
+    pause.filter(|_| tries <= TRIES)
 }
 
 /// The token to show, from the file or the variable that names it: never from the command line, which everybody sees.

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::place::{Files, Place};
 use super::show::{self, Style};
 use super::{Context, Failure, out};
-use crate::desk::Part;
+use crate::desk::{Log, Part, Why};
 use crate::runner::Stream;
 use crate::schedule::Zone;
 use crate::shape::{Piece, Run};
@@ -60,7 +60,8 @@ impl Logs {
             Which::Stderr => Stream::Stderr,
         });
         let part = Part { attempt: self.attempt, stream, after: None };
-        let (run, pieces) = place.log(&self.what, &part).await?;
+        let Log { run, pieces, stale_since } = place.log(&self.what, &part).await?;
+        out::stale(stale_since);
         if context.global.json && !self.follow {
             let last = pieces.len() - self.lines.map_or(pieces.len(), |most| most.min(pieces.len()));
             out::json(&json!({"run": run, "items": pieces[last..]}))?;
@@ -78,14 +79,26 @@ impl Logs {
     }
 }
 
-/// Prints what a run prints until it is over; answers with its end.
+/// Prints what a run prints until it is over; answers with its end. While the store is away it says so, and waits.
 pub(super) async fn follow(place: &Place, run: &str, mut part: Part, printer: &mut Printer) -> Result<Run, Failure> {
+    let mut is_away = false;
     loop {
-        let (run, pieces) = place.log(run, &part).await?;
-        out::print(printer.text(&pieces))?;
-        part.after = pieces.last().and_then(|piece| piece.position.parse().ok()).or(part.after);
-        if run.state.is_final() {
-            return Ok(run);
+        match place.log(run, &part).await {
+            Ok(Log { run, pieces, stale_since }) => {
+                out::print(printer.text(&pieces))?;
+                part.after = pieces.last().and_then(|piece| piece.position.parse().ok()).or(part.after);
+                if run.state.is_final() {
+                    return Ok(run);
+                }
+                out::stale(stale_since.filter(|_| !is_away));
+                is_away = stale_since.is_some();
+            }
+            Err(refusal) if refusal.why == Why::StoreDown => {
+                if !std::mem::replace(&mut is_away, true) {
+                    out::note(&refusal);
+                }
+            }
+            Err(other) => return Err(other.into()),
         }
         sleep(LOOK).await;
     }

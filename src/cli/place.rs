@@ -8,12 +8,14 @@ use super::client::Client;
 use super::{Context, Failure};
 use crate::clock::Timestamp;
 use crate::config::Process;
-use crate::desk::{AfterPause, Asked, Choice, Desk, Fill, Filter, Part, Refusal, Slice, Why};
+use crate::desk::{AfterPause, Asked, Choice, Desk, Fill, Filter, Log, Part, Refusal, Slice, Why};
+use crate::hook::Standing;
+use crate::hook::shape::{Shown, ShownDelivery, Tested};
 use crate::lease::Fence;
 use crate::runner::Handlers;
 use crate::service::{self, Backends};
 use crate::shape::{
-    self, Backfill, Cancelled, Cluster, Job, Lock, Page, Paused, Piece, Released, Resumed, Run, Seen, Triggered,
+    self, Backfill, Cancelled, Cluster, Job, Lock, Page, Paused, Released, Resumed, Run, Seen, Triggered,
 };
 
 /// Whether a command can do without schedule files.
@@ -59,7 +61,8 @@ impl Place {
     /// The store itself, with these jobs.
     pub(super) fn here(process: &Process, backends: Backends, jobs: crate::replica::Jobs) -> Place {
         let parts = service::parts(process, backends, Handlers::default());
-        Place::Here(Box::new(Desk::with_jobs(parts, jobs).distributed(process.redis.is_some())))
+        let desk = Desk::with_jobs(parts, jobs).distributed(process.redis.is_some());
+        Place::Here(Box::new(desk.telling(service::hooks(process))))
     }
 
     /// The jobs of a choice, all of them.
@@ -71,7 +74,7 @@ impl Place {
         let state = choice.state.map(|state| json!(state)).and_then(|word| word.as_str().map(str::to_owned));
         let tags = Some(choice.tags.join(",")).filter(|tags| !tags.is_empty());
         let query = [("state", state), ("tag", tags)];
-        let mut page: Page<Job> = client.pages("/jobs", &query, usize::MAX).await?;
+        let mut page: Page<Job> = client.pages(&["jobs"], &query, usize::MAX).await?;
         let known: Vec<String> = page.items.iter().map(|job| job.name.to_string()).collect();
         for name in choice.names.iter().filter(|name| !known.contains(name)) {
             // It says why not, unless the job is only none of those that fare so.
@@ -110,23 +113,23 @@ impl Place {
             ("since", time(filter.since)),
             ("until", time(filter.until)),
         ];
-        client.pages("/runs", &query, limit).await
+        client.pages(&["runs"], &query, limit).await
     }
 
     /// A run as it stands, and what it printed.
-    pub(super) async fn log(&self, run: &str, part: &Part) -> Result<(Run, Vec<Piece>), Refusal> {
+    pub(super) async fn log(&self, run: &str, part: &Part) -> Result<Log, Refusal> {
         let client = match self {
             Place::Here(desk) => return desk.log(run, part).await,
             Place::There(client) => client,
         };
-        let run: Run = client.get(&["runs", run], &[]).await?;
+        let Seen { it: run, stale_since }: Seen<Run> = client.get(&["runs", run], &[]).await?;
         let query = [
             ("attempt", part.attempt.map(|n| n.to_string())),
             ("stream", part.stream.and_then(|stream| json!(stream).as_str().map(str::to_owned))),
             ("after", part.after.map(|after| after.to_string())),
         ];
         let pieces = client.lines(&["runs", &run.id, "logs"], &query).await?;
-        Ok((run, pieces))
+        Ok(Log { run, pieces, stale_since })
     }
 
     /// Asks for a run.
@@ -142,7 +145,7 @@ impl Place {
     }
 
     /// What happened to an occurrence.
-    pub(super) async fn why(&self, job: &str, at: Timestamp) -> Result<shape::Why, Refusal> {
+    pub(super) async fn why(&self, job: &str, at: Timestamp) -> Result<Seen<shape::Why>, Refusal> {
         match self {
             Place::Here(desk) => desk.why(job, at).await,
             Place::There(client) => client.get(&["jobs", job, "why"], &[("at", Some(at.to_string()))]).await,
@@ -234,6 +237,61 @@ impl Place {
                 let fence = format!("\"{token}\"");
                 let body = json!({"reason": reason});
                 client.ask(Method::DELETE, &["locks", key], ("if-match", &fence), body).await
+            }
+        }
+    }
+
+    /// All hooks.
+    pub(super) async fn webhooks(&self) -> Result<Page<Shown>, Refusal> {
+        match self {
+            Place::Here(desk) => desk.webhooks().await,
+            Place::There(client) => client.get(&["webhooks"], &[]).await,
+        }
+    }
+
+    /// Sends a hook an event now, once.
+    pub(super) async fn test_webhook(&self, name: &str) -> Result<Tested, Refusal> {
+        match self {
+            Place::Here(desk) => desk.test_webhook(name).await,
+            Place::There(client) => {
+                client.ask(Method::POST, &["webhooks", name, "test"], Client::PLAIN, Value::Null).await
+            }
+        }
+    }
+
+    /// Switches a hook on.
+    pub(super) async fn enable_webhook(&self, name: &str) -> Result<Shown, Refusal> {
+        match self {
+            Place::Here(desk) => desk.enable_webhook(name).await,
+            Place::There(client) => {
+                client.ask(Method::POST, &["webhooks", name, "enable"], Client::PLAIN, Value::Null).await
+            }
+        }
+    }
+
+    /// What waits for a hook, and what it did not take.
+    pub(super) async fn deliveries(
+        &self,
+        name: &str,
+        state: Option<Standing>,
+        most: usize,
+    ) -> Result<Page<ShownDelivery>, Refusal> {
+        match self {
+            Place::Here(desk) => desk.deliveries(name, state, &Slice::first(most)).await,
+            Place::There(client) => {
+                let state = state.and_then(|state| json!(state).as_str().map(str::to_owned));
+                client.pages(&["webhooks", name, "deliveries"], &[("state", state)], most).await
+            }
+        }
+    }
+
+    /// Has a delivery sent again.
+    pub(super) async fn resend(&self, name: &str, id: &str) -> Result<ShownDelivery, Refusal> {
+        match self {
+            Place::Here(desk) => desk.resend(name, id).await,
+            Place::There(client) => {
+                let path = ["webhooks", name, "deliveries", id, "resend"];
+                client.ask(Method::POST, &path, Client::PLAIN, Value::Null).await
             }
         }
     }

@@ -38,11 +38,13 @@ impl Why {
             None => zone_of(&place, name).await?,
         };
         let at = phrase::moment(time, &zone).map_err(usage)?;
-        let answer = place.why(name, at).await?;
+        let seen = place.why(name, at).await?;
+        out::stale(seen.stale_since);
+        let answer = &seen.it;
         if context.global.json {
-            out::json(&answer)?;
+            out::json(&seen)?;
         } else {
-            out::print(text(&answer, context))?;
+            out::print(text(answer, context))?;
         }
         Ok(if answer.state == Some(State::Succeeded) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

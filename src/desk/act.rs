@@ -162,6 +162,7 @@ impl Desk {
     pub async fn cancel(&self, run: &str, by: String) -> Result<Cancelled, Refusal> {
         let look = self.look().await?;
         let (job, open) = self.open_run(&look, run).await?;
+        self.tell_about(&open);
         let answer = self.apply(&job, &Op::Cancel { run_id: open.run_id, by }).await?;
         let (id, phase, replica) = (open.run_id, open.phase, open.holder);
         Ok(Cancelled { id, job, open: answer.reply == Reply::Done, phase, replica })

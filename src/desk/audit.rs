@@ -19,7 +19,9 @@ impl Desk {
             return page;
         }
         let mut page = self.last.audit.or_last(page).await?;
-        page.items.truncate(most);
+        if page.items.len() > most {
+            (page.items, page.next_cursor) = (page.items.drain(..most).collect(), None);
+        }
         Ok(page)
     }
 

@@ -10,10 +10,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Desk;
 use super::day::Day;
+use super::hooks::Deliveries;
+use super::outputs::Outputs;
 use super::page::Slice;
 use super::refusal::{Refusal, Why};
 use crate::clock::Timestamp;
 use crate::hook::shape::Shown;
+use crate::job::JobName;
 use crate::ledger::Entry;
 use crate::shape::Page;
 use crate::stop::Stop;
@@ -95,6 +98,10 @@ pub(super) struct Last {
     pub(super) audit: Kept<String>,
     /// What became of the last day's occurrences, and when and how long it was counted.
     pub(super) day: Mutex<Option<(Instant, Duration, Arc<Day>)>>,
+    /// The newest deliveries of some hooks.
+    pub(super) deliveries: RwLock<Deliveries>,
+    /// What some runs printed.
+    pub(super) outputs: Outputs,
 }
 
 impl Desk {
@@ -146,6 +153,16 @@ impl Desk {
         Ok(Lines { entries, stale_since: Some(since) })
     }
 
+    /// The lines of history of a job that are known without asking: some of the newest, and its newest run.
+    pub(super) async fn last_lines(&self, job: &JobName) -> Vec<Entry> {
+        let known = self.last.lines.read().await.clone();
+        let [lines, begun] = &*known;
+        let mut lines: Vec<Entry> = lines.iter().filter(|entry| entry.job == *job).cloned().collect();
+        let begun = begun.iter().find(|entry| entry.job == *job);
+        lines.extend(begun.filter(|run| lines.iter().all(|entry| entry.id != run.id)).cloned());
+        lines
+    }
+
     /// Asks the store, unless it just did not answer.
     pub(super) async fn in_time<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         if let Some((_, error)) = self.last.down.read().await.as_ref().filter(|(at, _)| at.elapsed() < REST) {
@@ -163,20 +180,8 @@ impl Desk {
     pub async fn remember(self: Arc<Self>, over: Stop) {
         loop {
             let began = Instant::now();
-            let newest = Query { limit: LINES, ..Query::default() };
-            let fresh = async {
-                self.look().await?;
-                let lines = self.lines(&newest).await?;
-                let begun = self.lines(&super::jobs::newest_begun()).await?;
-                self.webhooks().await?;
-                self.audit(&Slice::default()).await?;
-                Ok::<_, Refusal>((lines, begun))
-            };
-            if let Ok((lines, begun)) = fresh.await
-                && lines.stale_since.is_none()
-                && begun.stale_since.is_none()
-            {
-                *self.last.lines.write().await = Arc::new([lines.entries, begun.entries]);
+            if let Err(refusal) = self.refresh().await {
+                tracing::debug!(%refusal, "what is last known grows older");
             }
             let pause = REFRESH.max(began.elapsed() * SHARE);
             tokio::select! {
@@ -185,4 +190,25 @@ impl Desk {
             }
         }
     }
+
+    async fn refresh(&self) -> Result<(), Refusal> {
+        self.look().await?;
+        let lines = self.lines(&Query { limit: LINES, ..Query::default() }).await?;
+        let begun = self.lines(&super::jobs::newest_begun()).await?;
+        if lines.stale_since.or(begun.stale_since).is_some() {
+            return Ok(());
+        }
+        let known = Arc::new([lines.entries, begun.entries]);
+        *self.last.lines.write().await = known.clone();
+        let hooks = self.webhooks().await?;
+        self.audit(&Slice::default()).await?;
+        self.remember_deliveries(&hooks.items).await?;
+        let [lines, begun] = &*known;
+        self.remember_outputs(begun.iter().chain(lines)).await
+    }
+}
+
+/// What is not known while the store is away may be there all the same.
+pub(super) fn not_known(what: &str, since: Timestamp) -> Refusal {
+    Refusal::new(Why::StoreDown, format!("the store is away, and {what} was known at {since}"))
 }

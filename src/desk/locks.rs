@@ -1,7 +1,8 @@
 //! Who holds what, and ending a hold by force.
 
-use super::Desk;
+use super::last::not_known;
 use super::refusal::{Refusal, Why};
+use super::{Desk, Look};
 use crate::config;
 use crate::lease::Fence;
 use crate::record::{Op, Reply};
@@ -13,10 +14,13 @@ impl Desk {
     /// # Errors
     /// The store does not answer.
     pub async fn locks(&self) -> Result<Page<Lock>, Refusal> {
-        let look = self.look().await?;
+        Ok(Desk::locks_of(&self.look().await?))
+    }
+
+    fn locks_of(look: &Look) -> Page<Lock> {
         let items = Lock::all(&look.snapshot);
         let total = Some(items.len());
-        Ok(Page { items, next_cursor: None, total, now: look.snapshot.now, stale_since: look.stale_since })
+        Page { items, next_cursor: None, total, now: look.snapshot.now, stale_since: look.stale_since }
     }
 
     /// The locks of this name: several when the job's runs may stand side by side.
@@ -24,10 +28,17 @@ impl Desk {
     /// # Errors
     /// Nobody holds it, or the store does not answer.
     pub async fn lock(&self, key: &str) -> Result<Page<Lock>, Refusal> {
-        let mut page = self.locks().await?;
+        Desk::lock_of(&self.look().await?, key)
+    }
+
+    fn lock_of(look: &Look, key: &str) -> Result<Page<Lock>, Refusal> {
+        let mut page = Desk::locks_of(look);
         let known: Vec<String> = page.items.iter().map(|lock| lock.key.clone()).collect();
         page.items.retain(|lock| lock.key == key);
         page.total = Some(page.items.len());
+        if let Some(since) = page.stale_since.filter(|_| page.items.is_empty()) {
+            return Err(not_known(&format!("no hold on `{key}`"), since));
+        }
         if page.items.is_empty() {
             let hint = match config::nearest(key, known.iter().map(String::as_str)) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -43,12 +54,15 @@ impl Desk {
     /// # Errors
     /// Nobody holds it, it is held under another token, or the store does not answer.
     pub async fn release(&self, key: &str, token: Fence, by: String) -> Result<Released, Refusal> {
-        let page = self.lock(key).await?;
+        let look = self.look().await?;
+        let page = Desk::lock_of(&look, key)?;
         let moved = || {
             let detail = format!("{key} is not held under token {token} (any more): look again with `cronclave locks`");
             Refusal::new(Why::LockMoved, detail)
         };
         let lock = page.items.iter().find(|lock| lock.fencing_token == token).ok_or_else(moved)?;
+        let open = look.snapshot.records.get(&lock.job).and_then(|record| record.run(lock.run_id));
+        open.iter().for_each(|open| self.tell_about(open));
         let evict = Op::Evict { run_id: lock.run_id, fence: lock.fencing_token, by };
         let answer = self.apply(&lock.job, &evict).await?;
         match answer.reply {

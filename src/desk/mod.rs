@@ -13,6 +13,7 @@ mod last;
 mod locks;
 mod logs;
 mod occurrences;
+mod outputs;
 mod page;
 mod past;
 mod refusal;
@@ -29,10 +30,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::config::Diagnostic;
+use crate::event::{About, Told};
 use crate::hook;
 use crate::job::{Job, JobName};
 use crate::parts::Parts;
-use crate::record::Op;
+use crate::record::{Op, Open};
 use crate::replica::{Jobs, Pulse};
 use crate::shape;
 use crate::store::{Answer, StoreError, Trouble};
@@ -42,7 +44,7 @@ pub use day::{Day, Hour};
 pub use explain::{Meaning, Question, Texts, Unclear, explain, zone};
 pub use jobs::{Choice, Detail, nearest_job};
 pub use last::{Lines, Look};
-pub use logs::Part;
+pub use logs::{Log, Part};
 pub use occurrences::{PassedOver, Span};
 pub use page::Slice;
 pub use past::Fill;
@@ -135,6 +137,11 @@ impl Desk {
         let answer = timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(self.silent(PATIENCE)))?;
         self.parts.bus.tell_all(answer.events.clone());
         Ok(answer)
+    }
+
+    /// Tells what is known of a run before something is done to it: its end does not say how it began.
+    fn tell_about(&self, open: &Open) {
+        self.parts.bus.tell(Told::About(About::open(open)));
     }
 
     /// The store said nothing for so long.

@@ -9,8 +9,10 @@ use super::{Desk, nearest_job};
 use crate::backfill::{self, Asked, Item, MOST, Wish};
 use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
-use crate::shape::{Backfill, Filled, Waits, Why, stands};
-use crate::why;
+use crate::ledger::Entry;
+use crate::occurrence::Seen;
+use crate::shape::{self, Backfill, Filled, Waits, Why, stands};
+use crate::why::{self, Reach};
 
 /// Looking at many occurrences may take this long.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,16 +35,37 @@ impl Desk {
     ///
     /// # Errors
     /// Neither the files nor the store know the job, or the store does not answer.
-    pub async fn why(&self, name: &str, at: Timestamp) -> Result<Why, Refusal> {
+    pub async fn why(&self, name: &str, at: Timestamp) -> Result<shape::Seen<Why>, Refusal> {
         let jobs = self.known();
         let parsed = JobName::new(name).map_err(|_| nearest_job(name, jobs.by_name.keys().map(JobName::as_str)))?;
         let job = jobs.by_name.get(&parsed);
         let asking = why::why(&*self.parts.store, &parsed, job.map(|job| &**job), at);
-        let answer = self.in_time(asking).await?;
+        let (answer, stale_since) = match self.in_time(asking).await {
+            Ok(answer) => (answer, None),
+            Err(_) => self.last_known_why(&parsed, job.map(|job| &**job), at).await?,
+        };
         if job.is_none() && !self.look().await?.snapshot.records.contains_key(&parsed) {
             return Err(nearest_job(name, jobs.by_name.keys().map(JobName::as_str)));
         }
-        Ok(Why::of(answer, job.map(|job| job.schedule.zone().name().to_owned())))
+        let it = Why::of(answer, job.map(|job| job.schedule.zone().name().to_owned()));
+        Ok(shape::Seen { it, stale_since })
+    }
+
+    /// The same from what is known while the store is away, and since when that is.
+    async fn last_known_why(
+        &self,
+        name: &JobName,
+        job: Option<&Job>,
+        at: Timestamp,
+    ) -> Result<(why::Why, Option<Timestamp>), Refusal> {
+        let look = self.look().await?;
+        let lines = self.last_lines(name).await;
+        let seen = Seen::of(name, at, look.snapshot.view(name, None), &lines);
+        let before = why::runs_before(&seen);
+        let before = lines.iter().filter(|entry| before.as_ref().is_some_and(|query| query.takes(entry)));
+        let before: Vec<Entry> = before.cloned().collect();
+        let answer = why::tell(name, job, &seen, &before, Reach::Newest);
+        Ok((answer, Some(look.stale_since.unwrap_or(look.snapshot.now))))
     }
 
     /// The past occurrences of a span, and what a backfill would do about each. Nothing is changed.

@@ -1,5 +1,6 @@
 //! Runs, past and present, and occurrences that did not become one.
 
+use super::last::not_known;
 use super::page::{Slice, cursor, place};
 use super::refusal::{Refusal, Why};
 use super::{Desk, Lines, Look, nearest_job};
@@ -109,6 +110,7 @@ impl Desk {
         };
         match self.named(text).await? {
             (Some(entry), stale_since) => Ok((entry, stale_since)),
+            (None, Some(since)) if like_id(text) => Err(not_known(&format!("no run `{text}`"), since)),
             (None, _) if like_id(text) => Err(Refusal::new(
                 Why::NotFound,
                 format!("there is no run or job `{text}`: `cronclave history` lists the runs"),
@@ -136,9 +138,12 @@ impl Desk {
         let query = Query { job: Some(job.clone()), states: run_states(), limit: 50, ..Query::default() };
         let lines = self.lines(&query).await?;
         let begun = lines.entries.into_iter().find(|entry| !entry.attempts.is_empty());
-        let none = || {
-            let detail = format!("{job} has no run yet: `cronclave trigger {job}` asks for one");
-            Refusal::new(Why::NotFound, detail)
+        let none = || match lines.stale_since {
+            Some(since) => not_known(&format!("no run of {job}"), since),
+            None => {
+                let detail = format!("{job} has no run yet: `cronclave trigger {job}` asks for one");
+                Refusal::new(Why::NotFound, detail)
+            }
         };
         Ok((begun.ok_or_else(none)?, lines.stale_since))
     }
@@ -152,6 +157,9 @@ impl Desk {
             Err(_) => is_called(run.run_id, text),
         };
         let open: Vec<(&JobName, &Open)> = all.filter(wanted).collect();
+        if let Some(since) = look.stale_since.filter(|_| open.is_empty()) {
+            return Err(not_known(&format!("no open run `{text}`"), since));
+        }
         match (open.as_slice(), job) {
             ([(job, run)], _) => Ok(((*job).clone(), (*run).clone())),
             ([], Ok(name)) => Err(Refusal::new(Why::NotFound, format!("{name} has no open run: nothing to cancel"))),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Desk;
+use super::last::not_known;
 use super::refusal::{Refusal, Why};
 use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
@@ -170,6 +171,10 @@ impl Desk {
     /// The open run, if its claim is the one that the worker names.
     pub(super) async fn going(&self, run_id: RunId, hold: &Hold) -> Result<(Arc<Job>, Open), Refusal> {
         let look = self.look().await?;
+        // Whoever is refused stops: not because of what was known before it began.
+        if let Some(since) = look.stale_since {
+            return Err(not_known(&format!("what becomes of run {run_id}"), since));
+        }
         let found = look.snapshot.records.iter().find_map(|(job, record)| Some((job, record.run(run_id)?)));
         let Some((name, open)) = found else {
             let detail = format!("no run {run_id} is going: it is over, or never was");
@@ -178,6 +183,7 @@ impl Desk {
         if open.fence != hold.fence {
             return Err(refused(run_id, hold.fence, &Reply::Fenced));
         }
+        self.tell_about(open);
         Ok((self.job(name.as_str())?, open.clone()))
     }
 }

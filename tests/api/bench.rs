@@ -1,8 +1,12 @@
 //! A replica whose every answer is held against its own OpenAPI document.
 
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::net::TcpStream;
+use std::time::Instant;
+
 use serde_json::Value;
 
-use crate::served::{Answer, Served, TOKEN, until};
+use crate::served::{Answer, LONG, Served, TOKEN, until};
 
 pub(crate) const JOBS: &str = r#"
 [jobs.hello]
@@ -37,7 +41,7 @@ timeout  = "1m"
 
 pub(crate) struct Api {
     pub(crate) served: Served,
-    document: Value,
+    pub(crate) document: Value,
 }
 
 /// Something that is asked: the route as the document writes it, and what stands in its places.
@@ -98,6 +102,18 @@ impl Api {
     fn documented(&self, ask: &Ask<'_>, answer: &Answer) {
         let operation = &self.document["paths"][ask.template][ask.method.to_lowercase()];
         assert!(operation.is_object(), "{} {} is not in the document", ask.method, ask.template);
+        let named = |name: &str, place: &str| {
+            let all = operation["parameters"].as_array().into_iter().flatten();
+            let mut of_place = all.filter(|one| one["in"] == place);
+            of_place.any(|one| one["name"].as_str().unwrap().eq_ignore_ascii_case(name))
+        };
+        let words = ask.path.split_once('?').map_or("", |(_, query)| query).split('&').filter(|word| !word.is_empty());
+        let words = words.map(|word| (word.split('=').next().unwrap(), "query"));
+        let heeded = ["last-event-id", "idempotency-key", "if-match"];
+        let heeded = ask.headers.iter().filter(|(name, _)| heeded.contains(&name.to_lowercase().as_str()));
+        for (name, place) in words.chain(heeded.map(|(name, _)| (name.as_str(), "header"))) {
+            assert!(named(name, place) || answer.status == 422, "`{name}` of the {place} is heeded, not documented");
+        }
         let responses = &operation["responses"];
         let named = &responses[answer.status.to_string()];
         let response = if named.is_object() { named } else { &responses["default"] };
@@ -153,6 +169,24 @@ impl Ask<'_> {
         answer
     }
 
+    /// What comes without end, after its beginning was held against the document.
+    pub(crate) fn follow(self) -> Events {
+        let address = self.api.served.address();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let mut lead = format!("GET {} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n", self.path);
+        self.headers.iter().for_each(|(name, value)| lead += &format!("{name}: {value}\r\n"));
+        write!(stream, "{lead}\r\n").unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        let head: Vec<String> = lines.by_ref().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+        let status = head[0].split(' ').nth(1).unwrap().parse().unwrap();
+        let answer = Answer { status, head: head.join("\r\n"), body: String::new() };
+        self.api.documented(&self, &answer);
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")), "{answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+        Events { lines, kinds: Vec::new() }
+    }
+
     /// The problem that it must be.
     pub(crate) fn refused(self, status: u16, code: &str) -> Value {
         let answer = self.send();
@@ -165,6 +199,30 @@ impl Ask<'_> {
         let answer = self.send();
         assert_eq!(answer.status, status, "{answer:?}");
         answer.json()
+    }
+}
+
+/// A stream of events, as it comes.
+pub(crate) struct Events {
+    lines: Lines<BufReader<TcpStream>>,
+    /// All that came so far.
+    pub(crate) kinds: Vec<String>,
+}
+
+impl Events {
+    /// The data of the next event of this kind.
+    pub(crate) fn find(&mut self, kind: &str) -> Value {
+        let given_up = Instant::now() + LONG;
+        while let Some(Ok(line)) = self.lines.next().filter(|_| Instant::now() < given_up) {
+            if let Some(kind) = line.strip_prefix("event: ") {
+                self.kinds.push(kind.to_owned());
+            }
+            let is_it = self.kinds.last().is_some_and(|last| last == kind);
+            if let Some(data) = line.strip_prefix("data: ").filter(|_| is_it) {
+                return serde_json::from_str(data).unwrap();
+            }
+        }
+        panic!("no {kind} after {:?}", self.kinds);
     }
 }
 

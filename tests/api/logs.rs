@@ -1,12 +1,9 @@
 //! What runs print.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
-
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::bench::Api;
-use crate::served::TOKEN;
 
 #[test]
 fn a_log_is_read_as_text_in_part_by_stream_and_as_lines_of_json() {
@@ -33,55 +30,48 @@ fn a_log_is_read_as_text_in_part_by_stream_and_as_lines_of_json() {
     api.ask("GET /api/v1/runs/{run}/logs").at("nothing").refused(404, "not-found");
 }
 
-/// The kinds of the events of a stream, up to `last`, with the last one's data.
-fn events(api: &Api, path: &str, last: &str) -> (Vec<String>, Value) {
-    let mut stream = TcpStream::connect(api.served.address()).unwrap();
-    stream.set_read_timeout(Some(crate::served::LONG)).unwrap();
-    let host = api.served.address();
-    let lead = format!("Host: {host}\r\nAuthorization: Bearer {TOKEN}\r\nAccept: text/event-stream");
-    write!(stream, "GET {path} HTTP/1.1\r\n{lead}\r\n\r\n").unwrap();
-    let (mut kinds, mut lines) = (Vec::new(), BufReader::new(stream).lines());
-    while let Some(Ok(line)) = lines.next() {
-        if let Some(kind) = line.strip_prefix("event: ") {
-            kinds.push(kind.to_owned());
-        }
-        if let Some(data) = line.strip_prefix("data: ").filter(|_| kinds.last().is_some_and(|kind| kind == last)) {
-            return (kinds, serde_json::from_str(data).unwrap());
-        }
-    }
-    panic!("no {last} after {kinds:?}");
-}
-
 #[test]
 fn a_log_is_followed_live_until_the_run_is_over() {
     let api = Api::new();
     let id = api.trigger("slow");
     api.run(&id, "running");
-    let path = format!("/api/v1/runs/{id}/logs");
-    let (kinds, piece) = events(&api, &path, "output");
-    assert_eq!((kinds, &piece["text"]), (vec!["output".to_owned()], &json!("begun\n")));
+    let follow = || api.ask("GET /api/v1/runs/{run}/logs").at(&id);
+    let mut events = follow().query("stream=stdout&attempt=1&tail=5").follow();
+    let piece = events.find("output");
+    assert_eq!((&events.kinds, &piece["text"]), (&vec!["output".to_owned()], &json!("begun\n")));
     api.ask("POST /api/v1/runs/{run}/cancel").at(&id).json(202);
-    let (_, run) = events(&api, &path, "end");
-    assert_eq!(run["state"], "cancelled");
+    assert_eq!(events.find("end")["state"], "cancelled");
+    let mut rest = follow().with("Last-Event-ID", piece["position"].as_str().unwrap()).follow();
+    assert_eq!((&rest.find("end")["state"], rest.kinds), (&json!("cancelled"), vec!["end".to_owned()]));
+    follow().with("Accept", "text/event-stream").query("attempt=2").refused(404, "not-found");
+    follow().with("Accept", "text/event-stream").with("Last-Event-ID", "x").refused(422, "invalid-request");
+}
+
+#[test]
+fn whoever_follows_a_log_is_sent_elsewhere_when_the_replica_stops() {
+    let mut api = Api::new();
+    let id = api.trigger("remote");
+    let mut events = api.ask("GET /api/v1/runs/{run}/logs").at(&id).follow();
+    api.served.signal(Signal::TERM);
+    events.find("bye");
+    assert_eq!((events.kinds, api.served.ends()), (vec!["bye".to_owned()], 0));
 }
 
 #[test]
 fn what_happens_is_followed_live() {
     let api = Api::new();
-    // A stream has no end, so it is not held against the document here.
-    let operation = "GET /api/v1/events";
-    let path = operation.split(' ').nth(1).unwrap().to_owned();
-    std::thread::scope(|scope| {
-        let following = scope.spawn(|| events(&api, &path, "run.succeeded"));
-        crate::served::until(
-            || {
-                let id = api.trigger("hello");
-                api.run(&id, "succeeded");
-                following.is_finished()
-            },
-            || "no event came".into(),
-        );
-        let (_, event) = following.join().unwrap();
-        assert_eq!(event["data"]["job"], "hello");
-    });
+    let mut events = api.ask("GET /api/v1/events").query("types=run.succeeded,run.started&job=hello").follow();
+    let hello = events.find("hello");
+    assert!(hello["replica"].is_string() && hello["at"].is_string(), "{hello}");
+    let id = api.trigger("fails");
+    api.run(&id, "failed");
+    api.trigger("hello");
+    let event = events.find("run.succeeded");
+    assert_eq!((&event["data"]["job"], &event["specversion"]), (&json!("hello"), &json!("1.0")));
+    assert_eq!(events.kinds, ["hello", "run.started", "run.succeeded"]);
+    let mut again = api.ask("GET /api/v1/events").query("types=run.*").with("Last-Event-ID", "none of ours").follow();
+    again.find("resync");
+    api.ask("GET /api/v1/events").query("types=run.exploded").refused(422, "invalid-request");
+    api.ask("GET /api/v1/events").query("kind=x").refused(422, "invalid-request");
+    api.ask("GET /api/v1/events").by_nobody().refused(401, "unauthorized");
 }

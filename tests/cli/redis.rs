@@ -247,6 +247,30 @@ fn a_redis_out_of_memory_is_told_and_what_is_known_can_still_be_seen() {
     ask(&place, &redis.url(), &["run", "hello"]).expect(0, &[]);
 }
 
+#[test]
+fn a_log_that_is_followed_goes_on_when_the_store_was_away() {
+    let place = Place::new();
+    let kept = ["--appendonly", "yes", "--appendfsync", "always"];
+    let mut redis = Redis::with(&kept);
+    let start = |args: &[&str]| {
+        let mut command = place.command(args);
+        command.env("REDIS_URL", redis.url());
+        place.start(command)
+    };
+    let _replica = start(&["serve", "--no-http", "--log-format", "text"]);
+    ask(&place, &redis.url(), &["trigger", "slow"]).expect(0, &[]);
+    let began = Instant::now();
+    while !ask(&place, &redis.url(), &["history"]).out.contains("running") {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is not started");
+    }
+    let following = start(&["logs", "-f", "slow"]);
+    following.until("tick");
+    redis.kill();
+    following.until("cronclave: ");
+    redis.start_again(&kept);
+    following.end().expect(0, &["tick"]);
+}
+
 // ---- a replica ---------------------------------------------------------------------------------
 
 /// A replica with a job that runs each second.

@@ -27,6 +27,13 @@ fn is_needed(schema: &RefOr<Schema>, all: &BTreeMap<String, RefOr<Schema>>) -> b
     }
 }
 
+/// The name of an operation, for programs that are made from the document: no two may have the same. `Look at a job` is
+/// `look_at_job`.
+fn id(summary: &str) -> String {
+    let short = summary.split([',', ':']).next().unwrap_or_default().to_lowercase();
+    short.split(' ').filter(|word| !["a", "the"].contains(word)).collect::<Vec<_>>().join("_")
+}
+
 /// The document of these routes, made whole.
 pub(in crate::http) fn finish(mut document: OpenApi) -> OpenApi {
     document.info = InfoBuilder::new()
@@ -52,6 +59,7 @@ pub(in crate::http) fn finish(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         let all = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         for operation in all.into_iter().flatten() {
+            operation.operation_id = operation.summary.as_deref().map(id);
             if let Some(RefOr::T(body)) = &mut operation.request_body {
                 let needs = |content: &RefOr<Content>| match content {
                     RefOr::T(content) => content.schema.as_ref().is_none_or(|schema| is_needed(schema, &schemas)),

@@ -12,13 +12,15 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream as Flow;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::take::{self, Asked, At};
-use crate::desk::{Desk, Part, Refusal};
+use crate::clock::Timestamp;
+use crate::desk::{Desk, Log, Part, Refusal, Why};
 use crate::http::limit::Seats;
 use crate::http::problem::{self, Problem};
 use crate::runner::Stream;
@@ -59,18 +61,22 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 const COMPLETE: HeaderName = HeaderName::from_static("cronclave-log-complete");
 const BYTES: HeaderName = HeaderName::from_static("cronclave-log-bytes");
+const STALE: HeaderName = HeaderName::from_static("cronclave-stale-since");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Read the output of a run
 ///
 /// As text; with `Accept: application/x-ndjson` as pieces, one JSON object a line, with time and stream; with
-/// `Accept: text/event-stream` live until the run is over.
+/// `Accept: text/event-stream` live: `output` for each piece, `heartbeat` every 15 s and when the store goes away or comes
+/// back, `end` when the run is over, `bye` when it is to be opened again elsewhere.
 #[utoipa::path(get, path = "/runs/{run}/logs", tag = "runs",
-    params(("run" = String, Path, description = "Its id, a unique beginning or end of that, or the name of its job", example = "db-backup"), Wanted),
+    params(("run" = String, Path, description = "Its id, a unique beginning or end of that, or the name of its job", example = "db-backup"),
+        ("Last-Event-ID" = Option<String>, Header, description = "what follows the piece with this position, as `after`"), Wanted),
     responses((status = 200, description = "What it printed",
             content((String = "text/plain; charset=utf-8"), (String = "application/x-ndjson"), (String = "text/event-stream")),
             headers(("cronclave-log-complete" = bool, description = "Whether the run is over"),
-                ("cronclave-log-bytes" = u64, description = "As text: how many bytes there are in all"))),
+                ("cronclave-log-bytes" = u64, description = "As text: how many bytes there are in all"),
+                ("cronclave-stale-since" = Timestamp, description = "The store is away, and this is what was known then"))),
         (status = 404, description = "There is no such run", body = problem::Document, content_type = "application/problem+json")))]
 async fn log(
     State(desk): State<Arc<Desk>>,
@@ -87,20 +93,24 @@ async fn log(
         return Err(Refusal::wrong(name, "out_of_range", "it is at least 1").into());
     }
     let part = Part { attempt: wanted.attempt, stream: wanted.stream, after };
-    let (run, pieces) = desk.log(&run, &part).await?;
+    let log = desk.log(&run, &part).await?;
+    let (is_over, stale_since) = (log.run.state.is_final(), log.stale_since);
     let accept = take::text(&headers, &ACCEPT).unwrap_or_default();
     let mut response = if accept.contains("text/event-stream") {
-        let pieces = last(pieces, wanted.tail);
-        Sse::new(seats.take()?.hold(follow(desk, run.id.clone(), part, pieces))).into_response()
+        let log = Log { pieces: last(log.pieces, wanted.tail), ..log };
+        Sse::new(seats.take()?.hold(follow(desk, part, log))).into_response()
     } else if accept.contains("application/x-ndjson") {
-        let lines = last(pieces, wanted.tail).into_iter().filter_map(|piece| serde_json::to_string(&piece).ok());
+        let lines = last(log.pieces, wanted.tail).into_iter().filter_map(|piece| serde_json::to_string(&piece).ok());
         let body: String = lines.map(|line| line + "\n").collect();
         ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response()
     } else {
-        text(&pieces, &wanted)
+        text(&log.pieces, &wanted)
     };
     let lead = response.headers_mut();
-    lead.insert(COMPLETE, HeaderValue::from_static(if run.state.is_final() { "true" } else { "false" }));
+    lead.insert(COMPLETE, HeaderValue::from_static(if is_over { "true" } else { "false" }));
+    if let Some(since) = stale_since.and_then(|since| HeaderValue::try_from(since.to_string()).ok()) {
+        lead.insert(STALE, since);
+    }
     lead.insert(VARY, HeaderValue::from_static("accept"));
     lead.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
@@ -138,13 +148,16 @@ struct Following {
     part: Part,
     events: VecDeque<Event>,
     sent: Instant,
+    stale_since: Option<Timestamp>,
     over: bool,
 }
 
 /// Sends what a run prints until it is over, and then how it ended.
-fn follow(desk: Arc<Desk>, run: String, part: Part, pieces: Vec<Piece>) -> impl Flow<Item = Result<Event, Infallible>> {
-    let mut following = Following { desk, run, part, events: VecDeque::new(), sent: Instant::now(), over: false };
-    following.take(&pieces);
+fn follow(desk: Arc<Desk>, part: Part, log: Log) -> impl Flow<Item = Result<Event, Infallible>> {
+    let (run, sent) = (log.run.id.clone(), Instant::now());
+    let mut following = Following { desk, run, part, events: VecDeque::new(), sent, stale_since: None, over: false };
+    following.take(&log.pieces);
+    following.stale(log.stale_since);
     futures_util::stream::unfold(following, async |mut following| {
         let event = following.next().await?;
         following.sent = Instant::now();
@@ -159,6 +172,20 @@ impl Following {
             let event = Event::default().event("output").id(&piece.position);
             self.events.extend(event.json_data(piece));
         }
+    }
+
+    /// Says at once that the store is away, and that it is back.
+    fn stale(&mut self, since: Option<Timestamp>) {
+        let news = since.is_some() != self.stale_since.is_some();
+        self.stale_since = if news { since } else { self.stale_since };
+        if news {
+            self.heartbeat();
+        }
+    }
+
+    fn heartbeat(&mut self) {
+        let data = json!({"at": self.desk.parts.clock.now(), "stale_since": self.stale_since});
+        self.events.extend(Event::default().event("heartbeat").json_data(data));
     }
 
     fn end(&mut self, kind: &str, run: Option<&Run>) {
@@ -179,14 +206,15 @@ impl Following {
                 return None;
             }
             match self.desk.log(&self.run, &self.part).await {
-                Ok((run, pieces)) => {
-                    self.take(&pieces);
-                    if run.state.is_final() {
-                        self.end("end", Some(&run));
+                Ok(log) => {
+                    self.take(&log.pieces);
+                    self.stale(log.stale_since);
+                    if log.run.state.is_final() {
+                        self.end("end", Some(&log.run));
                     }
                 }
                 // The store is away: it comes back, and this goes on. What is gone from the history does not.
-                Err(refusal) if refusal.why == crate::desk::Why::StoreDown => {}
+                Err(refusal) if refusal.why == Why::StoreDown => self.stale(Some(self.desk.parts.clock.now())),
                 Err(_) => self.end("gone", None),
             }
             if self.events.is_empty() {
@@ -194,8 +222,7 @@ impl Following {
                     // Another replica goes on from the last position.
                     self.end("bye", None);
                 } else if self.sent.elapsed() >= HEARTBEAT {
-                    let at = self.desk.parts.clock.now();
-                    self.events.extend(Event::default().event("heartbeat").json_data(serde_json::json!({"at": at})));
+                    self.heartbeat();
                 } else {
                     sleep(LOOK).await;
                 }

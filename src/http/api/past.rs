@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::desk::{Desk, Fill, Refusal};
 use crate::http::access::{Caller, Role};
 use crate::http::problem::{self, Problem};
-use crate::shape::{Backfill, Waits, Why};
+use crate::shape::{Backfill, Seen, Waits, Why};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Desk>> {
     OpenApiRouter::new().routes(routes!(why)).routes(routes!(backfill))
@@ -35,13 +35,13 @@ struct Which {
 ///
 /// What happened to one occurrence, and why, in words: who ran it, or why nobody did.
 #[utoipa::path(get, path = "/jobs/{job}/why", tag = "jobs", params(("job" = String, Path, description = "Its name"), Which),
-    responses((status = 200, description = "What is known", body = Why),
+    responses((status = 200, description = "What is known", body = Seen<Why>),
         (status = 404, description = "There is no such job", body = problem::Document, content_type = "application/problem+json")))]
 async fn why(
     State(desk): State<Arc<Desk>>,
     At(job): At<String>,
     Asked(query): Asked<Which>,
-) -> Result<Json<Why>, Problem> {
+) -> Result<Json<Seen<Why>>, Problem> {
     let missing = || Refusal::wrong("?at", "missing_field", "`at` is missing: the instant that is asked about");
     let at = take::time("at", query.at.as_ref())?.ok_or_else(missing)?;
     Ok(Json(desk.why(&job, at).await?))

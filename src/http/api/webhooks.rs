@@ -18,7 +18,7 @@ use crate::hook::shape::{Shown, ShownDelivery, ShownRegistered, Tested};
 use crate::hook::{Standing, Wish};
 use crate::http::access::{Caller, Role};
 use crate::http::problem::{self, Problem};
-use crate::shape::Page;
+use crate::shape::{Page, Seen};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Desk>> {
     OpenApiRouter::new()
@@ -42,7 +42,7 @@ async fn list(State(desk): State<Arc<Desk>>) -> Result<Json<Page<Shown>>, Proble
 /// Look at a webhook
 #[utoipa::path(get, path = "/webhooks/{id}", tag = "webhooks",
     params(("id" = String, Path, description = "Its name")),
-    responses((status = 200, description = "Itself", body = Shown),
+    responses((status = 200, description = "Itself", body = Seen<Shown>),
         (status = 304, description = "It is as the caller knows it"),
         (status = 404, description = "There is none", body = problem::Document, content_type = "application/problem+json")))]
 async fn one(State(desk): State<Arc<Desk>>, At(id): At<String>, headers: HeaderMap) -> Result<Response, Problem> {

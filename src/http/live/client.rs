@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::sse::Event;
+use axum::body::Bytes;
 use futures_core::Stream;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::gather::Gathered;
-use super::ring::{Item, Lost};
+use super::ring::{Item, Lost, event, joined};
 use super::{Live, RETRY};
 use crate::announce::is_kind;
 use crate::event::Following;
@@ -43,6 +43,11 @@ pub(super) struct Filter {
 }
 
 impl Filter {
+    /// Whether it takes everything.
+    fn is_open(&self) -> bool {
+        self.job.is_none() && self.types.is_empty()
+    }
+
     fn takes(&self, item: &Item) -> bool {
         // What is for everybody is no event.
         item.job.is_empty()
@@ -67,7 +72,7 @@ pub(super) struct Client {
     _counted: Following,
     filter: Filter,
     place: Place,
-    out: VecDeque<Event>,
+    out: VecDeque<Bytes>,
     /// Where only that is wanted: what happened since it was last told.
     gathered: Option<Gathered>,
     turn: watch::Receiver<u64>,
@@ -92,7 +97,7 @@ impl Client {
             live,
             filter,
             place: Place::Wanted(since),
-            out: VecDeque::from([Event::default().retry(RETRY)]),
+            out: VecDeque::from([Bytes::from(format!("retry: {}\n\n", RETRY.as_millis()))]),
             gathered: None,
             access: Box::pin(access),
             ahead: now + AHEAD,
@@ -108,18 +113,18 @@ impl Client {
     }
 
     /// All that it is sent.
-    pub(super) fn stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
+    pub(super) fn stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
         futures_util::stream::unfold(self, |mut client| async move {
-            let event = client.next().await?;
-            Some((Ok(event), client))
+            let piece = client.next().await?;
+            Some((Ok(piece), client))
         })
     }
 
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<Bytes> {
         let stop = self.live.parts.stop.clone();
         loop {
-            if let Some(event) = self.out.pop_front() {
-                return Some(event);
+            if let Some(piece) = self.out.pop_front() {
+                return Some(piece);
             }
             if matches!(self.place, Place::Over) {
                 return None;
@@ -148,8 +153,8 @@ impl Client {
     /// Takes what there is from its place on.
     fn take(&mut self) {
         let live = self.live.clone();
-        let state = live.state();
-        let Some(ring) = &state.ring else { return };
+        let mut state = live.state();
+        let Some(ring) = &mut state.ring else { return };
         let head = ring.head();
         if let Place::Wanted(since) = self.place {
             let is_ahead = since.is_some_and(|since| since != NOWHERE && since > head);
@@ -166,13 +171,24 @@ impl Client {
             }
         }
         let Place::At(number) = self.place else { return };
-        match ring.from(number) {
-            Ok(items) => {
-                self.place = Place::At(number + items.len() as u64);
-                let wanted = items.iter().filter(|item| self.filter.takes(item));
+        let end = ring.end();
+        // Whoever hears everything is sent what others are sent; whoever does not has it picked out after the lock.
+        let found = match self.filter.is_open() && self.gathered.is_none() {
+            true => ring.whole_from(number).map(|pieces| (pieces, Vec::new())),
+            false => ring.from(number).map(|items| (Vec::new(), items)),
+        };
+        drop(state);
+        match found {
+            Ok((pieces, items)) => {
+                self.place = Place::At(end);
+                self.out.extend(pieces);
                 match &mut self.gathered {
-                    Some(gathered) => wanted.for_each(|item| gathered.add(item)),
-                    None => self.out.extend(wanted.map(|item| sent(item))),
+                    Some(gathered) => {
+                        let (jobs, all): (Vec<_>, Vec<_>) = items.iter().partition(|item| !item.job.is_empty());
+                        jobs.into_iter().for_each(|item| gathered.add(item));
+                        self.out.extend(joined(all.into_iter()));
+                    }
+                    None => self.out.extend(joined(items.iter().filter(|item| self.filter.takes(item)))),
                 }
             }
             Err(Lost) => {
@@ -192,24 +208,16 @@ impl Client {
         let end = state.ring.as_ref().map(|ring| (ring.end(), ring.head()));
         match (&self.place, end) {
             (Place::At(number), Some((end, head))) if *number == end => self.say("heartbeat", head, &data),
-            _ => self.out.push_back(Event::default().event("heartbeat").data(data.to_string())),
+            _ => self.out.push_back(event("heartbeat", None, &data.to_string())),
         }
     }
 
     fn bye(&mut self, why: &str) {
-        self.out.push_back(Event::default().event("bye").data(json!({"reason": why}).to_string()));
+        self.out.push_back(event("bye", None, &json!({"reason": why}).to_string()));
         self.place = Place::Over;
     }
 
     fn say(&mut self, kind: &str, position: u64, data: &serde_json::Value) {
-        self.out.push_back(Event::default().event(kind).id(position.to_string()).data(data.to_string()));
-    }
-}
-
-fn sent(item: &Item) -> Event {
-    let event = Event::default().event(item.kind).data(&item.data);
-    match item.position {
-        Some(position) => event.id(position.to_string()),
-        None => event,
+        self.out.push_back(event(kind, Some(position), &data.to_string()));
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use axum::response::sse::Event;
+use axum::body::Bytes;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::ring::Item;
+use super::ring::{Item, event};
 
 /// Between two times that it is told.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -50,14 +50,10 @@ impl Gathered {
     }
 
     /// Tells it.
-    pub(super) fn tell(&mut self) -> Event {
+    pub(super) fn tell(&mut self) -> Bytes {
         let Gathered { jobs, position, .. } =
             std::mem::replace(self, Gathered { told: Some(Instant::now()), ..Gathered::new() });
-        let event = Event::default().event("changed").data(json!({ "jobs": jobs }).to_string());
-        match position {
-            Some(position) => event.id(position.to_string()),
-            None => event,
-        }
+        event("changed", position, &json!({ "jobs": jobs }).to_string())
     }
 }
 
@@ -69,11 +65,10 @@ mod tests {
     async fn what_happens_at_once_is_told_at_once_and_then_after_a_pause() {
         let mut gathered = Gathered::new();
         assert_eq!(gathered.due(), None);
-        let item = |job: &str| Item { position: Some(7), kind: "run.started", job: job.into(), data: String::new() };
+        let item = |job: &str| Item::new(Some(7), "run.started", job.into(), "{}");
         gathered.add(&item("a"));
         assert!(gathered.due().unwrap() <= Instant::now());
-        let event = format!("{:?}", gathered.tell());
-        assert!(event.contains(r#"{\"jobs\":[\"a\"]}"#) || event.contains("jobs"), "{event}");
+        assert_eq!(gathered.tell(), "event: changed\nid: 7\ndata: {\"jobs\":[\"a\"]}\n\n");
         assert_eq!(gathered.due(), None);
         gathered.add(&item("b"));
         assert_eq!(gathered.due(), Some(Instant::now() + PAUSE));

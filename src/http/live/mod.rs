@@ -11,10 +11,10 @@ mod tail;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Extension;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -201,8 +201,9 @@ fn since(headers: &HeaderMap) -> Option<u64> {
 
 fn stream(live: &Arc<Live>, seat: Seat, client: Client) -> Response {
     live.wake();
-    let mut response = Sse::new(seat.hold(client.stream())).into_response();
+    let mut response = Body::from_stream(seat.hold(client.stream())).into_response();
     let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response

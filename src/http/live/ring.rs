@@ -3,6 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use axum::body::Bytes;
+
+/// Events that are sent at once go in pieces of about this size: one write for many, and none that is too large.
+const PIECE: usize = 64 * 1024;
+
 /// Something to send.
 #[derive(Debug)]
 pub(super) struct Item {
@@ -12,8 +17,34 @@ pub(super) struct Item {
     pub(super) kind: &'static str,
     /// What it is about; empty when it is for everybody.
     pub(super) job: String,
-    /// JSON.
-    pub(super) data: String,
+    /// As everybody is sent it.
+    pub(super) text: Bytes,
+}
+
+impl Item {
+    /// With this JSON.
+    pub(super) fn new(position: Option<u64>, kind: &'static str, job: String, data: &str) -> Item {
+        Item { position, kind, job, text: event(kind, position, data) }
+    }
+}
+
+/// An event, as a stream has it; `data` is one line.
+pub(super) fn event(kind: &str, position: Option<u64>, data: &str) -> Bytes {
+    let id = position.map(|position| format!("id: {position}\n")).unwrap_or_default();
+    Bytes::from(format!("event: {kind}\n{id}data: {data}\n\n"))
+}
+
+/// One piece for many.
+pub(super) fn joined<'a>(items: impl Iterator<Item = &'a Arc<Item>>) -> Vec<Bytes> {
+    let (mut pieces, mut piece) = (Vec::new(), Vec::new());
+    for item in items {
+        if !piece.is_empty() && piece.len() + item.text.len() > PIECE {
+            pieces.push(Bytes::from(std::mem::take(&mut piece)));
+        }
+        piece.extend_from_slice(&item.text);
+    }
+    pieces.extend((!piece.is_empty()).then(|| Bytes::from(piece)));
+    pieces
 }
 
 /// What is kept.
@@ -26,6 +57,8 @@ pub(super) struct Ring {
     base: u64,
     head: u64,
     most: usize,
+    /// From one number to another, joined: whoever hears everything is mostly at the same place as others.
+    whole: Option<(u64, u64, Vec<Bytes>)>,
 }
 
 /// Somebody asks for what is no longer here.
@@ -35,7 +68,7 @@ pub(super) struct Lost;
 impl Ring {
     /// An empty one, for what happens after `base`.
     pub(super) fn new(first: u64, base: u64, most: usize) -> Ring {
-        Ring { items: VecDeque::new(), first, base, head: base, most }
+        Ring { items: VecDeque::new(), first, base, head: base, most, whole: None }
     }
 
     /// How far the store's events are read.
@@ -83,6 +116,17 @@ impl Ring {
         let skip = number.checked_sub(self.first).ok_or(Lost)?;
         Ok(self.items.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).cloned().collect())
     }
+
+    /// All of it from this number on, joined.
+    pub(super) fn whole_from(&mut self, number: u64) -> Result<Vec<Bytes>, Lost> {
+        let end = self.end();
+        if let Some((_, _, known)) = self.whole.as_ref().filter(|(from, upto, _)| (*from, *upto) == (number, end)) {
+            return Ok(known.clone());
+        }
+        let pieces = joined(self.from(number)?.iter());
+        self.whole = Some((number, end, pieces.clone()));
+        Ok(pieces)
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +136,7 @@ mod tests {
     fn ring() -> Ring {
         let mut ring = Ring::new(100, 10, 3);
         for position in [12, 13, 15] {
-            ring.push(Item { position: Some(position), kind: "run.started", job: "a".into(), data: "{}".into() });
+            ring.push(Item::new(Some(position), "run.started", "a".into(), "{}"));
             ring.read_to(position);
         }
         ring
@@ -115,11 +159,26 @@ mod tests {
         let mut ring = ring();
         assert_eq!((ring.after(9), ring.after(16)), (Err(Lost), Err(Lost)));
         let slow = ring.after(10).unwrap();
-        ring.push(Item { position: Some(17), kind: "run.started", job: "a".into(), data: "{}".into() });
+        ring.push(Item::new(Some(17), "run.started", "a".into(), "{}"));
         ring.read_to(17);
         assert_eq!(ring.from(slow).err(), Some(Lost));
         assert_eq!((ring.after(11), ring.after(12).map(|at| positions(&ring, at).len())), (Err(Lost), Ok(3)));
         ring.cut(30);
         assert_eq!((ring.after(17), ring.after(30)), (Err(Lost), Ok(ring.end())), "there is a hole before 30");
+    }
+
+    #[test]
+    fn what_is_sent_to_all_is_joined_once_and_anew_when_more_came() {
+        let mut ring = ring();
+        let text = |pieces: &[Bytes]| String::from_utf8(pieces.concat()).unwrap();
+        let first = ring.whole_from(101).unwrap();
+        let two = "event: run.started\nid: 13\ndata: {}\n\nevent: run.started\nid: 15\ndata: {}\n\n";
+        assert_eq!((first.len(), text(&first).as_str()), (1, two));
+        assert_eq!(ring.whole_from(101).unwrap()[0].as_ptr(), first[0].as_ptr(), "nothing is copied");
+        let long = format!("\"{}\"", "x".repeat(PIECE));
+        ring.push(Item::new(Some(16), "run.started", "a".into(), &long));
+        let more = ring.whole_from(101).unwrap();
+        assert_eq!((more.len(), text(&more)), (2, format!("{two}event: run.started\nid: 16\ndata: {long}\n\n")));
+        assert_eq!((ring.whole_from(100).err(), ring.whole_from(104).unwrap().len()), (Some(Lost), 0));
     }
 }

@@ -141,7 +141,7 @@ impl Tail {
         {
             self.live.change(|ring| {
                 ring.cut(first - 1);
-                ring.push(Item { position: None, kind: "resync", job: String::new(), data: "{}".into() });
+                ring.push(Item::new(None, "resync", String::new(), "{}"));
             });
         }
         if let Some((last, _)) = page.last() {
@@ -173,7 +173,7 @@ impl Tail {
             let items = news.filter_map(|document| {
                 let said: Value = serde_json::from_str(&document.body).ok()?;
                 let job = said["job"].as_str()?.to_owned();
-                Some(Item { position: None, kind: super::PROGRESS, job, data: said.to_string() })
+                Some(Item::new(None, super::PROGRESS, job, &said.to_string()))
             });
             let items: Vec<Item> = items.collect();
             if !items.is_empty() {
@@ -188,7 +188,7 @@ impl Tail {
 fn take(ring: &mut Ring, notices: &mut Notices, position: u64, event: &Event) {
     if let Some(notice) = notices.of(position, event) {
         let data = notice.event.document().to_string();
-        ring.push(Item { position: Some(position), kind: notice.kind, job: notice.name, data });
+        ring.push(Item::new(Some(position), notice.kind, notice.name, &data));
     }
     ring.read_to(position);
 }

@@ -51,6 +51,8 @@ pub(super) async fn page(
         Some(at) => Some(desk.why(&name, at).await?),
         None => None,
     };
+    let stale_since = answer.as_ref().and_then(|seen| seen.stale_since);
+    let answer = answer.map(|seen| seen.it);
     let own = Some(zone.name());
     let main = html! {
         (parts::heading(html! { "Why? " a.name href={ (address::JOBS) "/" (address::word(&name)) } { (name) } }, html! {
@@ -75,7 +77,7 @@ pub(super) async fn page(
         }
         @if let Some(job) = &job { (neighbours(job, at.unwrap_or(now), &when, own)) }
     };
-    let sheet = Sheet { title: format!("Why {name}"), under: address::JOBS, now, stale_since: None, about: name, main };
+    let sheet = Sheet { title: format!("Why {name}"), under: address::JOBS, now, stale_since, about: name, main };
     Ok(view.show(&desk, sheet).await)
 }
 
