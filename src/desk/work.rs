@@ -173,7 +173,7 @@ impl Desk {
         let look = self.look().await?;
         // Whoever is refused stops: not because of what was known before it began.
         if let Some(since) = look.stale_since {
-            return Err(not_known(&format!("what becomes of run {run_id}"), since));
+            return Err(not_known(&format!("nothing certain of run {run_id}"), since));
         }
         let found = look.snapshot.records.iter().find_map(|(job, record)| Some((job, record.run(run_id)?)));
         let Some((name, open)) = found else {
