@@ -1,5 +1,5 @@
 //! What it costs to be watched: how late the code of 1,000 jobs a second begins while 200 clients follow events live and
-//! Prometheus scrapes each second, against nobody watching. One replica, one Redis, one run: the phases take turns.
+//! Prometheus scrapes each second, or 20 pages of the dashboard are open, against nobody watching. One replica, one Redis, one run: the phases take turns.
 //!
 //! `cargo bench --bench steer [-- JOBS]` starts a `redis-server`, a replica and the clients, each a process of its own,
 //! and prints a table and one line of JSON. Clients share the machine with the replica: what they take is part of what
@@ -29,6 +29,9 @@ use tokio::net::TcpStream;
 
 const CLIENTS: usize = 200;
 
+/// Open dashboards, half of them at the first page and half at the list of jobs.
+const DASHBOARDS: usize = 20;
+
 /// Every job is due each second, in microseconds.
 const SECOND: u64 = 1_000_000;
 
@@ -51,16 +54,19 @@ enum Watch {
     OneJobEach,
     /// Each client follows everything.
     Everything,
+    /// Open pages of the dashboard, which ask for themselves again as their script does.
+    Dashboards,
 }
 
 impl Watch {
-    const ALL: [Watch; 3] = [Watch::Nobody, Watch::OneJobEach, Watch::Everything];
+    const ALL: [Watch; 4] = [Watch::Nobody, Watch::OneJobEach, Watch::Everything, Watch::Dashboards];
 
     fn word(self) -> &'static str {
         match self {
             Watch::Nobody => "nobody",
             Watch::OneJobEach => "one-job-each",
             Watch::Everything => "everything",
+            Watch::Dashboards => "dashboards",
         }
     }
 }
@@ -117,7 +123,18 @@ fn replica(url: &str, out: &str, jobs: usize) {
 fn clients(address: &str, watch: &str, jobs: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async move {
-        for n in 0..CLIENTS {
+        if watch == Watch::Dashboards.word() {
+            for n in 0..DASHBOARDS {
+                let (address, path) = (address.to_owned(), ["/", "/jobs"][n % 2]);
+                tokio::spawn(async move {
+                    loop {
+                        dashboard(&address, path).await;
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                    }
+                });
+            }
+        }
+        for n in (0..CLIENTS).filter(|_| watch != Watch::Dashboards.word()) {
             let query =
                 if watch == Watch::OneJobEach.word() { format!("?job=job-{}", n % jobs) } else { String::new() };
             let ask = format!("GET /api/v1/events{query} HTTP/1.1\r\nHost: {address}\r\n\r\n");
@@ -135,6 +152,28 @@ fn clients(address: &str, watch: &str, jobs: usize) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
+}
+
+/// A page that hears when something happened and asks for itself again: at most once a second, and for a twentieth of
+/// the time.
+async fn dashboard(address: &str, path: &str) {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return };
+    let ask = format!("GET /changes HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let page = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/html\r\nConnection: close\r\n\r\n");
+    if stream.write_all(ask.as_bytes()).await.is_err() {
+        return;
+    }
+    let mut buffer = vec![0; 64 * 1024];
+    let mut pause = Duration::ZERO;
+    let mut asked = Instant::now();
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        let has_changed = buffer[..read].windows(7).any(|word| word == b"changed");
+        if has_changed && asked.elapsed() >= pause {
+            asked = Instant::now();
+            read_all(address, &page).await;
+            pause = Duration::from_secs(1).max(asked.elapsed() * 20);
+        }
+    }
 }
 
 async fn read_all(address: &str, ask: &str) {
