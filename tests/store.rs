@@ -1008,6 +1008,10 @@ async fn output_is_kept_in_order_and_can_lose_its_middle(bench: Bench) {
         read.iter().map(|(fence, piece)| (fence.0, String::from_utf8_lossy(&piece.bytes).into_owned())).collect();
     assert_eq!(text, [(1, "a".to_owned()), (1, "c".into()), (1, "d".into()), (2, "second".into())]);
     assert_eq!(bench.store.read_output(run, 3).await.unwrap().len(), 1);
+    let first = bench.store.read_attempt(run, Fence(1), 1).await.unwrap();
+    assert_eq!(first.iter().map(|piece| piece.seq).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(bench.store.read_attempt(run, Fence(2), 0).await.unwrap().len(), 1);
+    assert!(bench.store.read_attempt(run, Fence(3), 0).await.unwrap().is_empty());
 }
 
 async fn history_is_filtered_and_newest_first(bench: Bench) {

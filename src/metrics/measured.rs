@@ -110,6 +110,10 @@ impl Store for MeasuredStore {
         self.timed("read_output", self.store.read_output(run, from)).await
     }
 
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
+        self.timed("read_output", self.store.read_attempt(run, fence, from)).await
+    }
+
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
         self.timed("beat", self.store.beat(replica)).await
     }

@@ -234,6 +234,12 @@ impl Store for Memory {
         Ok(pieces.filter(|((_, seq), _)| *seq >= from).map(|((fence, _), piece)| (*fence, piece.clone())).collect())
     }
 
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
+        let held = self.held();
+        let pieces = held.output.get(&run).map(|all| all.range((fence, from)..=(fence, u64::MAX)));
+        Ok(pieces.into_iter().flatten().map(|(_, piece)| piece.clone()).collect())
+    }
+
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
         let mut held = self.held();
         let now = held.tick(&self.clock);

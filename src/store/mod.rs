@@ -244,6 +244,12 @@ pub trait Store: Send + Sync {
     /// The output of a run: each attempt's pieces from number `from` on, in order.
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError>;
 
+    /// What one attempt printed, from piece number `from` on, in order: for those who read on.
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
+        let pieces = self.read_output(run, from).await?;
+        Ok(pieces.into_iter().filter(|(own, _)| *own == fence).map(|(_, piece)| piece).collect())
+    }
+
     /// Reports that a replica is alive; answers with what the store's clock reads at that moment, as
     /// near as can be told.
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError>;

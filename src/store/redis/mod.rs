@@ -62,6 +62,9 @@ const TICK: Duration = Duration::from_secs(2);
 /// Bytes of output sent at once.
 const OUTPUT: usize = 256 * 1024;
 
+/// Pieces of output that are read at once: as large, at most.
+const READ: usize = 32;
+
 /// The cluster's store.
 pub struct Redis {
     server: Arc<Server>,
@@ -300,6 +303,25 @@ impl Store for Redis {
         }
         pieces.sort_by_key(|(fence, piece)| (*fence, piece.seq));
         pieces.dedup_by_key(|(fence, piece)| (*fence, piece.seq));
+        Ok(pieces)
+    }
+
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
+        let output = self.server.output(run);
+        let names = self.server.ask("HKEYS", &output, &[]).await?;
+        let number = |name: Vec<u8>| text(&name)?.strip_prefix(&format!("{fence}:"))?.parse().ok();
+        let mut numbers: Vec<u64> = list(names).into_iter().filter_map(number).filter(|seq| *seq >= from).collect();
+        numbers.sort_unstable();
+        let mut pieces = Vec::new();
+        for some in numbers.chunks(READ) {
+            let fields: Vec<String> = some.iter().map(|seq| format!("{fence}:{seq}")).collect();
+            let asked: Vec<Vec<u8>> = fields.iter().map(|field| field.clone().into_bytes()).collect();
+            let packed = list(self.server.ask("HMGET", &output, &asked).await?);
+            // One that is empty was cut in between.
+            for (field, packed) in fields.iter().zip(packed).filter(|(_, packed)| !packed.is_empty()) {
+                pieces.push(unpack_piece(field, &packed).ok_or_else(|| self.server.garbled())?.1);
+            }
+        }
         Ok(pieces)
     }
 

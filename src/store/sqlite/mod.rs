@@ -226,6 +226,10 @@ impl Store for Sqlite {
         self.read(move |db| tables::output(db, run, from)).await
     }
 
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
+        self.read(move |db| tables::attempt_output(db, run, fence, from)).await
+    }
+
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
         let (mut replica, clock) = (replica.clone(), self.clock.clone());
         self.write(move |db| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -255,12 +255,22 @@ pub(super) fn output(db: &Connection, run: RunId, from: u64) -> rusqlite::Result
         "SELECT fence, seq, at, stderr, bytes FROM output WHERE run_id = ?1 AND seq >= ?2 ORDER BY fence, seq",
     )?
     .query_map(params![run.to_string(), from.cast_signed()], |row| {
-        let stream = if row.get(3)? { Stream::Stderr } else { Stream::Stdout };
-        let seq = row.get::<_, i64>(1)?.cast_unsigned();
-        let piece = Piece { seq, at: row.get(2)?, stream, bytes: row.get(4)? };
-        Ok((Fence(row.get::<_, i64>(0)?.cast_unsigned()), piece))
+        Ok((Fence(row.get::<_, i64>(0)?.cast_unsigned()), piece(row)?))
     })?
     .collect()
+}
+
+pub(super) fn attempt_output(db: &Connection, run: RunId, fence: Fence, from: u64) -> rusqlite::Result<Vec<Piece>> {
+    db.prepare_cached(
+        "SELECT fence, seq, at, stderr, bytes FROM output WHERE run_id = ?1 AND fence = ?2 AND seq >= ?3 ORDER BY seq",
+    )?
+    .query_map(params![run.to_string(), fence.0.cast_signed(), from.cast_signed()], piece)?
+    .collect()
+}
+
+fn piece(row: &Row<'_>) -> rusqlite::Result<Piece> {
+    let stream = if row.get(3)? { Stream::Stderr } else { Stream::Stdout };
+    Ok(Piece { seq: row.get::<_, i64>(1)?.cast_unsigned(), at: row.get(2)?, stream, bytes: row.get(4)? })
 }
 
 // ---- replicas ----------------------------------------------------------------------------------
