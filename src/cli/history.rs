@@ -58,7 +58,8 @@ impl History {
                 (read("--since", self.since.as_ref(), now, &zone)?, read("--until", self.until.as_ref(), now, &zone)?)
             }
         };
-        let filter = Filter { job: self.job, id: None, states: self.state, trigger: self.trigger, since, until };
+        let filter =
+            Filter { job: self.job, id: None, states: self.state, trigger: self.trigger, since, until, on: None };
         let page = place.runs(&filter, self.limit).await?;
         out::stale(page.stale_since);
         if context.global.json {

@@ -13,6 +13,9 @@ use crate::record::Open;
 use crate::shape::{Page, Run, RunDetail, Seen};
 use crate::store::Query;
 
+/// Lines that are looked through for a part of a list.
+const MOST_READ: usize = 50_000;
+
 /// Which runs.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -28,6 +31,8 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Scheduled before.
     pub until: Option<Timestamp>,
+    /// Carried out by this replica or worker.
+    pub on: Option<String>,
 }
 
 impl Desk {
@@ -49,7 +54,7 @@ impl Desk {
             until: filter.until,
             ..Query::default()
         };
-        let lines = self.following(&mut query, after.as_ref(), most).await?;
+        let lines = self.following(&mut query, after.as_ref(), filter.on.as_deref(), most).await?;
         let Lines { mut entries, stale_since } = lines;
         let more = entries.len() > most;
         entries.truncate(most);
@@ -66,14 +71,18 @@ impl Desk {
         &self,
         query: &mut Query,
         after: Option<&(Timestamp, String)>,
+        on: Option<&str>,
         most: usize,
     ) -> Result<Lines, Refusal> {
-        let Some((at, id)) = after else {
+        if let Some((at, _)) = after {
+            query.until = Some(at.plus(std::time::Duration::from_micros(1)));
+        } else if on.is_none() {
             query.limit = most.saturating_add(1);
             return self.lines(query).await;
-        };
-        query.until = Some(at.plus(std::time::Duration::from_micros(1)));
-        let follows = |entry: &Entry| (entry.scheduled_at, &entry.id) < (*at, id);
+        }
+        let is_on = |entry: &Entry| on.is_none_or(|on| entry.attempts.iter().any(|attempt| attempt.replica == on));
+        let follows =
+            |entry: &Entry| after.is_none_or(|(at, id)| (entry.scheduled_at, &entry.id) < (*at, id)) && is_on(entry);
         // However many share the instant, those already shown are looked past.
         let mut limit = most.saturating_add(1).max(100);
         loop {
@@ -81,7 +90,7 @@ impl Desk {
             let mut lines = self.lines(query).await?;
             let read = lines.entries.len();
             lines.entries.retain(follows);
-            if lines.entries.len() > most || read < limit {
+            if lines.entries.len() > most || read < limit || limit > MOST_READ {
                 return Ok(lines);
             }
             limit = limit.saturating_mul(4);

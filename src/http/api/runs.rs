@@ -70,7 +70,7 @@ impl Listed {
         }
         let since = take::time("since", self.since.as_ref())?;
         let until = take::time("until", self.until.as_ref())?;
-        let filter = Filter { job: self.job, id: self.id, states, trigger: self.trigger, since, until };
+        let filter = Filter { job: self.job, id: self.id, states, trigger: self.trigger, since, until, on: None };
         Ok((filter, Slice::new(self.limit, self.cursor)))
     }
 }
