@@ -2,6 +2,7 @@
 //! API, the command line and the dashboard stand on it alike. Nothing here decides: it asks the store, as replicas do.
 
 mod act;
+pub mod ansi;
 mod audit;
 mod cluster;
 mod config;
@@ -16,6 +17,7 @@ mod occurrences;
 mod outputs;
 mod page;
 mod past;
+mod printout;
 mod refusal;
 mod requests;
 mod runs;
@@ -48,6 +50,7 @@ pub use logs::{Log, Part};
 pub use occurrences::{PassedOver, Span};
 pub use page::Slice;
 pub use past::Fill;
+pub use printout::{Printout, Selection, Shown};
 pub use refusal::{Refusal, Why, Wrong, in_the_way, in_the_way_of};
 pub use runs::{Filter, state};
 pub use timeline::Window;
@@ -81,13 +84,15 @@ pub struct Desk {
     distributed: bool,
     last: last::Last,
     recent: jobs::Recent,
+    printouts: printout::Printouts,
 }
 
 impl Desk {
     /// A desk of a process whose jobs may change.
     pub fn new(parts: Parts, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Receiver<Pulse>) -> Desk {
         let (last, recent) = (last::Last::default(), jobs::Recent::default());
-        Desk { parts, jobs, pulse, reload: None, hooks: hook::Settings::default(), distributed: false, last, recent }
+        let (hooks, printouts) = (hook::Settings::default(), printout::Printouts::default());
+        Desk { parts, jobs, pulse, reload: None, hooks, distributed: false, last, recent, printouts }
     }
 
     /// A desk of a process that is no replica, and whose jobs never change.
