@@ -22,6 +22,7 @@ const ALL: &[(&str, &str, &str)] = &[
             include_str!("assets/pages.css"),
             include_str!("assets/cluster.css"),
             include_str!("assets/explain.css"),
+            include_str!("assets/runs.css"),
             include_str!("assets/narrow.css")
         ),
     ),
@@ -31,6 +32,7 @@ const ALL: &[(&str, &str, &str)] = &[
     ("explain.js", SCRIPT, include_str!("assets/explain.js")),
     ("keys.js", SCRIPT, include_str!("assets/keys.js")),
     ("live.js", SCRIPT, include_str!("assets/live.js")),
+    ("log.js", SCRIPT, include_str!("assets/log.js")),
     ("palette.js", SCRIPT, include_str!("assets/palette.js")),
     ("patch.js", SCRIPT, include_str!("assets/patch.js")),
     ("time.js", SCRIPT, include_str!("assets/time.js")),

@@ -11,12 +11,17 @@ mod fields;
 mod frame;
 mod icons;
 mod jobs;
+mod lines;
+mod log;
 mod now;
 mod parts;
 mod prefs;
 mod races;
+mod run;
+mod runs;
 mod said;
 mod signin;
+mod sought;
 mod trouble;
 mod view;
 mod when;
@@ -46,6 +51,10 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route("/jobs/{job}/resume", post(acts::resume))
         .route("/jobs/{job}/why", get(why::page))
         .route("/jobs/{job}/backfill", get(why::ask_backfill).post(why::backfill))
+        .route(address::RUNS, get(runs::page))
+        .route("/runs/{run}", get(run::page))
+        .route("/runs/{run}/log", get(log::part))
+        .route("/runs/{run}/log.txt", get(log::whole))
         .route("/runs/{run}/cancel", get(acts::ask_cancel).post(acts::cancel))
         .route("/runs/{run}/retry", get(acts::ask_retry).post(acts::retry))
         .route("/locks/release", get(acts::ask_release).post(acts::release))

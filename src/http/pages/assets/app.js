@@ -15,3 +15,4 @@ if (typed) import('./explain.js').then((explain) => explain.start(/** @type {HTM
 // A page about something that is away asks again by itself.
 const again = document.querySelector('[data-again]');
 if (again) setTimeout(() => location.reload(), Number(again.getAttribute('data-again')) * 1000);
+if (document.getElementById('log-lines')) import('./log.js').then((log) => log.start());
