@@ -62,7 +62,7 @@ impl Rows<'_> {
             return;
         }
         let is_error = line.stream == Stream::Stderr;
-        let (class, mark) = if is_error { ("ln er", "<i title=\"stderr\">e</i>") } else { ("ln", "") };
+        let (class, mark) = if is_error { ("ln er", "<abbr title=\"stderr\">e</abbr>") } else { ("ln", "") };
         let _ = write!(
             rows,
             "<div class=\"{class}\" id=\"L{number}\"><a class=\"no\" href=\"#L{number}\">{number}</a>{mark}{time}\
