@@ -10,7 +10,7 @@ with browser() as started, person(started, java_script_enabled=False) as page:
     said(page, "A run of hello was asked for")
     page.get_by_role("link", name="Look at it").click()
     for _ in range(40):
-        if page.get_by_text("succeeded").count():
+        if page.locator("main").get_by_text("succeeded").count():
             break
         page.wait_for_timeout(250)
         page.reload()

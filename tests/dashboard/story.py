@@ -22,7 +22,7 @@ with browser() as started, person(started) as page, person(started) as other:
     page.get_by_role("dialog").get_by_role("button", name="Run now").click()
     said(page, "A run of hello was asked for")
     row = page.locator("#job-hello")
-    expect(row.get_by_text("succeeded")).to_be_visible()
+    expect(row.locator(".outcome")).to_contain_text("succeeded")
     page.get_by_role("link", name="Look at it").click()
     expect(page.locator("main")).to_contain_text("to see it")
     expect(page.locator("main")).to_contain_text("hello")
@@ -47,7 +47,7 @@ with browser() as started, person(started) as page, person(started) as other:
     page.get_by_role("link", name="Run fails now").click()
     page.get_by_role("dialog").get_by_role("button", name="Run now").click()
     said(page, "fails")
-    expect(other.locator("#job-fails").get_by_text("failed")).to_be_visible()
+    expect(other.locator("#job-fails .outcome")).to_contain_text("failed")
     assert other.evaluate("window.same") and other.get_by_label("Choose tick").is_checked()
 
     # Follow a log as it is written, with how far the run says it is; stop it.

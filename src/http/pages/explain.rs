@@ -215,7 +215,8 @@ fn snippet(asking: &Asking) -> String {
 fn mistaken(unclear: &Unclear) -> Markup {
     let error = &unclear.error;
     let (text, span) = (unclear.text.as_str(), error.span.clone());
-    let (start, end) = (text.floor_char_boundary(span.start), text.floor_char_boundary(span.end.max(span.start)));
+    let whole = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let (start, end) = (whole(span.start), whole(span.end.max(span.start)));
     html! {
         section.panel.pad {
             p.said-bad role="alert" { (icons::small("bad")) strong { (error.message) } }
