@@ -22,6 +22,7 @@ const ALL: &[(&str, &str, &str)] = &[
             include_str!("assets/pages.css"),
             include_str!("assets/cluster.css"),
             include_str!("assets/explain.css"),
+            include_str!("assets/timeline.css"),
             include_str!("assets/narrow.css")
         ),
     ),
@@ -33,6 +34,7 @@ const ALL: &[(&str, &str, &str)] = &[
     ("live.js", SCRIPT, include_str!("assets/live.js")),
     ("palette.js", SCRIPT, include_str!("assets/palette.js")),
     ("patch.js", SCRIPT, include_str!("assets/patch.js")),
+    ("timeline.js", SCRIPT, include_str!("assets/timeline.js")),
     ("time.js", SCRIPT, include_str!("assets/time.js")),
 ];
 

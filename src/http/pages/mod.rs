@@ -17,6 +17,7 @@ mod prefs;
 mod races;
 mod said;
 mod signin;
+mod timeline;
 mod trouble;
 mod view;
 mod when;
@@ -41,6 +42,8 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
     Router::new()
         .route(address::NOW, get(now::page))
         .route(address::JOBS, get(jobs::page).post(acts::several))
+        .route(address::TIMELINE, get(timeline::page))
+        .route("/timeline/{job}", get(timeline::lane))
         .route("/jobs/{job}/run", get(acts::ask_run).post(acts::run))
         .route("/jobs/{job}/pause", get(acts::ask_pause).post(acts::pause))
         .route("/jobs/{job}/resume", post(acts::resume))

@@ -15,3 +15,5 @@ if (typed) import('./explain.js').then((explain) => explain.start(/** @type {HTM
 // A page about something that is away asks again by itself.
 const again = document.querySelector('[data-again]');
 if (again) setTimeout(() => location.reload(), Number(again.getAttribute('data-again')) * 1000);
+
+if (document.querySelector('[data-timeline]')) import('./timeline.js').then((timeline) => timeline.start());
