@@ -3,6 +3,8 @@
 
 #[path = "pages/bench.rs"]
 mod bench;
+#[path = "pages/job.rs"]
+mod job;
 #[path = "pages/timeline.rs"]
 mod timeline;
 #[path = "common/wire.rs"]

@@ -23,6 +23,7 @@ const ALL: &[(&str, &str, &str)] = &[
             include_str!("assets/cluster.css"),
             include_str!("assets/explain.css"),
             include_str!("assets/timeline.css"),
+            include_str!("assets/job.css"),
             include_str!("assets/narrow.css")
         ),
     ),

@@ -10,6 +10,7 @@ mod explain;
 mod fields;
 mod frame;
 mod icons;
+mod job;
 mod jobs;
 mod now;
 mod parts;
@@ -44,6 +45,8 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
         .route(address::JOBS, get(jobs::page).post(acts::several))
         .route(address::TIMELINE, get(timeline::page))
         .route("/timeline/{job}", get(timeline::lane))
+        .route("/jobs/{job}", get(job::page))
+        .route("/jobs/{job}/durations", get(job::durations))
         .route("/jobs/{job}/run", get(acts::ask_run).post(acts::run))
         .route("/jobs/{job}/pause", get(acts::ask_pause).post(acts::pause))
         .route("/jobs/{job}/resume", post(acts::resume))
