@@ -1,6 +1,11 @@
-//! The pages of a real replica, as browsers without a script get them, and what scripts of ours ask for.
+//! Pages as browsers without a script get them, and what scripts of ours ask for: of a real replica, or of a front that
+//! knows what the test wrote down, at the hour that the test says.
 #![allow(clippy::unwrap_used)]
 
+#[path = "pages/bench.rs"]
+mod bench;
+#[path = "pages/job.rs"]
+mod job;
 #[path = "pages/log.rs"]
 mod log;
 #[path = "pages/runs.rs"]
@@ -9,3 +14,7 @@ mod runs;
 mod served;
 #[path = "pages/site.rs"]
 mod site;
+#[path = "pages/timeline.rs"]
+mod timeline;
+#[path = "common/wire.rs"]
+mod wire;

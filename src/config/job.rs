@@ -14,7 +14,7 @@ use super::walk::{Key, Value, Walk};
 use super::warnings;
 use super::when::{self, Known};
 use crate::clock::Timestamp;
-use crate::job::{Action, Job, JobName, Source, Task, Text};
+use crate::job::{Action, FileText, Job, JobName, Source, Task, Text};
 use crate::schedule::{Rules, Schedule, Zone};
 
 /// Exactly one of these says when.
@@ -107,7 +107,7 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         on,
         log_limit: settings.log_limit.unwrap_or(1 << 20),
         keep: settings.keep.unwrap_or_default(),
-        source: Source { file: walk.file.name.clone(), line },
+        source: Source { file: walk.file.name.clone(), line, text: FileText(Some(walk.file.text.clone())) },
     };
     warnings::job(walk, key, table, &job, limited, shelf.now);
     let is_told = walk.found[before..].iter().any(|one| one.code == "W0202");

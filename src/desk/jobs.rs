@@ -16,10 +16,10 @@ use crate::shape::{self, Definition, Last, Page, Wanted};
 use crate::store::Query;
 
 /// Runs of a job that are looked at to say how it fares.
-const RECENT: usize = 60;
+pub(super) const RECENT: usize = 60;
 
 /// Jobs whose runs are asked for at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// Which jobs.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,7 @@ pub(super) struct Recent(Mutex<BTreeMap<JobName, Outcomes>>);
 type Outcomes = (Record, Arc<Vec<Entry>>);
 
 impl Choice {
-    fn takes(&self, job: &Job) -> bool {
+    pub(super) fn takes(&self, job: &Job) -> bool {
         let text = self.text.as_ref().map(|text| text.to_lowercase());
         let holds = |text: &String| {
             let description = job.description.as_deref().unwrap_or_default();
@@ -132,6 +132,12 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    /// The newest lines of a job as they were last read, if they were: at most [`RECENT`].
+    pub(super) fn recent(&self, job: &JobName) -> Option<Arc<Vec<Entry>>> {
+        let kept = self.recent.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(job).map(|(_, runs)| runs.clone())
     }
 
     fn shape(&self, job: &Job, look: &Look, run: Option<&Entry>, digest: &str) -> shape::Job {

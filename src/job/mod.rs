@@ -376,4 +376,17 @@ pub struct Source {
     pub file: String,
     /// Line, from 1.
     pub line: usize,
+    /// What is in the file.
+    #[serde(skip)]
+    pub text: FileText,
+}
+
+/// The text of a file, shared by the jobs in it. Secrets may stand in it, so it shows nowhere by itself.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct FileText(pub Option<Arc<str>>);
+
+impl fmt::Debug for FileText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }

@@ -145,6 +145,53 @@ pub(super) fn changes(zone: &Zone, from: Timestamp, until: Timestamp) -> impl It
     })
 }
 
+/// A change of clocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The first instant after it.
+    pub at: Timestamp,
+    /// How many seconds clocks go forward; back where negative.
+    pub seconds: i64,
+    /// The wall just before, such as `02:00 CET`.
+    pub from: String,
+    /// The wall just after, such as `03:00 CEST`.
+    pub to: String,
+}
+
+/// The changes of clocks after `from` and before `until`.
+pub(super) fn turns(zone: &Zone, from: Timestamp, until: Timestamp) -> Vec<Turn> {
+    let turn = |(span, at): (Span, Timestamp)| {
+        let (resumed, stopped) = span.walls_at_end();
+        let (from, to) = readings(zone, at);
+        Turn { at, seconds: (resumed - stopped).num_seconds(), from, to }
+    };
+    // A zone may change its name alone.
+    changes_of(zone, from, until).map(turn).filter(|turn| turn.seconds != 0).collect()
+}
+
+/// What the wall shows just before a change, and just after.
+fn readings(zone: &Zone, change: Timestamp) -> (String, String) {
+    let last = change.minus(Duration::from_secs(1));
+    let reading = |wall: NaiveDateTime, at: Timestamp| format!("{} {}", wall.format("%H:%M"), zone.offset(at).1);
+    (reading(zone.wall(last) + TimeDelta::seconds(1), last), reading(zone.wall(change), change))
+}
+
+/// The times within gaps that `pattern` asks for, each with the first instant after its gap.
+pub(super) fn within_gaps<'a>(
+    pattern: &'a Pattern,
+    zone: &'a Zone,
+    from: Timestamp,
+    until: Timestamp,
+) -> impl Iterator<Item = (Timestamp, NaiveDateTime)> + 'a {
+    /// Of one gap at most so many.
+    const MANY: usize = 100;
+    changes_of(zone, from, until).flat_map(move |(span, at)| {
+        let (resumed, stopped) = span.walls_at_end();
+        let times = std::iter::successors(pattern.next_naive(just_before(stopped)), |last| pattern.next_naive(*last));
+        times.take_while(move |wall| *wall < resumed).take(MANY).map(move |wall| (at, wall))
+    })
+}
+
 /// The wall-clock times that are left out between `from` and `until`: the first of each gap, and the first after it.
 pub(super) fn gaps(
     zone: &Zone,
@@ -168,8 +215,47 @@ pub(super) fn note(zone: &Zone, at: Timestamp, nominal: NaiveDateTime) -> Option
     } else {
         return None;
     };
-    let last = change.minus(Duration::from_secs(1));
-    let reading = |wall: NaiveDateTime, at: Timestamp| format!("{} {}", wall.format("%H:%M"), zone.offset(at).1);
-    let from = zone.wall(last) + TimeDelta::seconds(1);
-    Some(DstNote { kind, from: reading(from, last), to: reading(zone.wall(change), change) })
+    let (from, to) = readings(zone, change);
+    Some(DstNote { kind, from, to })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::schedule::{Schedule, Zone};
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn changes_of_clocks_are_found_with_how_far_they_go() {
+        let zone = Zone::parse("Australia/Lord_Howe").unwrap();
+        let turns = zone.turns(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z"));
+        let found: Vec<_> = turns.iter().map(|turn| (turn.at, turn.seconds)).collect();
+        assert_eq!(found, [(at("2026-04-04T15:00:00Z"), -1800), (at("2026-10-03T15:30:00Z"), 1800)]);
+        assert_eq!((turns[0].from.as_str(), turns[0].to.as_str()), ("02:00 +11", "01:30 +1030"));
+        assert!(Zone::utc().turns(at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")).is_empty());
+    }
+
+    #[test]
+    fn a_time_that_does_not_exist_is_left_out_only_where_nothing_runs_for_it() {
+        let zone = Zone::parse("America/New_York").unwrap();
+        let left_out = |text: &str, gap| {
+            let rules = Rules { gap, overlap: OverlapRule::First };
+            let schedule = Schedule::parse(text, &zone, rules, "job").unwrap();
+            let slots = schedule.left_out(at("2026-03-01T00:00:00Z"), at("2026-04-01T00:00:00Z"));
+            slots.iter().map(|slot| (slot.at, slot.nominal.to_string())).collect::<Vec<_>>()
+        };
+        let change = at("2026-03-08T07:00:00Z");
+        assert_eq!(left_out("30 2 * * *", GapRule::Skip), [(change, "2026-03-08 02:30:00".to_owned())]);
+        assert_eq!(left_out("15,45 2 * * *", GapRule::Skip).len(), 2);
+        assert_eq!(left_out("30 2 * * *", GapRule::Shift), []);
+        // These follow real time, and run before and after.
+        assert_eq!(left_out("0 * * * *", GapRule::Skip), []);
+        assert_eq!(left_out("*/10 * * * *", GapRule::Skip), []);
+        // This one follows real time too, and does not run that day.
+        assert_eq!(left_out("*/10 2 * * *", GapRule::Skip).len(), 6);
+    }
 }

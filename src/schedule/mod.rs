@@ -25,7 +25,7 @@ use pattern::Pattern;
 
 pub use calendar::Calendar;
 pub use dialect::{uses_seed, zone_prefix};
-pub use dst::{Change, DstNote, GapRule, OverlapRule, Rules, Slot};
+pub use dst::{Change, DstNote, GapRule, OverlapRule, Rules, Slot, Turn};
 pub use error::ScheduleError;
 pub use lint::lints;
 pub use words::{Part, describe, parts};
@@ -217,6 +217,29 @@ impl Schedule {
             }
             When::Any(list) => list.iter().flat_map(|one| one.lost_days(from, until)).collect(),
             When::Within(inner, ..) => inner.lost_days(from, until),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The times between `from` and `until` that do not exist because clocks go forward, and for which nothing runs:
+    /// each at the first instant after its gap. Of a schedule that follows real time only those of days on which
+    /// it does not run at all.
+    pub fn left_out(&self, from: Timestamp, until: Timestamp) -> Vec<Slot> {
+        match &self.0.when {
+            When::Wall(pattern, rules) if rules.gap == GapRule::Skip => {
+                let lost = if *rules == Rules::REAL_TIME { Some(self.lost_days(from, until)) } else { None };
+                let times = dst::within_gaps(pattern, self.zone(), from, until);
+                let missed = times.filter(|(_, wall)| lost.as_ref().is_none_or(|lost| lost.contains(&wall.date())));
+                let slot =
+                    |(at, nominal)| Slot { at, nominal, rules: *rules, shift: dst::note(self.zone(), at, nominal) };
+                missed.map(slot).collect()
+            }
+            When::Any(list) => list.iter().flat_map(|one| one.left_out(from, until)).collect(),
+            When::Within(inner, start, end) => {
+                let inside =
+                    |slot: &Slot| start.is_none_or(|start| slot.at >= start) && end.is_none_or(|end| slot.at <= end);
+                inner.left_out(from, until).into_iter().filter(inside).collect()
+            }
             _ => Vec::new(),
         }
     }

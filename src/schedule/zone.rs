@@ -79,6 +79,11 @@ impl Zone {
         (info.offset().seconds(), info.abbreviation().to_owned())
     }
 
+    /// The changes of clocks after `from` and before `until`.
+    pub fn turns(&self, from: Timestamp, until: Timestamp) -> Vec<super::Turn> {
+        super::dst::turns(self, from, until)
+    }
+
     /// The span of one offset that holds `t`.
     pub(super) fn span(&self, t: Timestamp) -> Span {
         let at = instant(t);

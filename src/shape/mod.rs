@@ -13,6 +13,7 @@ mod past;
 mod run;
 mod scalar;
 mod timeline;
+mod written;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,6 +33,7 @@ pub use occurrence::{Dst, Occurrence, Planned, Skipped, Start, local};
 pub use past::{Backfill, Fact, Filled, Waits, Why, stands};
 pub use run::{Attempt, Fault, Moment, Progress, Run, RunDetail, Trigger};
 pub use timeline::{Cell, Lane, Timeline};
+pub use written::Written;
 
 /// A part of a list, in the list's order.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]

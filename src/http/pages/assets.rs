@@ -23,6 +23,8 @@ const ALL: &[(&str, &str, &str)] = &[
             include_str!("assets/cluster.css"),
             include_str!("assets/explain.css"),
             include_str!("assets/runs.css"),
+            include_str!("assets/timeline.css"),
+            include_str!("assets/job.css"),
             include_str!("assets/narrow.css")
         ),
     ),
@@ -35,6 +37,7 @@ const ALL: &[(&str, &str, &str)] = &[
     ("log.js", SCRIPT, include_str!("assets/log.js")),
     ("palette.js", SCRIPT, include_str!("assets/palette.js")),
     ("patch.js", SCRIPT, include_str!("assets/patch.js")),
+    ("timeline.js", SCRIPT, include_str!("assets/timeline.js")),
     ("time.js", SCRIPT, include_str!("assets/time.js")),
 ];
 

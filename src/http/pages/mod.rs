@@ -10,6 +10,7 @@ mod explain;
 mod fields;
 mod frame;
 mod icons;
+mod job;
 mod jobs;
 mod lines;
 mod log;
@@ -22,6 +23,7 @@ mod runs;
 mod said;
 mod signin;
 mod sought;
+mod timeline;
 mod trouble;
 mod view;
 mod when;
@@ -46,6 +48,10 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
     Router::new()
         .route(address::NOW, get(now::page))
         .route(address::JOBS, get(jobs::page).post(acts::several))
+        .route(address::TIMELINE, get(timeline::page))
+        .route("/timeline/{job}", get(timeline::lane))
+        .route("/jobs/{job}", get(job::page))
+        .route("/jobs/{job}/durations", get(job::durations))
         .route("/jobs/{job}/run", get(acts::ask_run).post(acts::run))
         .route("/jobs/{job}/pause", get(acts::ask_pause).post(acts::pause))
         .route("/jobs/{job}/resume", post(acts::resume))

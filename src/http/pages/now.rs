@@ -210,7 +210,7 @@ fn going(open: &[Standing]) -> impl Iterator<Item = &Standing> {
     open.iter().filter(|run| run.phase != Phase::Waiting)
 }
 
-fn phase(run: &Standing) -> Markup {
+pub(super) fn phase(run: &Standing) -> Markup {
     match (run.cancelling, run.phase) {
         (true, _) => parts::badge("stopped", "late", "stopping"),
         (_, Phase::Running) => parts::badge("running", "running", "running"),

@@ -111,15 +111,19 @@ pub(super) fn progress(said: &Progress) -> Markup {
 
 /// What a change of clocks does to a time.
 pub(super) fn dst(dst: &Dst) -> Markup {
-    let what = match (dst.kind.as_str(), dst.policy.as_str()) {
+    html! {
+        span.note.late title={ "Clocks go from " (dst.from) " to " (dst.to) } { (icons::small("late")) span { "this time " (dst_words(dst)) } }
+    }
+}
+
+/// The same in words, to follow "this time".
+pub(super) fn dst_words(dst: &Dst) -> &'static str {
+    match (dst.kind.as_str(), dst.policy.as_str()) {
         ("gap", "skip") => "does not exist: skipped",
         ("gap", _) => "does not exist: moved",
         (_, "both") => "comes twice: runs both times",
         (_, "last") => "comes twice: runs the second time",
         _ => "comes twice: runs the first time",
-    };
-    html! {
-        span.note.late title={ "Clocks go from " (dst.from) " to " (dst.to) } { (icons::small("late")) span { "this time " (what) } }
     }
 }
 

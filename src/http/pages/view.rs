@@ -68,6 +68,11 @@ impl View {
         self.caller.role >= Role::Operator
     }
 
+    /// Whether they may end what somebody holds.
+    pub(super) fn may_release(&self) -> bool {
+        self.caller.role >= Role::Admin
+    }
+
     /// The address of this page, for a form that leads back to it.
     pub(super) fn here(&self) -> &str {
         self.uri.path_and_query().map_or("/", |path| path.as_str())

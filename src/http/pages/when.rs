@@ -69,6 +69,12 @@ impl When {
         html! { time datetime=(at) title=(self.title(at, own)) { (wall.format("%H:%M:%S%.3f")) } }
     }
 
+    /// As text, for where no markup can be: within a picture.
+    pub(super) fn short(&self, at: Timestamp, own: Option<&str>) -> String {
+        let zone = self.zone(own);
+        format!("{} {}", zone.wall(at).format("%a %-d %b %H:%M:%S"), zone.offset(at).1)
+    }
+
     /// How far away it is: `in 1m 12s`, `8m 3s ago`; a script keeps it true.
     pub(super) fn away(&self, at: Timestamp, own: Option<&str>) -> Markup {
         html! { time.away datetime=(at) data-away title=(self.title(at, own)) { (self.away_text(at)) } }

@@ -16,3 +16,5 @@ if (document.getElementById('log-lines')) import('./log.js').then((log) => log.s
 // A page about something that is away asks again by itself.
 const again = document.querySelector('[data-again]');
 if (again) setTimeout(() => location.reload(), Number(again.getAttribute('data-again')) * 1000);
+
+if (document.querySelector('[data-timeline]')) import('./timeline.js').then((timeline) => timeline.start());

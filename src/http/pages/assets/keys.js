@@ -9,6 +9,7 @@ const HELP = [
   ['/ or Ctrl K', 'find a job, a run or a page'], ['g n · g j · g r · g t · g c · g e', 'now, jobs, runs, timeline, cluster, explain'],
   ['j · k', 'next row, row before'], ['Enter', 'open the row'], ['x', 'tick the row'], ['.', 'run its job now'],
   ['p', 'pause its job'], ['r', 'hold the page still, or let it go on'], ['t', 'change colours'], ['z', 'change the zone'],
+  ['+ · -', 'timeline: nearer, farther (also Ctrl and the wheel)'], ['[ · ] · 0', 'timeline: earlier, later, now'],
   ['?', 'this list'], ['Esc', 'close'],
 ];
 
