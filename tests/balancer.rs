@@ -178,7 +178,7 @@ fn what_is_said_is_the_same_with_and_without_a_server() {
 
 #[test]
 fn hooks_are_looked_at_and_tested_over_a_server() {
-    let site = Site::start();
+    let site = Site::start(JOBS);
     assert!(site.ask(&["hooks"], 0).contains("file  http://127.0.0.1:1/"), "{}", site.ask(&["hooks"], 0));
     assert_eq!(site.json(&["hooks"])["items"][0]["id"], "deaf");
     assert_eq!(site.ask(&["hooks", "enable", "deaf"], 0), "hook/deaf was not switched off\n");
@@ -215,12 +215,12 @@ fn what_is_not_there_or_not_allowed_exits_as_it_does_without_a_server() {
     let mut stranger = site.command(&["jobs"]);
     said(&stranger.env("CRONCLAVE_TOKEN", "wrong-horse-battery-staple").output().unwrap(), &["jobs"], 77);
     let mut nowhere = site.command(&["jobs"]);
-    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let nobody = format!("http://127.0.0.1:{}", site::free_port());
     said(&nowhere.env("CRONCLAVE_SERVER", nobody).output().unwrap(), &["jobs"], 69);
     site.ask(&["--server", "http://127.0.0.1:1", "validate"], 2);
     site.ask(&["--server", "localhost", "jobs"], 2);
     let file = site.dir.path().join("token");
-    fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
     let mut by_file = site.command(&["jobs", "--token-file", file.to_str().unwrap()]);
     said(&by_file.env_remove("CRONCLAVE_TOKEN").output().unwrap(), &["jobs"], 0);
 }

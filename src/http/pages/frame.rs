@@ -53,7 +53,7 @@ pub(super) fn page(framed: &Framed<'_>, sheet: &Sheet) -> Markup {
             body {
                 a.skip href="#main" { "Skip to the content" }
                 (bar(framed, sheet))
-                div #banners { (banners(framed, sheet)) }
+                aside #banners aria-label="What everybody should know" { (banners(framed, sheet)) }
                 main #main tabindex="-1" { (sheet.main) }
                 div #said.toasts role="status" aria-live="polite" {
                     @if let Some(done) = framed.done { (done.show(view.here())) }

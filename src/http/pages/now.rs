@@ -146,7 +146,8 @@ fn needs(bad: &[&Job], when: &When, view: &View) -> Markup {
 pub(super) fn act(view: &View, href: &str, word: &str) -> Markup {
     html! {
         @if view.may_act() {
-            a.button.slim data-dialog href={ (href) "?back=" (address::word(view.here())) } { (word) }
+            @let and = if href.contains('?') { '&' } else { '?' };
+            a.button.slim data-dialog href={ (href) (and) "back=" (address::word(view.here())) } { (word) }
         }
     }
 }
