@@ -24,6 +24,7 @@ with browser() as started, person(started, java_script_enabled=False) as page:
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("main")).to_contain_text("nonsense")
     page.go_back()
+    page.get_by_label("Reason").fill("a move")
     page.get_by_label("For how long").fill("2h")
     page.get_by_role("button", name="Pause").click()
     said(page, "Paused hello")

@@ -146,7 +146,7 @@ fn meant(meaning: &Meaning, asking: &Asking, when: &When) -> Markup {
         section.panel.pad {
             h2 { "Next times" }
             @if meaning.starts.is_empty() { p.said-bad { "It never comes, up to the year 2399." } }
-            div.scroll { table.times {
+            div.scroll tabindex="0" role="group" aria-label="Next times" { table.times {
                 thead { tr { th scope="col" { "On its clock" } th scope="col" { "In UTC" } th scope="col" { "Away" } th scope="col" { "Clocks" } } }
                 tbody { @for start in &meaning.starts {
                     @let shape = start.shape(zone);

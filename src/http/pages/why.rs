@@ -191,7 +191,7 @@ fn planned(
     let runs = plan.items.iter().filter(|item| item.runs).count();
     html! {
         h2.space { (count(runs, "occurrence")) " of " (plan.items.len()) " would run" }
-        div.scroll.tall tabindex="0" { table.times {
+        div.scroll.tall tabindex="0" role="group" aria-label="Occurrences" { table.times {
             thead { tr { th scope="col" { "Occurrence" } th scope="col" { "What becomes of it" } } }
             tbody { @for item in &plan.items { tr {
                 td { (when.at(item.at, Some(&plan.timezone))) }

@@ -25,4 +25,6 @@ export function start(form) {
   document.addEventListener('selectionchange', light);
   document.addEventListener('patched', light);
   light();
+  // Whoever types fast may have begun before this was there.
+  if (field.value !== field.defaultValue) changed();
 }

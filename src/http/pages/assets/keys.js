@@ -75,7 +75,7 @@ export function start() {
   if (button) { button.hidden = false; button.addEventListener('click', help); }
   const find = document.getElementById('find');
   // The field itself works without a script; with one the palette shows more.
-  find?.addEventListener('focus', () => { find.blur(); open(); });
+  find?.addEventListener('pointerdown', (event) => { event.preventDefault(); open(); });
   document.addEventListener('keydown', (event) => {
     const { key, target } = event;
     if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === 'k') { event.preventDefault(); return open(); }
