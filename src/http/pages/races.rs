@@ -31,7 +31,7 @@ pub(super) fn show(races: &[Run], when: &When) -> Markup {
     let words = format!("Winners of the last {} occurrences", won.len());
     html! {
         div.races {
-            ul.lanes { @for name in &lanes { li { span.lane-name title=(name) { (name) } span.faint { (shares[name]) } } } }
+            ul.racers { @for name in &lanes { li { span title=(name) { (name) } span.faint { (shares[name]) } } } }
             div.scroll tabindex="0" role="group" aria-label=(words) {
                 svg viewBox={ "0 0 " (width) " " (height) } width=(width) height=(height) role="img" aria-label=(words) {
                     @for n in 0..lanes.len() { rect.ground x="0" y=(n * LANE + LANE / 2) width=(width) height="1" {} }

@@ -12,7 +12,7 @@ use super::fields::{self, Fields};
 use super::icons;
 use super::view::{Sheet, View};
 use crate::desk::Desk;
-use crate::http::access::{self, Access, Caller};
+use crate::http::access::{self, Access};
 use crate::http::problem::Problem;
 
 /// The page; or the one-time link of a terminal, which has a code.
@@ -24,7 +24,7 @@ pub(super) async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Fields::parse(view.uri.query().unwrap_or_default().as_bytes());
-    if let Some(code) = query.get("code") {
+    if let Some(code) = view.uri.query().and_then(|query| query.strip_prefix("code=")) {
         // Whoever only looks whether there is a page must not use the link up.
         if method != Method::GET {
             return Ok(StatusCode::NO_CONTENT.into_response());
@@ -37,7 +37,7 @@ pub(super) async fn page(
     let main = form(next, None);
     let now = desk.parts.clock.now();
     let sheet = Sheet { title: "Sign in".into(), under: "", now, stale_since: None, about: String::new(), main };
-    Ok(view.show(&desk, sheet).await)
+    Ok(View { is_in: false, ..view }.show(&desk, sheet).await)
 }
 
 /// Where a token is asked for; `why` is what went wrong.
@@ -63,14 +63,29 @@ pub(super) fn form(next: &str, why: Option<&str>) -> Markup {
 
 /// A token against a cookie.
 pub(super) async fn sign_in(
+    State(desk): State<Arc<Desk>>,
     Extension(access): Extension<Arc<Access>>,
-    caller: Caller,
+    view: View,
     headers: HeaderMap,
     fields: Fields,
-) -> Result<Response, Problem> {
-    let mut response = (StatusCode::SEE_OTHER, [(LOCATION, fields.back())]).into_response();
-    access::admit(&access, caller, &headers, fields.get("token").unwrap_or_default())?.into(&mut response);
-    Ok(response)
+) -> Response {
+    let token = fields.get("token").unwrap_or_default();
+    match access::admit(&access, view.caller.clone(), &headers, token) {
+        Ok(admitted) => {
+            let mut response = (StatusCode::SEE_OTHER, [(LOCATION, fields.back())]).into_response();
+            admitted.into(&mut response);
+            response
+        }
+        Err(problem) => {
+            let (code, now) = (problem.code(), desk.parts.clock.now());
+            let main = form(fields.back().to_str().unwrap_or("/"), Some(problem.detail()));
+            let sheet =
+                Sheet { title: "Sign in".into(), under: "", now, stale_since: None, about: String::new(), main };
+            let mut response = View { is_in: false, ..view }.show_as(&desk, code.status(), sheet).await;
+            response.extensions_mut().insert(code);
+            response
+        }
+    }
 }
 
 /// Takes the cookie back.

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use super::view::{Sheet, View};
 use super::{icons, signin};
 use crate::desk::Desk;
-use crate::http::access::Caller;
+use crate::http::access::{Caller, LINK_PATH};
 use crate::http::asked;
 use crate::http::problem::{Code, Problem};
 
@@ -42,7 +42,9 @@ async fn page(desk: &Arc<Desk>, headers: &HeaderMap, uri: &Uri, refused: Respons
     let is_in = caller.is_some() && was_let_in;
     let view = View { is_in, ..View::of(headers, uri, caller.unwrap_or_else(Caller::unknown)) };
     let main = match code {
-        Code::Unauthorized => signin::form(view.here(), Some(problem.detail())),
+        // A link that is used up leads nowhere; any other page is gone on to.
+        Code::Unauthorized if uri.path() == LINK_PATH => signin::form("/", Some(problem.detail())),
+        Code::Unauthorized => signin::form(view.here(), None),
         Code::StoreUnavailable => down(desk, problem),
         _ => told(problem),
     };
