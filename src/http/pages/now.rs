@@ -122,7 +122,9 @@ fn needs(bad: &[&Job], when: &When, view: &View) -> Markup {
         @if bad.is_empty() { p.calm { (icons::small("good")) "Nothing. Every job that should have run did, and went well." } }
         ul.rows {
             @for job in bad.iter().take(ROWS) {
-                @let (icon, color, word) = parts::health_look(job.health);
+                @let is_retrying = job.last_run.as_ref().is_some_and(|run| run.state == RunState::Retrying);
+                @let (icon, color, word) =
+                    if is_retrying { ("waiting", "late", "retrying") } else { parts::health_look(job.health) };
                 li id={ "needs-" (job.name) } {
                     div.row-head {
                         a.name href=(address::job(&job.name)) { (job.name) }
@@ -193,7 +195,8 @@ fn running(open: &[Standing], usual: &BTreeMap<JobName, f64>, when: &When, view:
                 }
             }
         }
-        @if waiting > 0 { p.faint { a href={ (address::RUNS) "?state=queued" } { (crate::phrase::count(waiting, "run")) } " wait for their turn or their next attempt." } }
+        @if waiting == 1 { p.faint { a href={ (address::RUNS) "?state=queued" } { "1 run" } " waits for its turn or its next attempt." } }
+        @else if waiting > 1 { p.faint { a href={ (address::RUNS) "?state=queued" } { (crate::phrase::count(waiting, "run")) } " wait for their turn or their next attempt." } }
     }
 }
 
