@@ -4,6 +4,8 @@
 
 #[path = "pages/bench.rs"]
 mod bench;
+#[path = "pages/down.rs"]
+mod down;
 #[path = "pages/job.rs"]
 mod job;
 #[path = "pages/log.rs"]
@@ -12,6 +14,8 @@ mod log;
 mod runs;
 #[path = "common/served.rs"]
 mod served;
+#[path = "common/servers.rs"]
+mod servers;
 #[path = "pages/site.rs"]
 mod site;
 #[path = "pages/timeline.rs"]

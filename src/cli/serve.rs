@@ -201,7 +201,7 @@ fn greeting(process: &Process, config: &Config, parts: &Parts, front: Option<&Fr
     text += &format!("broker    {}\n", broker(process, parts));
     text += &format!("tzdata    {}\n", tzdb_version());
     if let Some(front) = front {
-        text += format!("http      http://{}/readyz  {}", front.address(), front.describe()).trim_end();
+        text += format!("http      http://{}/  {}", front.address(), front.describe()).trim_end();
         text.push('\n');
         if let Some(link) = front.sign_in() {
             text += &format!("sign in   {link}  (once, as admin)\n");

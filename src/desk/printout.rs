@@ -16,11 +16,11 @@ use crate::runner::Stream;
 use crate::store::Piece;
 
 /// What one run may take here. The rest is had as a whole only.
-const BYTES: usize = 64 << 20;
+const BYTES: usize = 48 << 20;
 const LINES: usize = 1_500_000;
 
 /// What all of them may take, and how many they are.
-const ALL_BYTES: usize = 128 << 20;
+const ALL_BYTES: usize = 64 << 20;
 const ALL: usize = 16;
 
 /// The store is not asked for more sooner than this after it was; nor more than a twentieth of the time.

@@ -55,6 +55,13 @@ impl Served {
         served
     }
 
+    /// A replica that listens, ready or not.
+    pub(crate) fn start_unready(dir: Arc<TempDir>, env: &[(&str, &str)]) -> Served {
+        let mut served = Served::begin(dir, env);
+        served.address = served.find_address();
+        served
+    }
+
     /// A replica that may not come up.
     pub(crate) fn begin(dir: Arc<TempDir>, env: &[(&str, &str)]) -> Served {
         Served::spawn(Command::new(env!("CARGO_BIN_EXE_cronclave")), dir, env)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
@@ -65,6 +65,38 @@ impl Question {
     }
 }
 
+/// Somebody who acts with a form, and may.
+pub(super) struct Act {
+    pub(super) caller: Caller,
+    pub(super) fields: Fields,
+    headers: HeaderMap,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Act {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Act, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, state).await?;
+        caller.may(Role::Operator)?;
+        let headers = parts.headers.clone();
+        let fields = Fields::from_request(Request::from_parts(parts, body), state).await?;
+        Ok(Act { caller, fields, headers })
+    }
+}
+
+impl Act {
+    /// In whose name.
+    pub(super) fn by(&self) -> Option<String> {
+        Some(self.caller.name.clone())
+    }
+
+    /// The answer: back to where the form was, with what was done.
+    pub(super) fn done(&self, done: &Done) -> Response {
+        done.answer(&self.fields, &self.headers)
+    }
+}
+
 fn reason(hint: &str) -> Markup {
     html! {
         label for="reason" { "Reason " span.faint { "(kept in the history)" } }
@@ -93,24 +125,17 @@ pub(super) async fn ask_run(
     Ok(Question { title, action, word: "Run now", grave: false, least: Role::Operator, inside }.ask(&desk, view).await)
 }
 
-pub(super) async fn run(
-    State(desk): State<Arc<Desk>>,
-    caller: Caller,
-    At(job): At<String>,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    caller.may(Role::Operator)?;
+pub(super) async fn run(State(desk): State<Arc<Desk>>, At(job): At<String>, act: Act) -> Result<Response, Problem> {
     let zone = desk.job(&job)?.schedule.zone().clone();
     let asked = Asked {
-        args: args(fields.get("args").unwrap_or_default())?,
-        reason: fields.text("reason"),
-        scheduled_at: fields.time("at", &zone)?,
-        key: fields.text("key").filter(|key| key.len() <= 200),
+        args: args(act.fields.get("args").unwrap_or_default())?,
+        reason: act.fields.text("reason"),
+        scheduled_at: act.fields.time("at", &zone)?,
+        key: act.fields.text("key").filter(|key| key.len() <= 200),
     };
-    let triggered = desk.trigger(&job, asked, Some(caller.name)).await?;
+    let triggered = desk.trigger(&job, asked, act.by()).await?;
     let done = Done::Triggered { job: triggered.job, run: triggered.id, replicas: triggered.replicas };
-    Ok(done.answer(&fields, &headers))
+    Ok(act.done(&done))
 }
 
 /// `name=value` lines.
@@ -149,51 +174,31 @@ fn until(fields: &Fields, now: Timestamp) -> Result<Option<Timestamp>, Refusal> 
     fields.get("for").map(read).transpose()
 }
 
-pub(super) async fn pause(
-    State(desk): State<Arc<Desk>>,
-    caller: Caller,
-    At(job): At<String>,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    caller.may(Role::Operator)?;
-    let until = until(&fields, desk.parts.clock.now())?;
-    let paused = desk.pause(&job, until, fields.text("reason"), Some(caller.name)).await?;
-    Ok(Done::Paused { jobs: vec![paused.job] }.answer(&fields, &headers))
+pub(super) async fn pause(State(desk): State<Arc<Desk>>, At(job): At<String>, act: Act) -> Result<Response, Problem> {
+    let until = until(&act.fields, desk.parts.clock.now())?;
+    let paused = desk.pause(&job, until, act.fields.text("reason"), act.by()).await?;
+    Ok(act.done(&Done::Paused { jobs: vec![paused.job] }))
 }
 
-pub(super) async fn resume(
-    State(desk): State<Arc<Desk>>,
-    caller: Caller,
-    At(job): At<String>,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    caller.may(Role::Operator)?;
-    let after = if fields.get("catch_up").is_some() { AfterPause::CatchUp } else { AfterPause::Skip };
-    let resumed = desk.resume(&job, after, Some(caller.name)).await?;
-    Ok(Done::Resumed { jobs: vec![resumed.job] }.answer(&fields, &headers))
+pub(super) async fn resume(State(desk): State<Arc<Desk>>, At(job): At<String>, act: Act) -> Result<Response, Problem> {
+    let after = if act.fields.get("catch_up").is_some() { AfterPause::CatchUp } else { AfterPause::Skip };
+    let resumed = desk.resume(&job, after, act.by()).await?;
+    Ok(act.done(&Done::Resumed { jobs: vec![resumed.job] }))
 }
 
 /// The same for each job that was chosen in a list.
-pub(super) async fn several(
-    State(desk): State<Arc<Desk>>,
-    caller: Caller,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    caller.may(Role::Operator)?;
-    let jobs: Vec<&str> = fields.all("job").collect();
+pub(super) async fn several(State(desk): State<Arc<Desk>>, act: Act) -> Result<Response, Problem> {
+    let jobs: Vec<&str> = act.fields.all("job").collect();
     if jobs.is_empty() {
         return Err(Refusal::wrong("job", "missing_field", "no job was chosen: tick some first").into());
     }
-    let by = Some(caller.name.clone());
+    let by = act.by();
     let mut names = Vec::new();
-    let done = match fields.get("act") {
+    let done = match act.fields.get("act") {
         Some("pause") => {
-            let until = until(&fields, desk.parts.clock.now())?;
+            let until = until(&act.fields, desk.parts.clock.now())?;
             for job in jobs {
-                names.push(desk.pause(job, until, fields.text("reason"), by.clone()).await?.job);
+                names.push(desk.pause(job, until, act.fields.text("reason"), by.clone()).await?.job);
             }
             Done::Paused { jobs: names }
         }
@@ -207,7 +212,7 @@ pub(super) async fn several(
             let (mut started, mut refused) = (0, 0);
             for job in jobs {
                 // What is in the way of one is not in the way of the others.
-                let asked = Asked { reason: fields.text("reason"), ..Asked::default() };
+                let asked = Asked { reason: act.fields.text("reason"), ..Asked::default() };
                 match desk.trigger(job, asked, by.clone()).await {
                     Ok(_) => started += 1,
                     Err(_) => refused += 1,
@@ -217,7 +222,7 @@ pub(super) async fn several(
         }
         _ => return Err(Refusal::wrong("act", "unknown", "`act` is pause, resume or run").into()),
     };
-    Ok(done.answer(&fields, &headers))
+    Ok(act.done(&done))
 }
 
 pub(super) async fn ask_cancel(
@@ -235,16 +240,9 @@ pub(super) async fn ask_cancel(
     Ok(Question { title, action, word: "Stop it", grave: true, least: Role::Operator, inside }.ask(&desk, view).await)
 }
 
-pub(super) async fn cancel(
-    State(desk): State<Arc<Desk>>,
-    caller: Caller,
-    At(run): At<String>,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    caller.may(Role::Operator)?;
-    let cancelled = desk.cancel(&run, caller.name).await?;
-    Ok(Done::Cancelled { job: cancelled.job, run: cancelled.id }.answer(&fields, &headers))
+pub(super) async fn cancel(State(desk): State<Arc<Desk>>, At(run): At<String>, act: Act) -> Result<Response, Problem> {
+    let cancelled = desk.cancel(&run, act.caller.name.clone()).await?;
+    Ok(act.done(&Done::Cancelled { job: cancelled.job, run: cancelled.id }))
 }
 
 pub(super) async fn ask_retry(
@@ -264,17 +262,10 @@ pub(super) async fn ask_retry(
         .await)
 }
 
-pub(super) async fn retry(
-    State(desk): State<Arc<Desk>>,
-    caller: Caller,
-    At(run): At<String>,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    caller.may(Role::Operator)?;
-    let triggered = desk.retry(&run, fields.text("reason"), Some(caller.name)).await?;
+pub(super) async fn retry(State(desk): State<Arc<Desk>>, At(run): At<String>, act: Act) -> Result<Response, Problem> {
+    let triggered = desk.retry(&run, act.fields.text("reason"), act.by()).await?;
     let done = Done::Triggered { job: triggered.job, run: triggered.id, replicas: triggered.replicas };
-    Ok(done.answer(&fields, &headers))
+    Ok(act.done(&done))
 }
 
 pub(super) async fn ask_release(State(desk): State<Arc<Desk>>, view: View) -> Result<Response, Problem> {
@@ -300,15 +291,10 @@ pub(super) async fn ask_release(State(desk): State<Arc<Desk>>, view: View) -> Re
         .await)
 }
 
-pub(super) async fn release(
-    State(desk): State<Arc<Desk>>,
-    caller: Caller,
-    headers: HeaderMap,
-    fields: Fields,
-) -> Result<Response, Problem> {
-    caller.may(Role::Admin)?;
-    let token = fields.get("token").and_then(|token| token.parse().ok()).map(Fence);
+pub(super) async fn release(State(desk): State<Arc<Desk>>, act: Act) -> Result<Response, Problem> {
+    act.caller.may(Role::Admin)?;
+    let token = act.fields.get("token").and_then(|token| token.parse().ok()).map(Fence);
     let token = token.ok_or_else(|| Refusal::wrong("token", "missing_field", "`token` says which hold is meant"))?;
-    let released = desk.release(fields.get("lock").unwrap_or_default(), token, caller.name).await?;
-    Ok(Done::Released { job: released.job }.answer(&fields, &headers))
+    let released = desk.release(act.fields.get("lock").unwrap_or_default(), token, act.caller.name.clone()).await?;
+    Ok(act.done(&Done::Released { job: released.job }))
 }

@@ -78,7 +78,7 @@ fn told(problem: &Problem) -> Markup {
     }
 }
 
-/// The store is away, and nothing was known before: what was tried, what came back, what is likely.
+/// The store is away, and nothing was known before: what was tried, and what is wrong, as the store explains it.
 fn down(desk: &Desk, problem: &Problem) -> Markup {
     html! {
         section.sheet.trouble data-again="5" {
@@ -87,8 +87,7 @@ fn down(desk: &Desk, problem: &Problem) -> Markup {
             p.lead { "This replica cannot say how things stand until it does. It tries again by itself, and so does this page: " span data-again-count { "every 5 s" } "." }
             dl.facts {
                 dt { "Store" } dd { code { (desk.parts.store.describe()) } }
-                dt { "What it said" } dd { code { (problem.detail()) } }
-                dt { "Likely" } dd { (likely(problem.detail())) }
+                dt { "What is wrong" } dd { (problem.detail()) }
                 dt { "This replica" } dd { code { (desk.parts.holder) } }
             }
             h2 { "What happens meanwhile" }
@@ -98,27 +97,5 @@ fn down(desk: &Desk, problem: &Problem) -> Markup {
                 li { "What comes due is decided once the store is back, as each job's " code { "misfire" } " says. Nothing is forgotten." }
             }
         }
-    }
-}
-
-fn likely(said: &str) -> &'static str {
-    let said = said.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if has(&["refused"]) {
-        "Nothing listens there: the server is stopped, or starts up, or the port is another."
-    } else if has(&["no answer", "silent", "timed out", "timeout"]) {
-        "The machine is there but does not answer: it is overloaded or paused, or a firewall drops what is sent to it."
-    } else if has(&["noauth", "wrongpass", "password", "permission", "noperm"]) {
-        "The server is there and does not let this replica in: look at the user and the password."
-    } else if has(&["resolve", "lookup", "name or service"]) {
-        "The name of the host leads nowhere: look at the address, and at the name server."
-    } else if has(&["certificate", "tls"]) {
-        "The two do not agree about TLS: look at the scheme, redis:// or rediss://, and at the certificate."
-    } else if has(&["loading"]) {
-        "The server is reading its data after a start: it will answer soon."
-    } else if has(&["locked", "disk", "readonly", "read-only"]) {
-        "The file cannot be written: look at the disk, at its rights, and at who else uses it."
-    } else {
-        "See what it said."
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::acts::Act;
 use super::address;
 use super::fields::{self, Fields};
 use super::parts;
@@ -15,7 +15,6 @@ use super::said::Done;
 use super::view::{Sheet, View};
 use crate::clock::Timestamp;
 use crate::desk::{Desk, Fill, Refusal};
-use crate::http::access::{Caller, Role};
 use crate::http::api::take::{Asked, At};
 use crate::http::problem::Problem;
 use crate::job::Job;
@@ -212,14 +211,11 @@ fn planned(
 
 pub(super) async fn backfill(
     State(desk): State<Arc<Desk>>,
-    caller: Caller,
     At(name): At<String>,
-    headers: HeaderMap,
-    fields: Fields,
+    act: Act,
 ) -> Result<Response, Problem> {
-    caller.may(Role::Operator)?;
     let zone = desk.job(&name)?.schedule.zone().clone();
-    let Span { from, until, overlap, reason } = span(&fields, &zone)?;
+    let Span { from, until, overlap, reason } = span(&act.fields, &zone)?;
     let missing = |which: &str| Refusal::wrong(which, "missing_field", format!("`{which}` is missing"));
     let fill = Fill {
         from: from.ok_or_else(|| missing("from"))?,
@@ -227,7 +223,7 @@ pub(super) async fn backfill(
         overlap,
         reason,
     };
-    let done = desk.backfill(&name, fill, Some(caller.name)).await?;
+    let done = desk.backfill(&name, fill, act.by()).await?;
     let runs = done.items.iter().filter(|item| item.run_id.is_some()).count();
-    Ok(Done::Backfilled { job: done.job, runs }.answer(&fields, &headers))
+    Ok(act.done(&Done::Backfilled { job: done.job, runs }))
 }
