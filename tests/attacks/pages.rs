@@ -175,3 +175,18 @@ fn what_is_done_with_a_form_is_on_record_with_who_and_why() {
     assert_eq!(entry["how"], "cookie", "{entry}");
     assert!(audit["items"].as_array().unwrap().iter().any(|entry| entry["path"] == "/signin"), "{audit}");
 }
+
+#[test]
+fn what_is_done_with_several_is_done_with_all_or_none_and_refusals_are_counted() {
+    let served = replica();
+    let own = cookie(&served, TOKEN);
+    let form = [HTML, FORM, ("Cookie", own.as_str()), ("Sec-Fetch-Site", "same-origin")];
+    let refused = served.ask("POST", "/jobs", &form, "act=pause&job=tick&job=tock");
+    assert_eq!(refused.status, 404, "{refused:?}");
+    assert!(served.get_as(TOKEN, "/api/v1/jobs/tick").body.contains("\"state\":\"active\""));
+    let paused = served.ask("POST", "/jobs", &form, "act=pause&job=tick&reason=quiet");
+    assert_eq!(paused.status, 303);
+    let started = served.ask("POST", "/jobs", &form, "act=run&job=tick&key=one");
+    let said = served.ask("GET", "/jobs", &[HTML, ("Cookie", &format!("{own}; {}", started.cookie()))], "");
+    assert!(said.body.contains("0 runs asked for; 1 run refused"), "{}", said.body);
+}

@@ -15,7 +15,7 @@ use super::said::Done;
 use super::view::{Sheet, View};
 use crate::clock::Timestamp;
 use crate::config;
-use crate::desk::{AfterPause, Asked, Desk, Refusal};
+use crate::desk::{AfterPause, Asked, Desk, Refusal, Why};
 use crate::http::access::{Caller, Role};
 use crate::http::api::take::At;
 use crate::http::problem::Problem;
@@ -86,6 +86,11 @@ impl<S: Send + Sync> FromRequest<S> for Act {
 }
 
 impl Act {
+    /// What makes the same form, sent twice, ask once.
+    fn key(&self) -> Option<String> {
+        self.fields.text("key").filter(|key| key.len() <= 200)
+    }
+
     /// In whose name.
     pub(super) fn by(&self) -> Option<String> {
         Some(self.caller.name.clone())
@@ -131,7 +136,7 @@ pub(super) async fn run(State(desk): State<Arc<Desk>>, At(job): At<String>, act:
         args: args(act.fields.get("args").unwrap_or_default())?,
         reason: act.fields.text("reason"),
         scheduled_at: act.fields.time("at", &zone)?,
-        key: act.fields.text("key").filter(|key| key.len() <= 200),
+        key: act.key(),
     };
     let triggered = desk.trigger(&job, asked, act.by()).await?;
     let done = Done::Triggered { job: triggered.job, run: triggered.id, replicas: triggered.replicas };
@@ -192,6 +197,10 @@ pub(super) async fn several(State(desk): State<Arc<Desk>>, act: Act) -> Result<R
     if jobs.is_empty() {
         return Err(Refusal::wrong("job", "missing_field", "no job was chosen: tick some first").into());
     }
+    // One that is gone meanwhile must not leave the rest half done.
+    for job in &jobs {
+        desk.job(job)?;
+    }
     let by = act.by();
     let mut names = Vec::new();
     let done = match act.fields.get("act") {
@@ -212,9 +221,10 @@ pub(super) async fn several(State(desk): State<Arc<Desk>>, act: Act) -> Result<R
             let (mut started, mut refused) = (0, 0);
             for job in jobs {
                 // What is in the way of one is not in the way of the others.
-                let asked = Asked { reason: act.fields.text("reason"), ..Asked::default() };
-                match desk.trigger(job, asked, by.clone()).await {
+                let (reason, key) = (act.fields.text("reason"), act.key());
+                match desk.trigger(job, Asked { reason, key, ..Asked::default() }, by.clone()).await {
                     Ok(_) => started += 1,
+                    Err(refusal) if refusal.why == Why::StoreDown => return Err(refusal.into()),
                     Err(_) => refused += 1,
                 }
             }

@@ -41,6 +41,19 @@ pub(super) fn run(id: impl Display) -> String {
     format!("{RUNS}/{id}")
 }
 
+/// A page with what it is asked for; what says nothing is left out.
+pub(super) fn with(path: &str, asked: &[(&str, &str)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(asked.iter().filter(|(_, value)| !value.is_empty()));
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// The number of a part, as [`with`] takes it: the first is not named.
+pub(super) fn part(number: usize) -> String {
+    if number == 0 { String::new() } else { number.to_string() }
+}
+
 /// Why an occurrence is as it is.
 pub(super) fn why(name: &JobName, at: Timestamp) -> String {
     format!("{}/why?at={}", job(name), word(&at.to_string()))

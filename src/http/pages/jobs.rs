@@ -40,16 +40,9 @@ impl Asking {
     fn with(&self, change: impl FnOnce(&mut Asking)) -> String {
         let mut asking = Asking { part: 0, ..self.clone() };
         change(&mut asking);
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let texts = [("q", &asking.q), ("state", &asking.state), ("tag", &asking.tag), ("sort", &asking.sort)];
-        for (name, value) in texts.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        if asking.part > 0 {
-            query.append_pair("part", &asking.part.to_string());
-        }
-        let query = query.finish();
-        if query.is_empty() { address::JOBS.to_owned() } else { format!("{}?{query}", address::JOBS) }
+        let Asking { q, state, tag, sort, part } = &asking;
+        let part = address::part(*part);
+        address::with(address::JOBS, &[("q", q), ("state", state), ("tag", tag), ("sort", sort), ("part", &part)])
     }
 }
 
@@ -176,6 +169,8 @@ fn bulk(view: &View) -> Markup {
                 button.button.slim name="act" value="resume" { "Resume" }
                 button.button.slim name="act" value="run" { "Run now" }
                 input type="hidden" name="back" value=(view.here());
+                // The same form sent twice asks once.
+                input type="hidden" name="key" value=(uuid::Uuid::now_v7());
             }
         }
     }

@@ -45,15 +45,9 @@ pub(super) struct Asking {
 
 impl Asking {
     fn address(&self, cursor: &str, trail: &[&str]) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let trail = trail.join(".");
-        let texts =
-            [("q", self.q.as_str()), ("state", &self.state), ("job", &self.job), ("cursor", cursor), ("trail", &trail)];
-        for (name, value) in texts.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        let query = query.finish();
-        if query.is_empty() { address::RUNS.to_owned() } else { format!("{}?{query}", address::RUNS) }
+        let (Asking { q, state, job, .. }, trail) = (self, trail.join("."));
+        let asked = [("q", q.as_str()), ("state", state), ("job", job), ("cursor", cursor), ("trail", &trail)];
+        address::with(address::RUNS, &asked)
     }
 
     /// The part with newer runs.

@@ -5,7 +5,6 @@ mod crowd;
 mod lane;
 mod table;
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,36 +59,18 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    fn query(&self) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let texts = [("q", &self.q), ("tag", &self.tag), ("zoom", &self.zoom), ("at", &self.at)];
-        for (name, value) in texts.into_iter().filter(|(_, value)| !value.is_empty()) {
-            query.append_pair(name, value);
-        }
-        if self.part > 0 {
-            query.append_pair("part", &self.part.to_string());
-        }
-        query.finish()
-    }
-
     /// The same page with something else in its address.
     fn with(&self, change: impl FnOnce(&mut Asking)) -> String {
         let mut asking = self.clone();
         change(&mut asking);
-        let query = asking.query();
-        if query.is_empty() { address::TIMELINE.to_owned() } else { format!("{}?{query}", address::TIMELINE) }
+        let Asking { q, tag, zoom, at, part } = &asking;
+        let part = address::part(*part);
+        address::with(address::TIMELINE, &[("q", q), ("tag", tag), ("zoom", zoom), ("at", at), ("part", &part)])
     }
 
     /// One lane as a table.
     fn table(&self, job: &JobName) -> String {
-        let mut href = format!("{}/{job}", address::TIMELINE);
-        let mut separator = '?';
-        for (name, value) in [("zoom", &self.zoom), ("at", &self.at)].into_iter().filter(|(_, value)| !value.is_empty())
-        {
-            let _ = write!(href, "{separator}{name}={}", address::word(value));
-            separator = '&';
-        }
-        href
+        address::with(&format!("{}/{job}", address::TIMELINE), &[("zoom", &self.zoom), ("at", &self.at)])
     }
 
     /// One job, near enough that what is within a bucket can be told apart.
