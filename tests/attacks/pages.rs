@@ -67,6 +67,9 @@ fn whoever_is_not_signed_in_gets_a_page_to_sign_in_and_learns_nothing() {
         says_nothing(&answer, path);
     }
     assert_eq!(served.get("/signin").status, 200);
+    let nowhere = served.ask("GET", "/nowhere", &[HTML], "");
+    assert_eq!(nowhere.status, 404);
+    says_nothing(&nowhere, "/nowhere");
     let wrong = served.ask("POST", "/signin", &[HTML, FORM], "token=a-guess-at-a-token-1234&back=/jobs");
     assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None));
     assert!(wrong.body.contains("no such token") && !wrong.body.contains("a-guess-at"), "{wrong:?}");
