@@ -5,10 +5,11 @@ use std::fmt;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use cronclave::clock::Clock;
+use cronclave::clock::{Clock, Timestamp};
+use cronclave::job::JobName;
 use cronclave::ledger::State;
 
-use super::cluster::{Cluster, Line, SIGN, UNDER_FAULTS, duration, say, until};
+use super::cluster::{Cluster, LONG, Line, SIGN, UNDER_FAULTS, duration, say, until};
 
 pub(crate) const JOBS: usize = 20;
 pub(crate) const REPLICAS: usize = 5;
@@ -137,16 +138,36 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Waits until every job runs within a second and a half of its time, and says how long that took. The faults are over.
+/// Waits until nothing that came due before now is still to be decided or to end, and says how long that took. The
+/// faults are over. However slow the machine is: it must only go on.
 pub(crate) fn caught_up(cluster: &Cluster) -> Duration {
     let (healed, began) = (Clock::system().now(), Instant::now());
-    let on_time =
-        |line: &Line| line.scheduled > healed.as_secs() && line.at.as_micros() - line.scheduled * 1_000_000 < 1_500_000;
-    until("every job runs on time again", || {
-        let ledger = cluster.ledger();
-        (0..JOBS).all(|n| ledger.iter().rev().any(|line| line.job == format!("job-{n}") && on_time(line)))
-    });
-    began.elapsed()
+    let (mut least, mut since) = (usize::MAX, Instant::now());
+    loop {
+        let left = left_over(cluster, healed);
+        if left == 0 {
+            return began.elapsed();
+        }
+        if left < least {
+            (least, since) = (left, Instant::now());
+        }
+        // A start that was carried out, and of which its replica never heard, is waited for until its lease ends.
+        assert!(since.elapsed() < LEASE + LONG, "no way on: {left} occurrences of before are still open");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// How many occurrences up to `instant` are undecided, or have runs that are not over.
+fn left_over(cluster: &Cluster, instant: Timestamp) -> usize {
+    let records = cluster.ask(async |store| store.snapshot().await).records;
+    (0..JOBS)
+        .map(|n| {
+            let record = &records[&JobName::new(&format!("job-{n}")).unwrap()];
+            let undecided = instant.as_secs() - record.cursor.unwrap().as_secs();
+            let open = record.open.iter().filter(|run| run.scheduled_at <= instant).count();
+            usize::try_from(undecided).unwrap_or(0) + open
+        })
+        .sum()
 }
 
 /// How long a claim lasts unless a job says otherwise.
@@ -169,9 +190,7 @@ pub(crate) fn disturb(
     let took = caught_up(cluster);
     cluster.stop();
     let tally = reckon(cluster);
-    say(&format!("{what}: {tally}; on time again after {took:.1?}"));
+    say(&format!("{what}: {tally}; got over it in {took:.1?}"));
     tally.lasted(time);
-    // A start that was carried out, and of which its replica never heard, is waited for until its lease ends.
-    assert!(took < LEASE + Duration::from_secs(30), "{what}: it took {took:?} to get over it");
     tally
 }

@@ -40,6 +40,9 @@ const ERL_ARGS: &str = "+S 1:1 +A 1 +sbt u -rabbit channel_tick_interval 1000";
 /// Longer than a boot takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Of its log, when a test has failed.
+const LINES: usize = 80;
+
 /// `guest:guest`.
 const LOGIN: &str = "Z3Vlc3Q6Z3Vlc3Q=";
 
@@ -281,6 +284,11 @@ impl Rabbit {
 
 impl Drop for Rabbit {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("--- the log of {}\n{}", self.node, lines[lines.len().saturating_sub(LINES)..].join("\n"));
+        }
         // The watchdog ends with its pipe, after all that it keeps.
         drop(self.watchdog.stdin.take());
         let _ = self.watchdog.wait();
