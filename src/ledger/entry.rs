@@ -75,6 +75,7 @@ impl Entry {
             | What::Overdue { .. }
             | What::Recovered { .. }
             | What::Slow { .. }
+            | What::Restored { .. }
             | What::Fenced { .. }
             | What::CancelAsked { .. }
             | What::Paused { .. }

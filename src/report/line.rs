@@ -168,6 +168,17 @@ impl Line {
                 line.say("job.overdue", "overdue", format!("no success by {due}; the last: {last}"));
                 line.add(json!({"due_at": due, "last_success_at": last_success_at}));
             }
+            What::Restored { from, through } => {
+                line.level = "warning";
+                let from = from.map_or_else(|| "its beginning".to_owned(), |at| at.to_string());
+                let through = through.map_or_else(|| "now".to_owned(), |at| at.to_string());
+                let text = format!(
+                    "the store had lost what it knew and was given it back; what became of occurrences after {from} up to \
+                     {through} may be unknown"
+                );
+                line.say("job.restored", "restored", text);
+                line.add(json!({"from": from, "through": through}));
+            }
             What::Recovered { overdue_since } => {
                 line.say("job.recovered", "recovered", format!("it was overdue since {overdue_since}"));
                 line.add(json!({"overdue_since": overdue_since}));

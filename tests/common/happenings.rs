@@ -42,6 +42,7 @@ pub(crate) fn all() -> Vec<Event> {
         What::Slow { run_id, attempt, fence, started_at: at },
         What::Overdue { due: at, last_success_at: Some(at) },
         What::Recovered { overdue_since: at },
+        What::Restored { from: Some(at), through: Some(at) },
         What::Declined {
             run_id: RunId::of_request(&job, "chain"),
             scheduled_at: at,
