@@ -105,12 +105,17 @@ local writes = #changed > 0 or told > 0 or redone.changed
 if writes then
   redis.call('HSET', meta, 'layout', LAYOUT, 'high', number(now), 'position', number(position),
     'server', server, 'born', data.born, 'epoch', data.epoch)
+  if redone.renewals then redis.call('HSET', KEYS[8], unpack(redone.renewals)) end
   if redone.used and #redone.used > 0 then
     redis.call('HDEL', redone.from, unpack(redone.used))
     for name, count in pairs(redone.counts) do redis.call('HINCRBY', meta, name, count) end
   end
   if redone.opened then
-    redis.call('HSET', meta, 'calm', data.calm, 'by', redis.call('HLEN', KEYS[8]))
+    local teachers = 0
+    for _, field in ipairs(redis.call('HKEYS', KEYS[8])) do
+      if string.sub(field, 1, 3) == 'by:' then teachers = teachers + 1 end
+    end
+    redis.call('HSET', meta, 'calm', data.calm, 'by', teachers)
     redis.call('HDEL', meta, 'open', 'top')
     redis.call('DEL', KEYS[8], KEYS[9])
   end

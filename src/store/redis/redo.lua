@@ -9,7 +9,12 @@ local GRACE, CALM = 7000000, 3000000
 -- Pages and records put back in one call.
 local PAGES, RECORDS = 200, 500
 
-local redone = {}
+-- Calls to be added to the feed; and until when runs were renewed while the gate is closed.
+local redone, renewed = {}, {}
+
+local function renewal(run)
+  return 'until:' .. number(run[FENCE]) .. run[RUN]
+end
 
 -- Who the server is: another after a failover and after a restart. '' where we may not know.
 local server = (function()
@@ -74,10 +79,7 @@ local function put_record(name, packed)
   if not own or not told or own[REVISION] >= told[REVISION] then return end
   fill_up(told)
   for _, run in ipairs(told[OPEN]) do
-    for _, old in ipairs(own[OPEN]) do
-      -- Renewed since.
-      if old[RUN] == run[RUN] and old[FENCE] == run[FENCE] then run[UNTIL] = math.max(run[UNTIL], old[UNTIL]) end
-    end
+    run[UNTIL] = math.max(run[UNTIL], renewed[renewal(run)] or run[UNTIL])
   end
   local job = jobs[name]
   job.record, job.packed, job.changed, job.invites = told, cmsgpack.pack(told), true, true
@@ -142,7 +144,13 @@ end
 -- Puts back some of what was collected. Whether that was all.
 local function put_back()
   local places = {}
-  for _, field in ipairs(redis.call('HKEYS', KEYS[8])) do places[#places + 1] = tonumber(field) end
+  for _, field in ipairs(redis.call('HKEYS', KEYS[8])) do
+    if string.sub(field, 1, 6) == 'until:' then
+      renewed[field] = tonumber(redis.call('HGET', KEYS[8], field))
+    else
+      places[#places + 1] = tonumber(field)
+    end
+  end
   table.sort(places)
   local done = {}
   for i = 1, math.min(#places, PAGES) do
@@ -203,6 +211,9 @@ local function held_back(kind, s, op)
     local run = i and s.r[OPEN][i]
     if run and run[PHASE] ~= WAITING and run[TOKEN] == op[3][3] then
       run[UNTIL] = plus(now, op[4])
+      redone.renewals = redone.renewals or {}
+      local n = #redone.renewals
+      redone.renewals[n + 1], redone.renewals[n + 2] = renewal(run), number(run[UNTIL])
       jobs[s.job].packed, jobs[s.job].changed = cmsgpack.pack(s.r), true
       return { KEPT, run[UNTIL], run[CANCEL] }
     end
