@@ -208,8 +208,15 @@ impl Case<'_> {
                     hold!(!early, "nothing happens before it is due", event, "it is due at {due}");
                 }
                 What::Released { run_id, fence } | What::Published { run_id, fence } => {
-                    let life = lives.get(run_id).filter(|life| !life.over && life.newest == *fence);
+                    let life = lives.get_mut(run_id).filter(|life| !life.over && life.newest == *fence);
                     hold!(life.is_some(), newest, &self.of(*run_id), "{fence} was let go");
+                    // Whoever gives it back after its start was granted says that he never began.
+                    if let (What::Released { .. }, Some(life)) = (&event.what, life)
+                        && life.starts.pop_if(|(_, started)| *started == *fence).is_some()
+                    {
+                        let ran = self.ran.iter().find(|ran| ran.fence == *fence);
+                        hold!(ran.is_none(), newest, &(event, ran), "code ran under a claim that was given back");
+                    }
                 }
                 What::Ended { run_id, fence, ended, next, .. } => {
                     let Some(life) = lives.get_mut(run_id).filter(|life| !life.over && life.newest == *fence) else {

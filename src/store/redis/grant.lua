@@ -401,13 +401,14 @@ function G.release(s, key)
   local i = newest(s, key)
   local run = i and s.r[OPEN][i]
   if not run or run[TOKEN] ~= key[3] then return { FENCED } end
-  if run[PHASE] == CLAIMED or run[PHASE] == PUBLISHED then
-    run[PHASE], run[UNTIL] = WAITING, s.now
+  -- Its holder knows what no record tells: that the code never began.
+  if run[PHASE] ~= WAITING then
+    run[PHASE], run[UNTIL], run[STARTED_AT] = WAITING, s.now, false
     free_mutex(s, key[1])
     tell(s, E.released, key[1], key[2])
     return { DONE }
   end
-  return { run[PHASE] == WAITING and DONE or FENCED }
+  return { DONE }
 end
 
 function G.reap(s, run_id, fence, phase)

@@ -7,6 +7,7 @@
 mod address;
 mod dial;
 mod documents;
+mod durable;
 mod heard;
 mod history;
 mod known;
@@ -42,12 +43,14 @@ use crate::runner::Stream;
 use crate::store::{
     Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
 };
+use durable::Durable;
 use history::{invited, list};
 use lane::{Lane, Raw};
-use server::{MUTEXES, RECORDS, Server};
+use server::{META, MUTEXES, RECORDS, Server};
 use wire::{Garbled, Reader, Writer};
 
 pub use address::Address;
+pub use durable::Durability;
 
 /// Whose clock the store goes by.
 #[derive(Clone, Debug)]
@@ -80,14 +83,16 @@ pub struct Redis {
     wary: Arc<Lane>,
     /// What must not: everything about runs that are going on.
     gentle: Arc<Lane>,
+    durable: Durable,
 }
 
 impl Redis {
     /// The store of the cluster named `cluster` at `address`. It connects when it is first asked.
     pub fn open(address: Address, cluster: &str, time: Time) -> Redis {
-        let server = Arc::new(Server::new(address, cluster, time));
+        let server = Arc::new(Server::new(address.clone(), cluster, time));
+        let durable = Durable::new(address, server.keys[META].clone());
         let (wary, gentle) = (Lane::new(server.clone(), false), Lane::new(server.clone(), true));
-        Redis { server, wary, gentle }
+        Redis { server, wary, gentle, durable }
     }
 
     /// Connects now.
@@ -196,7 +201,11 @@ impl Store for Redis {
         loop {
             let raw = lane.ask(Some(job.clone()), packed.clone(), urgent).await?;
             let Some(until) = pack::held_back(&raw.reply) else {
-                return self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled());
+                let answer = self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())?;
+                if matches!((op, &answer.reply), (Op::Start { .. }, Reply::Kept { .. })) {
+                    self.durable.confirm(&raw.by).await?;
+                }
+                return Ok(answer);
             };
             let left = until.since(raw.now);
             if Instant::now() + AGAIN > given_up {
