@@ -216,7 +216,10 @@ impl fmt::Display for Repaired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Repaired { at, calls, records, unknown, replicas } = self;
         if *calls + *records == 0 {
-            return write!(f, "the store changed its identity at {at}; nothing was lost that {replicas} processes know of");
+            return write!(
+                f,
+                "the store changed its identity at {at}; nothing was lost that {replicas} processes know of"
+            );
         }
         write!(
             f,

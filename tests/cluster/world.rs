@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::code::Code;
+use crate::failover::{Known, Server};
 use crate::faulty::{Faulty, Flag, Machine, Weather, carry_out};
 use crate::invariants::{self, Evidence, Granted, Ran};
 use crate::jobs::{every, secs, start_of_time};
@@ -33,6 +34,8 @@ pub(crate) struct Journal {
     pub(crate) clock: Clock,
     pub(crate) ran: Mutex<Vec<Ran>>,
     pub(crate) granted: Mutex<Vec<Granted>>,
+    /// What those know who ask one thing and go.
+    pub(crate) operators: Arc<Known>,
     /// Something may have changed in the store.
     pub(crate) changed: Notify,
 }
@@ -50,6 +53,8 @@ const LATE: Duration = Duration::from_secs(40);
 struct Node {
     name: String,
     machine: Arc<Machine>,
+    /// What the process that runs there knows; it dies with it.
+    known: Arc<Known>,
     running: Option<(JoinHandle<()>, Stop)>,
     boots: u64,
     skew: i64,
@@ -61,6 +66,9 @@ struct Node {
 struct World {
     dice: Dice,
     store: Arc<Memory>,
+    server: Arc<Server>,
+    /// What is lost now must be known to somebody later: nobody dies, and the network is well.
+    failing: Arc<Flag>,
     post: Arc<Post>,
     journal: Arc<Journal>,
     jobs: Arc<Jobs>,
@@ -71,8 +79,8 @@ struct World {
 }
 
 /// Lives through the world of `seed`, checks it, and tells what happened.
-pub(crate) async fn live(seed: u64) -> Evidence {
-    let mut world = World::new(seed);
+pub(crate) async fn live(seed: u64, forgetful: bool) -> Evidence {
+    let mut world = World::new(seed, forgetful);
     for index in 0..world.nodes.len() {
         world.boot(index);
     }
@@ -92,7 +100,7 @@ pub(crate) async fn live(seed: u64) -> Evidence {
 /// One replica wins the only occurrence, and the whole process sleeps for `nap` while the start is
 /// granted. What ran then?
 pub(crate) async fn sleep_at_the_start(nap: Duration) -> Vec<Ran> {
-    let mut world = World::new(0);
+    let mut world = World::new(0, false);
     let job = Job { lease: secs(6), ..every("nightly", 20) };
     let by_name = BTreeMap::from([(job.name.clone(), Arc::new(job))]);
     world.jobs = Arc::new(Jobs { by_name, ..Jobs::default() });
@@ -107,13 +115,20 @@ pub(crate) async fn sleep_at_the_start(nap: Duration) -> Vec<Ran> {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, forgetful: bool) -> World {
         let dice = Dice::seeded(seed);
         let clock = Clock::starting_at(start_of_time());
         let store = Arc::new(Memory::new(clock.clone()));
-        let journal =
-            Arc::new(Journal { clock, ran: Mutex::default(), granted: Mutex::default(), changed: Notify::new() });
+        let journal = Arc::new(Journal {
+            clock: clock.clone(),
+            ran: Mutex::default(),
+            granted: Mutex::default(),
+            operators: Arc::default(),
+            changed: Notify::new(),
+        });
         let mut world = World {
+            server: Arc::new(Server::new(store.clone(), clock, forgetful)),
+            failing: Arc::default(),
             store,
             post: Arc::default(),
             journal,
@@ -140,9 +155,11 @@ impl World {
                 nap: Mutex::default(),
                 dice: Dice::seeded(seed ^ (index + 1) << 40),
             };
+            let machine = Arc::new(machine);
             world.nodes.push(Node {
                 name: format!("replica-{index}"),
-                machine: Arc::new(machine),
+                machine,
+                known: Arc::default(),
                 running: None,
                 boots: 0,
                 skew: (world.dice.roll() * 600e6) as i64 - 300_000_000,
@@ -238,11 +255,14 @@ impl World {
         }
         node.boots += 1;
         let machine = node.machine.clone();
+        node.known = Arc::default();
+        self.server.tell(&machine, &node.known);
+        let (server, known) = (self.server.clone(), node.known.clone());
         let stop = Stop::default();
         let parts = Parts {
             broker: Arc::new(Window { post: self.post.clone(), machine: machine.clone(), name: node.name.clone() }),
             cluster: "default".into(),
-            store: Arc::new(Faulty { inner: store, machine: machine.clone(), journal: journal.clone() }),
+            store: Arc::new(Faulty { inner: store, server, known, machine: machine.clone(), journal: journal.clone() }),
             runner: Arc::new(Code { machine: machine.clone(), journal, holder: node.name.clone(), longest }),
             bus: Bus::default(),
             stop: stop.clone(),
@@ -278,7 +298,9 @@ impl World {
     /// One thing goes wrong, or is done by an operator.
     fn befall(&mut self) {
         let index = self.pick(self.nodes.len() as u64) as usize;
-        match self.pick(15) {
+        match self.pick(17) {
+            15 | 16 if !self.failing.is_up() => self.fail_over(),
+            0..=9 | 15.. if self.failing.is_up() => self.operate(),
             0 | 1 => {
                 // A crash: all its tasks end where they are.
                 if let Some((task, _)) = self.nodes[index].running.take() {
@@ -333,6 +355,37 @@ impl World {
         }
     }
 
+    /// Another server takes the place of the present one, and has not heard of the last one or two seconds.
+    fn fail_over(&self) {
+        self.failing.set(true);
+        for node in &self.nodes {
+            node.machine.frozen.set(false);
+            node.machine.cut.set(false);
+            *node.machine.weather.lock().unwrap() = Weather::default();
+        }
+        let teachers: Vec<(Arc<Known>, Duration)> =
+            self.nodes.iter().map(|node| (node.known.clone(), self.pause(5_000))).collect();
+        let (server, failing, journal, loss) =
+            (self.server.clone(), self.failing.clone(), self.journal.clone(), self.pause(2_000));
+        tokio::spawn(async move {
+            let behind = server.behind();
+            sleep(loss).await;
+            server.fail_over(behind);
+            for (known, pause) in teachers.into_iter().chain([(journal.operators.clone(), Duration::ZERO)]) {
+                let server = server.clone();
+                tokio::spawn(async move {
+                    sleep(pause).await;
+                    server.teach(&known);
+                });
+            }
+            while server.is_closed() {
+                sleep(secs(1)).await;
+            }
+            journal.changed.notify_waiters();
+            failing.set(false);
+        });
+    }
+
     fn operate(&mut self) {
         let name = self.jobs.by_name.keys().nth(self.pick(self.jobs.by_name.len() as u64) as usize).cloned();
         let name = name.expect("there is always a job");
@@ -364,8 +417,8 @@ impl World {
     }
 
     fn ask(&self, name: JobName, op: Op) {
-        let (store, journal) = (self.store.clone(), self.journal.clone());
-        tokio::spawn(async move { carry_out(&store, &journal, &name, &op).await });
+        let (server, journal) = (self.server.clone(), self.journal.clone());
+        tokio::spawn(async move { carry_out(&server, &journal.operators, &journal, &name, &op) });
     }
 
     /// Asks for a past occurrence under its own identity, as `backfill` does.
@@ -374,7 +427,8 @@ impl World {
         let journal = self.journal.clone();
         // Between its look and its request, anything may happen.
         let machine = self.nodes[self.pick(self.nodes.len() as u64) as usize].machine.clone();
-        let store = Faulty { inner: self.store.clone(), machine, journal: journal.clone() };
+        let (server, known) = (self.server.clone(), journal.operators.clone());
+        let store = Faulty { inner: self.store.clone(), server, known, machine, journal: journal.clone() };
         tokio::spawn(async move {
             let Some(at) = job.schedule.before(journal.clock.now().minus(ago)) else { return };
             let wish = Wish { overlap: Overlap::QueueAll, by: None, reason: None };
@@ -383,17 +437,24 @@ impl World {
     }
 
     fn cancel(&self, name: JobName) {
-        let (store, journal, which) = (self.store.clone(), self.journal.clone(), self.dice.roll());
+        let (store, server, journal) = (self.store.clone(), self.server.clone(), self.journal.clone());
+        let which = self.dice.roll();
         tokio::spawn(async move {
             let open = store.view(&name, None).await.unwrap().record.open;
             if let Some(run) = open.get((which * open.len() as f64) as usize) {
                 let op = Op::Cancel { run_id: run.run_id, by: "ops".into() };
-                let _ = carry_out(&store, &journal, &name, &op).await;
+                let _ = carry_out(&server, &journal.operators, &journal, &name, &op);
             }
         });
     }
 
     async fn heal(&mut self) {
+        // It takes no longer; where it does, something is broken, and said to be.
+        for _ in 0..20 {
+            if self.failing.is_up() {
+                sleep(secs(1)).await;
+            }
+        }
         for node in &self.nodes {
             node.machine.frozen.set(false);
             node.machine.cut.set(false);

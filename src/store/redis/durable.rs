@@ -37,9 +37,7 @@ impl FromStr for Durability {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || {
-            format!(
-                "`{text}` is no durability: write memory, replicated (or replicated:2 for two replicas), or fsync"
-            )
+            format!("`{text}` is no durability: write memory, replicated (or replicated:2 for two replicas), or fsync")
         };
         Ok(match text.trim() {
             "memory" => Durability::Memory,

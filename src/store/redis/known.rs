@@ -46,6 +46,9 @@ impl Header {
     }
 }
 
+/// Records by their jobs, packed, each with its revision.
+type Records = HashMap<JobName, (u64, Arc<[u8]>)>;
+
 /// What is known, and what became of the data.
 #[derive(Default)]
 pub(super) struct Known {
@@ -62,7 +65,7 @@ struct Held {
     pages: BTreeMap<u64, Vec<u8>>,
     bytes: usize,
     /// The newest record of each job and its revision; what has not changed for long is in the second.
-    records: [HashMap<JobName, (u64, Arc<[u8]>)>; 2],
+    records: [Records; 2],
     /// The epoch for which this process teaches.
     teaching: Option<u64>,
 }

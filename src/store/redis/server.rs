@@ -56,7 +56,17 @@ pub(super) const RESTORED: usize = 8;
 impl Server {
     pub(super) fn new(address: Address, cluster: &str, time: Time) -> Server {
         let prefix = format!("{{cronclave:{cluster}}}:");
-        let names = ["records", "mutexes", "entries", "entries-by-time", "entries-by-job", "feed", "meta", "redone", "restored"];
+        let names = [
+            "records",
+            "mutexes",
+            "entries",
+            "entries-by-time",
+            "entries-by-job",
+            "feed",
+            "meta",
+            "redone",
+            "restored",
+        ];
         let keys = names.iter().map(|name| format!("{prefix}{name}")).collect();
         let channel = format!("{prefix}news");
         let known = Arc::new(Known::default());
