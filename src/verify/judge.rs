@@ -172,7 +172,8 @@ impl Judge {
         let inside = |at: Timestamp| self.since <= at && at < self.until;
         let in_window: Vec<&Entry> = lines.iter().filter(|line| inside(line.scheduled_at)).collect();
         lines::starts(job, &in_window, &mut found);
-        let restored = events.iter().filter(|event| matches!(event.what, What::Restored { .. })).map(|event| event.at).max();
+        let restored =
+            events.iter().filter(|event| matches!(event.what, What::Restored { .. })).map(|event| event.at).max();
         self.open_runs(job, record, lines, (&kept, restored), &mut found);
         let feed = self.reading.feed;
         let mut report = JobReport {
@@ -225,7 +226,9 @@ impl Judge {
         // Of a run that was open when the store lost writes, how it ended may be among them.
         let is_known = |changed_at: Timestamp| restored.is_none_or(|at| changed_at > at);
         // What changed since the records were read may stand otherwise by now.
-        for line in lines.iter().filter(|line| !line.state.is_final() && line.changed_at < now && is_known(line.changed_at)) {
+        for line in
+            lines.iter().filter(|line| !line.state.is_final() && line.changed_at < now && is_known(line.changed_at))
+        {
             let Ok(run_id) = line.id.parse::<RunId>() else { continue };
             if record.run(run_id).is_none() {
                 let detail = format!("its line says `{}`, and the record does not hold it", line.state.word());
@@ -234,7 +237,9 @@ impl Judge {
             }
         }
         let known: HashSet<&str> = lines.iter().map(|line| line.id.as_str()).collect();
-        for run in record.open.iter().filter(|run| run.scheduled_at > kept.runs && run.opened <= now && is_known(run.opened)) {
+        for run in
+            record.open.iter().filter(|run| run.scheduled_at > kept.runs && run.opened <= now && is_known(run.opened))
+        {
             if !known.contains(run.run_id.to_string().as_str()) {
                 let finding = Finding::new(
                     Invariant::HistoryKeepsWhatHappened,

@@ -171,12 +171,7 @@ fn a_start_by_an_outdated_claim_is_found() {
         insert(
             all,
             9,
-            What::Started {
-                run_id: run("tidy", 4),
-                attempt: 1,
-                fence: Fence(200),
-                holder: "zombie".into(),
-            },
+            What::Started { run_id: run("tidy", 4), attempt: 1, fence: Fence(200), holder: "zombie".into() },
         );
     });
     one(&all, Invariant::NewestClaimActs);
