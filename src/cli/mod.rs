@@ -156,7 +156,7 @@ enum Command {
     Trigger(trigger::Trigger),
     /// Say what happened to one occurrence, and why
     Why(why::Why),
-    /// Check, by what is on record, that every occurrence started once and none was missed in silence
+    /// Check that every occurrence started once and none was missed in silence
     Verify(verify::Verify),
     /// Have the past occurrences of a span run after all
     Backfill(backfill::Backfill),
