@@ -43,6 +43,7 @@ pub mod store;
 pub mod template;
 mod tls;
 pub mod trace;
+pub mod verify;
 pub mod why;
 pub mod worker;
 

@@ -41,6 +41,7 @@ const ORDER: &[&str] = &[
     "occurrence",
     "backfill",
     "why",
+    "verify",
     "shape",
     "phrase",
     "metrics",

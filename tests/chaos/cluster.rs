@@ -318,6 +318,7 @@ impl Cluster {
             leases: Vec::new(),
             jobs: config.jobs.iter().filter_map(with_record).collect(),
             obedient: false,
+            unknown: Vec::new(),
         });
     }
 

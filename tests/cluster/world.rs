@@ -17,6 +17,7 @@ use cronclave::record::{Op, Phase};
 use cronclave::replica::{self, Identity, Jobs, Pulse, Setup};
 use cronclave::stop::Stop;
 use cronclave::store::{Memory, Snapshot, Store};
+use cronclave::verify::{Judge, Reading, Severity};
 use cronclave::worker;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -529,6 +530,25 @@ impl World {
         }
     }
 
+    /// What a living cluster has of its past, all of the events or the latest half, is judged without a false alarm.
+    async fn is_judged_alike(&self, snapshot: &Snapshot) {
+        let events = self.store.events(0, usize::MAX).await.unwrap();
+        for skipped in [0, events.len() / 2] {
+            let mut reading = Reading::at(snapshot.clone());
+            reading.take(events[skipped..].to_vec());
+            let mut judge = Judge::new(reading, Timestamp::EPOCH, None);
+            for (name, job) in &self.jobs.by_name {
+                let lines = Reading::lines(&*self.store, name).await.unwrap();
+                judge.job(job, snapshot.records.get(name), &lines);
+            }
+            let report = judge.end();
+            // Nobody is up any more: what is late or stuck by now is nobody's fault.
+            let broken: Vec<_> = report.findings.iter().filter(|one| one.severity == Severity::Broken).collect();
+            assert!(broken.is_empty(), "judged without {skipped} events: {broken:#?}");
+            assert_eq!(report.counts.unknown, 0);
+        }
+    }
+
     /// Stops everything and gathers the evidence.
     async fn end(mut self) -> Evidence {
         for node in &mut self.nodes {
@@ -540,6 +560,7 @@ impl World {
         sleep(secs(60)).await;
         self.no_message_is_sent_twice();
         let snapshot = self.store.snapshot().await.unwrap();
+        self.is_judged_alike(&snapshot).await;
         let known = |name: &JobName| snapshot.records.get(name).cloned().unwrap_or_default();
         Evidence {
             events: self.store.events(0, usize::MAX).await.unwrap(),
@@ -547,6 +568,7 @@ impl World {
             leases: self.journal.granted.lock().unwrap().clone(),
             jobs: self.jobs.by_name.iter().map(|(name, job)| (name.clone(), (job.clone(), known(name)))).collect(),
             obedient: true,
+            unknown: Vec::new(),
         }
     }
 }
