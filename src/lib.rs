@@ -5,6 +5,7 @@ pub mod announce;
 pub mod attempt;
 pub mod backfill;
 pub mod broker;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;

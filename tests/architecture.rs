@@ -21,6 +21,7 @@ const ORDER: &[&str] = &[
     "store",
     "broker",
     "measure",
+    "check",
     "event",
     "recall",
     "stop",

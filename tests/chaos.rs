@@ -5,6 +5,8 @@
 //! `CHAOS_SECONDS=60 cargo test --test chaos` runs each for 60 s. Only those on Redis: `... --test chaos on_redis`.
 #![allow(clippy::unwrap_used)]
 
+#[path = "chaos/clocks.rs"]
+mod clocks;
 #[path = "chaos/cluster.rs"]
 mod cluster;
 #[path = "chaos/frozen.rs"]

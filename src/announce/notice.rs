@@ -12,7 +12,7 @@ use crate::lease::{Ended, Fence, Outcome, RunId, Trigger};
 use crate::ledger::{Event, Fate, Next, State, What};
 
 /// Everything that is announced: `ENTITY.EVENT`. The type of the CloudEvent is `dev.cronclave.ENTITY.EVENT.v1`.
-pub const KINDS: [&str; 32] = [
+pub const KINDS: [&str; 34] = [
     "run.queued",
     "run.published",
     "run.started",
@@ -45,11 +45,13 @@ pub const KINDS: [&str; 32] = [
     "run.progress",
     "hook.failed",
     "hook.switched_off",
+    "check.failing",
+    "check.mended",
 ];
 
 /// Those of [`KINDS`] that a record tells of. The others are what a replica tells of itself.
 pub fn recorded() -> impl Iterator<Item = &'static str> {
-    let own = ["replica.", "config.", "backend.", "hook."];
+    let own = ["replica.", "config.", "backend.", "hook.", "check."];
     KINDS.into_iter().filter(move |kind| *kind != "run.progress" && !own.iter().any(|one| kind.starts_with(one)))
 }
 

@@ -107,6 +107,14 @@ impl Line {
             }
             Told::Dropped(why) => plain("info", "message.dropped", "dropped", why.clone()),
             Told::Warning(text) => plain("warning", "warning", "warning", text.clone()),
+            Told::Failing(check, text) => Line {
+                fields: fields(json!({"check": check.word()})),
+                ..plain("warning", "check.failing", "warning", text.clone())
+            },
+            Told::Mended(check, text) => Line {
+                fields: fields(json!({"check": check.word()})),
+                ..plain("info", "check.mended", "mended", text.clone())
+            },
         })
     }
 

@@ -177,6 +177,12 @@ pub struct Replica {
     /// How many requests it takes at once from each; 0 when it is no worker.
     #[serde(default)]
     pub slots: usize,
+    /// What it finds wrong, by the word for the check.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failing: BTreeMap<String, String>,
+    /// What the offsets of its jobs' time zones are in these years, as a hash, by zone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zones: BTreeMap<String, String>,
 }
 
 impl Replica {

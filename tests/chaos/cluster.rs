@@ -142,6 +142,15 @@ impl Cluster {
         self
     }
 
+    /// The same with a Redis whose clock can be set.
+    #[allow(dead_code, reason = "not every test sets it")]
+    pub(crate) fn moved_to_redis_with_clock(mut self) -> Cluster {
+        let redis = servers::Redis::with_clock();
+        self.store = Some(open_store(Some(&redis.url()), self.dir.path()));
+        self.redis = Some(redis);
+        self
+    }
+
     /// The Redis of a cluster that has one.
     pub(crate) fn redis(&mut self) -> &mut servers::Redis {
         self.redis.as_mut().unwrap()
@@ -177,7 +186,7 @@ impl Cluster {
 
     /// From its next start on, the wall clock of replica number `index` is wrong: `"+300s"`. Its monotonic clock is not.
     pub(crate) fn misset_clock(&mut self, index: usize, by: &str) {
-        self.give(index, "LD_PRELOAD", &faketime());
+        self.give(index, "LD_PRELOAD", &servers::faketime());
         self.give(index, "FAKETIME", by);
         self.give(index, "FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
@@ -408,14 +417,6 @@ pub(crate) fn open_store(redis: Option<&str>, dir: &Path) -> Arc<dyn Store> {
 /// Where the tests' own questions to stores run; a connection lives as long as the runtime it was made in.
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
-
-/// The library that gives a process a wrong clock. The variant for processes with threads.
-fn faketime() -> String {
-    let name = "faketime/libfaketimeMT.so.1";
-    let places = fs::read_dir("/usr/lib").unwrap().map(|place| place.unwrap().path().join(name));
-    let found = places.chain([PathBuf::from("/usr/lib").join(name)]).find(|path| path.exists());
-    found.expect("libfaketime is missing: sudo apt-get install faketime").to_str().unwrap().to_owned()
-}
 
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let given_up = Instant::now() + LONG;

@@ -147,6 +147,8 @@ impl World {
         }
         world.jobs = Arc::new(Jobs { by_name, ..Jobs::default() });
         world.longest = secs(1 + world.pick(20));
+        // In every other world the wall clocks of most machines may be minutes behind: then the store's is not believed.
+        let apart = [50e6, 300e6][world.pick(2) as usize];
         for index in 0..2 + world.pick(4) {
             let machine = Machine {
                 frozen: Flag::default(),
@@ -163,7 +165,7 @@ impl World {
                 known: Arc::default(),
                 running: None,
                 boots: 0,
-                skew: (world.dice.roll() * 600e6) as i64 - 300_000_000,
+                skew: ((world.dice.roll() * 2.0 - 1.0) * apart) as i64,
                 max_parallel: 1 + world.pick(8) as usize,
                 slots: if index == 0 { 1 } else { world.pick(4) as usize },
             });
@@ -268,7 +270,7 @@ impl World {
             bus: Bus::default(),
             stop: stop.clone(),
             clock: {
-                let clock = Clock::starting_at(start_of_time());
+                let clock = Clock::starting_at(self.journal.clock.now());
                 clock.step(node.skew);
                 clock
             },
@@ -499,6 +501,12 @@ impl World {
         assert!(overlooked.is_none(), "broken: nothing is overlooked\n  {}", overlooked.unwrap_or_default());
     }
 
+    /// How late what is due may be: until the wall clocks that the replicas go by have come to it.
+    fn late(&self) -> Duration {
+        let behind = self.nodes.iter().map(|node| -node.skew).max().unwrap_or(0);
+        LATE + if behind > 60_000_000 { Duration::from_micros(behind.unsigned_abs()) } else { Duration::ZERO }
+    }
+
     /// What nobody looks after, if there is something.
     async fn overlooked(&self) -> Option<String> {
         let snapshot = self.store.snapshot().await.unwrap();
@@ -508,10 +516,17 @@ impl World {
             let late = next.map_or(Duration::ZERO, |due| snapshot.now.since(due));
             // What came due before the present run came to be is next in line, however long that runs.
             let in_line = record.open.iter().any(|run| !run.is_queued() && next.is_some_and(|due| due <= run.opened));
-            if late >= LATE && !in_line {
-                return Some(format!("{name} has been due for {late:?}: {job:?} {record:#?}"));
+            if late >= self.late() && !in_line {
+                let replicas = self.store.replicas().await.unwrap();
+                let said: Vec<_> = replicas
+                    .iter()
+                    .map(|one| (&one.name, one.slots, one.clock_skew_seconds, one.last_seen_at, &one.failing))
+                    .collect();
+                let skews: Vec<i64> = self.nodes.iter().map(|node| node.skew / 1_000_000).collect();
+                return Some(format!("{name} has been due for {late:?}: {skews:?} {said:?} {job:?} {record:#?}"));
             }
-            let forgotten = |phase, until: Timestamp| phase != Phase::Waiting && snapshot.now.since(until) > LATE;
+            let forgotten =
+                |phase, until: Timestamp| phase != Phase::Waiting && snapshot.now.since(until) > self.late();
             if let Some(run) = record.open.iter().find(|run| forgotten(run.phase, run.until)) {
                 let (now, mutexes) = (snapshot.now, &snapshot.mutexes);
                 return Some(format!("a lapsed claim on {name} stays at {now}: {run:#?}\n{mutexes:?}\n{job:?}"));
