@@ -153,6 +153,8 @@ fn replica(index: usize) -> Replica {
         running: 0,
         queues: Vec::new(),
         slots: 0,
+        failing: BTreeMap::new(),
+        zones: BTreeMap::new(),
     }
 }
 
