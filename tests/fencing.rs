@@ -2,7 +2,7 @@
 //! then thaws and writes late. And `cronclave fence check`, which tells it.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-#[path = "chaos/cluster.rs"]
+#[path = "disorder/cluster.rs"]
 #[allow(dead_code, reason = "made for the chaos tests")]
 mod cluster;
 #[path = "common/invariants.rs"]

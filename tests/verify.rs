@@ -3,7 +3,7 @@
 
 #[path = "verify/bites.rs"]
 mod bites;
-#[path = "chaos/cluster.rs"]
+#[path = "disorder/cluster.rs"]
 #[allow(dead_code, reason = "made for the chaos tests")]
 mod cluster;
 #[path = "verify/command.rs"]
