@@ -51,14 +51,13 @@ fn x01b_clocks_that_are_seconds_apart_start_nothing_twice_or_early_or_late() {
     assert!(result.row(Design::Lock).doubles > 0, "each replica has its own idea of when an instant is");
 }
 
-/// Whether claims are held while the server's clock is not to be believed. Until then a step forward brings the future
-/// early, which docs/GUARANTEES.md admits.
-const HELD: bool = false;
+/// How long is waited for a cluster to be on time again, which waits for its store to be believed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn x09a_a_server_whose_clock_steps_an_hour_ahead_starts_nothing_twice() {
     let mut field = Field::on(Redis::with_clock(), PATIENT, TTL);
-    field.need_not_recover = (!HELD).then_some(Duration::from_secs(5));
+    field.need_not_recover = Some(PATIENCE);
     let turn = |field: &mut Field| {
         sleep(1.5);
         field.ours.redis().set_clock(3600);
@@ -68,17 +67,15 @@ fn x09a_a_server_whose_clock_steps_an_hour_ahead_starts_nothing_twice() {
         sleep(1.5);
     };
     let result = field.disturb("X9a", "Redis' clock steps +1 h and back", turn, |_| {});
+    // The checker holds that a store's time never goes back; here it does. What is asked in the moment of the step may
+    // start early, before anybody has seen it: the table says how many.
     assert_eq!(result.ours.doubles, 0, "{:?}", result.ours);
-    if HELD {
-        result.spotless();
-    }
 }
 
 #[test]
 fn x09b_a_server_whose_clock_steps_an_hour_back_starts_nothing_twice_or_early() {
     let mut field = Field::on(Redis::with_clock(), PATIENT, TTL);
-    // A replica that was told to wait for an hour looks again after a minute at most.
-    field.need_not_recover = (!HELD).then_some(Duration::from_secs(5));
+    field.need_not_recover = Some(PATIENCE);
     let turn = |field: &mut Field| {
         sleep(1.5);
         field.ours.redis().set_clock(-3600);
@@ -89,7 +86,4 @@ fn x09b_a_server_whose_clock_steps_an_hour_back_starts_nothing_twice_or_early() 
     };
     let result = field.disturb("X9b", "Redis' clock steps -1 h and back", turn, |_| {});
     assert_eq!((result.ours.doubles, result.ours.early), (0, 0), "{:?}", result.ours);
-    if HELD {
-        result.spotless();
-    }
 }
