@@ -22,9 +22,9 @@ use super::rabbit::Rabbit;
 use super::report::{head, line, words};
 use super::rows::{Happened, Histories, ON_TIME, Row, out};
 
-/// As many come due every second: 5,000 a minute, and the half of them for workers. In the short form 2,400, as it has
-/// the machine together with builds and other tests.
-const JOBS: [usize; 2] = [84, 40];
+/// As many come due every second: 5,000 a minute, and the half of them for workers. In the short form a fifth of that, as
+/// it has the machine together with builds and other tests.
+const JOBS: [usize; 2] = [84, 16];
 const AT_WORK: usize = 4;
 const QUEUE: &str = "cronclave.q.default.default";
 const LEASE: f64 = 5.0;
