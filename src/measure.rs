@@ -22,12 +22,8 @@ pub enum Measure {
     StartRefused,
     /// By how many seconds this machine's clock is ahead of the store's.
     Skew(f64),
-    /// How late a job is looked at that is due.
+    /// How late the scheduler's loop turned.
     Lag(Duration),
-    /// Jobs that are due and wait to be looked at, or for a place to run in.
-    Waiting(usize),
-    /// The process, or its scheduler's loop, stood still for so much longer.
-    Stalled(Duration),
     /// A worker is done with a request.
     Delivery {
         /// From which queue.

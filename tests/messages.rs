@@ -4,7 +4,7 @@
 
 #[path = "messages/bad.rs"]
 mod bad;
-#[path = "disorder/cluster.rs"]
+#[path = "chaos/cluster.rs"]
 mod cluster;
 #[path = "common/invariants.rs"]
 mod invariants;

@@ -8,7 +8,6 @@ mod cluster;
 mod config;
 mod day;
 mod explain;
-mod fences;
 mod hooks;
 mod jobs;
 mod lanes;

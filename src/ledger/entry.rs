@@ -75,7 +75,6 @@ impl Entry {
             | What::Overdue { .. }
             | What::Recovered { .. }
             | What::Slow { .. }
-            | What::Restored { .. }
             | What::Fenced { .. }
             | What::CancelAsked { .. }
             | What::Paused { .. }
@@ -141,13 +140,7 @@ impl Entry {
                     attempt.replica.clone_from(holder);
                 }
             }
-            What::Released { fence, .. } => {
-                self.state = State::Queued;
-                // Whoever gives it back has not begun, although he may have said that he would.
-                if let Some(attempt) = self.claim(*fence) {
-                    attempt.started_at = None;
-                }
-            }
+            What::Released { .. } => self.state = State::Queued,
             What::Ended { fence, ended, next, .. } => {
                 self.state = if next.is_some() { State::Retrying } else { ended.outcome.into() };
                 self.next_attempt_at = next.map(|next| next.at);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::upkeep::Health;
 use crate::clock::Timestamp;
 use crate::event::{About, Told};
 use crate::job::Job;
@@ -20,7 +19,7 @@ use crate::store::StoreError;
 pub(super) enum Looked {
     /// One of its runs is ours to start; that is what is known of the job since.
     Won(Box<Lease>, OwnedSemaphorePermit, Box<View>),
-    /// Nothing to do before the first, seen when it was the second, as far as the store's clock is believed.
+    /// Nothing to do before the first, seen when the store's clock read the second.
     Wait(Timestamp, Timestamp),
     /// Nothing to do unless it changes.
     Finished,
@@ -36,8 +35,8 @@ pub(super) enum Looked {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at `job`. Nobody waits for room while holding a lease: without a `permit` it bids for nothing.
-pub(super) async fn look(health: &Health, job: &Job, permit: Option<OwnedSemaphorePermit>) -> Looked {
-    steps(health, job, permit).await.unwrap_or_else(|trouble| trouble)
+pub(super) async fn look(parts: &Parts, job: &Job, permit: Option<OwnedSemaphorePermit>) -> Looked {
+    steps(parts, job, permit).await.unwrap_or_else(|trouble| trouble)
 }
 
 /// Has the runs that are to stop look at once whether they should go on.
@@ -47,19 +46,17 @@ pub(crate) fn nudge(parts: &Parts, view: &View) {
     }
 }
 
-async fn steps(health: &Health, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, Looked> {
-    let parts = &health.parts;
+async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, Looked> {
     let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await.map_err(Looked::Trouble)?;
     nudge(parts, &view);
     loop {
         if parts.stop.is_soft() {
             return Ok(Looked::Finished);
         }
-        let belief = health.belief(job, view.now);
-        let step = plan::next_believing(job, &view, belief);
+        let step = plan::next(job, &view);
         tracing::debug!(job = %job.name, ?step, "decided");
         let op = match step {
-            Step::Wait(at) => return Ok(Looked::Wait(at, belief.now)),
+            Step::Wait(at) => return Ok(Looked::Wait(at, view.now)),
             Step::Finished => return Ok(Looked::Finished),
             Step::Claim(target) => {
                 let Some(place) = permit.take() else { return Ok(Looked::NoRoom) };
@@ -68,7 +65,7 @@ async fn steps(health: &Health, job: &Job, mut permit: Option<OwnedSemaphorePerm
                     Race::Lost(answer) => answer,
                 };
                 permit = Some(place);
-                if let Some(looked) = stuck(&view, &answer.view, belief.now) {
+                if let Some(looked) = stuck(&view, &answer.view) {
                     return Ok(looked);
                 }
                 view = answer.view;
@@ -89,7 +86,7 @@ async fn steps(health: &Health, job: &Job, mut permit: Option<OwnedSemaphorePerm
         let answer = ask(parts, job, &op, Instant::now() + PATIENCE).await.map_err(Looked::Refused)?;
         parts.bus.tell_all(answer.events);
         let seen = View { mutex: view.mutex.clone(), ..answer.view };
-        if let Some(looked) = stuck(&view, &seen, belief.now) {
+        if let Some(looked) = stuck(&view, &seen) {
             return Ok(looked);
         }
         view = seen;
@@ -98,7 +95,7 @@ async fn steps(health: &Health, job: &Job, mut permit: Option<OwnedSemaphorePerm
 
 /// A step that was refused although nothing is other than it was seen would be refused for ever:
 /// the store's time has to pass first.
-fn stuck(before: &View, after: &View, now: Timestamp) -> Option<Looked> {
+fn stuck(before: &View, after: &View) -> Option<Looked> {
     let same = before.record == after.record && before.mutex == after.mutex;
-    same.then(|| Looked::Wait(now.plus(Duration::from_millis(100)), now))
+    same.then(|| Looked::Wait(after.now.plus(Duration::from_millis(100)), after.now))
 }

@@ -12,7 +12,6 @@ mod field;
 mod lint;
 mod pattern;
 mod words;
-mod written;
 mod zone;
 
 use std::sync::Arc;
@@ -30,7 +29,6 @@ pub use dst::{Change, DstNote, GapRule, OverlapRule, Rules, Slot, Turn};
 pub use error::ScheduleError;
 pub use lint::lints;
 pub use words::{Part, describe, parts};
-pub use written::Written;
 pub use zone::{UnknownZone, Zone, tzdb_version};
 
 /// When a job runs. Cheap to clone.

@@ -60,7 +60,7 @@ impl Writer {
 }
 
 /// What was read is not what was expected: written by another program, or a newer version of this one.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Garbled;
 
 /// Reads values one after another.
