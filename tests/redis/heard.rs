@@ -78,6 +78,32 @@ async fn what_was_not_announced_is_found_out_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_missed_something_finds_out_however_much_is_said_afterwards() {
+    let server = servers::Redis::plain();
+    let (job, other) = (JobName::new("backup").unwrap(), JobName::new("busy").unwrap());
+    let (one, two) = (store(&server.url()), std::sync::Arc::new(store(&server.url())));
+    two.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    let (position, _) = one.changed(0).await.unwrap();
+    // Whoever is cut off does not hear of the pause, and of everything that comes later.
+    server.ask::<()>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    until("it is cut off and back", async || two.apply(&job, &pause()).await.is_ok()).await;
+    until("it listens again", async || one.view(&other, None).await.is_ok()).await;
+    let busy = tokio::spawn(async move {
+        loop {
+            let resume = Op::Resume { catch_up: true, by: None };
+            for op in [pause(), resume] {
+                two.apply(&other, &op).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    });
+    let changed = tokio::time::timeout(Duration::from_secs(60), one.changed(position)).await;
+    let (_, jobs) = changed.expect("it is never told").unwrap();
+    assert!(jobs.contains(&job), "{jobs:?}");
+    busy.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_heard_survives_the_server_that_said_it() {
     let mut server = servers::Redis::plain();
     let job = JobName::new("backup").unwrap();

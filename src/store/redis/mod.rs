@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::clock::{Clock, Timestamp};
 use crate::job::{JobName, Keep};
@@ -210,6 +210,8 @@ impl Store for Redis {
             return Ok((self.head().await? + 1, Vec::new()));
         };
         let mut bell = self.server.heard.bell.subscribe();
+        // Whatever is said meanwhile: what was missed while nobody listened, no later word makes good.
+        let mut tick = Instant::now() + TICK;
         loop {
             bell.mark_unchanged();
             if let Some((upto, jobs)) = self.server.heard.changes_after(seen) {
@@ -220,7 +222,8 @@ impl Store for Redis {
             }
             tokio::select! {
                 _ = bell.changed() => {}
-                () = sleep(TICK) => {
+                () = sleep_until(tick) => {
+                    tick = Instant::now() + TICK;
                     self.server.now().await?;
                     let head = self.head().await?;
                     if head != seen && self.server.heard.changes_after(seen).is_none() {
