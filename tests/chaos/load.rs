@@ -114,10 +114,11 @@ impl Tally {
         self
     }
 
-    /// No replica won more than twice its share.
+    /// Every replica won something, and none more than all others together. How near to equal shares that is depends on
+    /// whom a busy machine lets run first.
     pub(crate) fn fair(&self) -> &Tally {
         let all: usize = self.wins.iter().sum();
-        assert!(self.wins.iter().all(|wins| wins * REPLICAS <= all * 2), "{self}");
+        assert!(self.wins.iter().all(|wins| *wins > 0 && wins * 2 <= all), "{self}");
         self
     }
 }
@@ -162,10 +163,11 @@ fn left_over(cluster: &Cluster, instant: Timestamp) -> usize {
     let records = cluster.ask(async |store| store.snapshot().await).records;
     (0..JOBS)
         .map(|n| {
-            let record = &records[&JobName::new(&format!("job-{n}")).unwrap()];
-            let undecided = instant.as_secs() - record.cursor.unwrap().as_secs();
-            let open = record.open.iter().filter(|run| run.scheduled_at <= instant).count();
-            usize::try_from(undecided).unwrap_or(0) + open
+            // A server that has lost everything does not know the job until its next sight.
+            let record = records.get(&JobName::new(&format!("job-{n}")).unwrap());
+            let Some((record, cursor)) = record.and_then(|record| Some((record, record.cursor?))) else { return 1 };
+            let undecided = usize::try_from(instant.as_secs() - cursor.as_secs()).unwrap_or(0);
+            undecided + record.open.iter().filter(|run| run.scheduled_at <= instant).count()
         })
         .sum()
 }
