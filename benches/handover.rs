@@ -4,7 +4,7 @@
 //!     cargo bench --bench handover
 #![allow(missing_docs, clippy::unwrap_used, dead_code, unused_macros, unused_imports)]
 
-#[path = "../tests/chaos/cluster.rs"]
+#[path = "../tests/disorder/cluster.rs"]
 mod cluster;
 #[path = "../tests/common/invariants.rs"]
 mod invariants;

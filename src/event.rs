@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::broadcast;
 
+use crate::check::{Check, Checks};
 use crate::clock::Timestamp;
 use crate::job::{Job, JobName, QueueName, Task};
 use crate::lease::{Fence, RunId, Work};
@@ -73,6 +74,10 @@ pub enum Told {
     Dropped(String),
     /// Something an operator should look at.
     Warning(String),
+    /// A process finds something wrong with itself, or with what it depends on.
+    Failing(Check, String),
+    /// That is over.
+    Mended(Check, String),
 }
 
 /// What came of sending something to a hook.
@@ -169,6 +174,7 @@ pub trait Meter: Send + Sync {
 pub struct Bus {
     listeners: broadcast::Sender<Arc<Told>>,
     meter: ToMeter,
+    checks: Checks,
 }
 
 /// The way to the meter alone, for a listener: who could tell something as well would wait for itself at the end.
@@ -198,7 +204,7 @@ impl fmt::Debug for Bus {
 
 impl Default for Bus {
     fn default() -> Self {
-        Bus { listeners: broadcast::channel(4096).0, meter: ToMeter::default() }
+        Bus { listeners: broadcast::channel(4096).0, meter: ToMeter::default(), checks: Checks::default() }
     }
 }
 
@@ -217,6 +223,25 @@ impl Bus {
         for event in events {
             self.tell(Told::Changed(event));
         }
+    }
+
+    /// Something is wrong. It is told when that begins, and again when the words for it are others.
+    pub fn fail(&self, check: Check, text: String) {
+        if self.checks.fail(check, &text) {
+            self.tell(Told::Failing(check, text));
+        }
+    }
+
+    /// It is right, for which these are the words. Told when it was wrong.
+    pub fn mend(&self, check: Check, text: impl Into<String>) {
+        if self.checks.mend(check) {
+            self.tell(Told::Mended(check, text.into()));
+        }
+    }
+
+    /// What is wrong in this process now.
+    pub fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// Has it counted.

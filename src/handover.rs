@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// But never longer than this.
 const LONGEST: Duration = Duration::from_secs(3600);
 
+/// How long a claim that is of no use is given back to a store that does not answer.
+const BRIEFLY: Duration = Duration::from_secs(3);
+
 /// Between two tries to send.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -33,7 +36,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
     let carried = match &job.task {
-        Task::Run(_) => return attempt::run(parts, job, lease).await,
+        Task::Run(_) => {
+            let trusted_until = lease.trusted_until;
+            return match attempt::run(parts, job, lease).await {
+                // The start may have been granted, but nothing was begun: others need not wait for the lease to end.
+                Carried::Unanswered(why) => give_back(parts, job, &key, trusted_until, why).await,
+                carried => carried,
+            };
+        }
         Task::Queue(queue, _) => {
             let sender = Sender { parts, job, key: &key };
             let message = request::message(job, queue, &lease.work, &parts.cluster, parts.clock.now());
@@ -43,7 +53,7 @@ pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     };
     match carried {
         Ok(carried) => carried,
-        Err(Undone::GaveUp(why)) => give_back(parts, job, &key, &lease, why).await,
+        Err(Undone::GaveUp(why)) => give_back(parts, job, &key, lease.trusted_until, why).await,
         Err(Undone::Lost) => Carried::NotStarted("the claim had lapsed before it was sent".into()),
         Err(Undone::Over(ended)) => settle(parts, job, &key, &lease, ended).await,
     }
@@ -218,9 +228,10 @@ impl Sender<'_> {
 }
 
 /// Lets another replica try at once.
-async fn give_back(parts: &Parts, job: &Job, key: &Key, lease: &Lease, why: String) -> Carried {
+async fn give_back(parts: &Parts, job: &Job, key: &Key, trusted_until: Instant, why: String) -> Carried {
     // Should it fail: the claim lapses by itself.
-    if let Ok(answer) = ask(parts, job, &Op::Release { key: key.clone() }, lease.trusted_until).await {
+    let limit = trusted_until.max(Instant::now() + BRIEFLY);
+    if let Ok(answer) = ask(parts, job, &Op::Release { key: key.clone() }, limit).await {
         parts.bus.tell_all(answer.events);
     }
     Carried::NotStarted(why)

@@ -5,6 +5,7 @@ pub mod announce;
 pub mod attempt;
 pub mod backfill;
 pub mod broker;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -43,6 +44,7 @@ pub mod store;
 pub mod template;
 mod tls;
 pub mod trace;
+pub mod verify;
 pub mod why;
 pub mod worker;
 

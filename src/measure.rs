@@ -22,8 +22,12 @@ pub enum Measure {
     StartRefused,
     /// By how many seconds this machine's clock is ahead of the store's.
     Skew(f64),
-    /// How late the scheduler's loop turned.
+    /// How late a job is looked at that is due.
     Lag(Duration),
+    /// Jobs that are due and wait to be looked at, or for a place to run in.
+    Waiting(usize),
+    /// The process, or its scheduler's loop, stood still for so much longer.
+    Stalled(Duration),
     /// A worker is done with a request.
     Delivery {
         /// From which queue.

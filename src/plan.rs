@@ -70,8 +70,32 @@ pub enum Step {
 /// How many occurrences one step looks at; a longer backlog takes several steps.
 const GLANCE: usize = 10_000;
 
+/// How much of what the store's clock says is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Belief {
+    /// What time it is, as far as that is believed. Only matters where it is earlier than what the store's clock reads.
+    pub now: Timestamp,
+    /// Whether occurrences may be decided at all.
+    pub decides: bool,
+}
+
 /// The next step for `job`, seen at `view`. Following it changes the record, or time passes: it never spins.
 pub fn next(job: &Job, view: &View) -> Step {
+    step(job, view, view.now, true)
+}
+
+/// The same when the store's clock, or what is known of time zones, is in doubt: what is due by the store's clock alone
+/// is not due yet, and whoever it alone takes for overdue keeps his lease. What somebody asked for is not held up.
+pub fn next_believing(job: &Job, view: &View, belief: Belief) -> Step {
+    if belief.decides && belief.now >= view.now {
+        return next(job, view);
+    }
+    let believed = View { now: view.now.min(belief.now), ..view.clone() };
+    step(job, &believed, view.now, belief.decides)
+}
+
+/// `view.now` is what is believed, `read` what the store's clock reads: the same, or later.
+fn step(job: &Job, view: &View, read: Timestamp, decides: bool) -> Step {
     let (Some(cursor), Some(since)) = (view.record.cursor, view.record.since(job.spec())) else {
         return Step::Register;
     };
@@ -79,14 +103,17 @@ pub fn next(job: &Job, view: &View) -> Step {
     if let Some(alarm) = alarms(job, view).into_iter().find(|alarm| alarm.at <= now) {
         return alarm.step;
     }
-    if let Some(lost) = find_lost(job, view) {
+    if let Some(lost) = find_lost(job, view, read) {
         return Step::Reap { run_id: lost.run_id, fence: lost.fence, phase: lost.phase };
     }
     if let Some(pause) = view.record.paused(now) {
         return wait(job, view, pause.until);
     }
-    if let Some(run) = find_claimable(job, view) {
+    if let Some(run) = find_claimable(job, view, read) {
         return Step::Claim(Target::Open { run_id: run.run_id, fence: run.fence });
+    }
+    if !decides {
+        return wait(job, view, None);
     }
     let mut backlog = Backlog::of(job, cursor, since, now);
     backlog.blocked = view.mutex.held.as_ref().is_some_and(|held| held.until > now);
@@ -168,20 +195,28 @@ fn alarms(job: &Job, view: &View) -> Vec<Alarm> {
 }
 
 /// A run that may have started, whose holder's time is over, and that must not start again.
-fn find_lost<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
-    let overdue = |run: &&Open| run.phase == Phase::Running && run.until <= view.now;
+fn find_lost<'a>(job: &Job, view: &'a View, read: Timestamp) -> Option<&'a Open> {
+    let overdue = |run: &&Open| run.phase == Phase::Running && is_over(job, run, view.now, read);
     // Claims a process dies of do not count as its failures, but they are bounded like them.
     let spent = |run: &Open| run.attempt >= job.retry.attempts.max(Delivery::LIVES);
     view.record.open.iter().filter(overdue).find(|run| job.delivery == Delivery::AtMostOnce || run.cancel || spent(run))
 }
 
 /// An open run that waits for whoever comes first: unstarted, due for its next attempt, queued, or to be restarted.
-fn find_claimable<'a>(job: &Job, view: &'a View) -> Option<&'a Open> {
-    let ready = |run: &&Open| run.until <= view.now && view.mutex.keeps_out(run.run_id, view.now).is_none();
+fn find_claimable<'a>(job: &Job, view: &'a View, read: Timestamp) -> Option<&'a Open> {
+    let over = |run: &&Open| is_over(job, run, view.now, read);
+    let ready = |run: &&Open| over(run) && view.mutex.keeps_out(run.run_id, view.now).is_none();
     let free = |run: &&Open| view.record.keeps_out(run.run_id, job.overlap, view.now).is_none();
     // Runs that were begun come before those that never were.
     let open = || view.record.open.iter().filter(ready).filter(free);
     open().find(|run| !run.is_queued()).or_else(|| open().next())
+}
+
+/// Whether the time of an open run is over. A lease that the believed time says goes on was given before the store's
+/// clock went ahead, unless so much is left of it that it can only have been given since.
+fn is_over(job: &Job, run: &Open, believed: Timestamp, read: Timestamp) -> bool {
+    let is_held = matches!(run.phase, Phase::Claimed | Phase::Running);
+    run.until <= believed || run.until <= read && (!is_held || run.until > believed.plus(job.lease))
 }
 
 /// Waits for the next occurrence, or for the end of an open run's time.

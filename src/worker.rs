@@ -345,6 +345,8 @@ async fn beat(
             running: busy.load(Ordering::Relaxed),
             queues: queues.borrow().clone(),
             slots: setup.slots,
+            failing: BTreeMap::new(),
+            zones: BTreeMap::new(),
         };
         if let Ok(Ok(now)) = timeout(PATIENCE, parts.store.beat(&report)).await {
             started_at.get_or_insert(now);

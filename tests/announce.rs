@@ -236,6 +236,8 @@ async fn what_a_replica_tells_of_itself_is_announced_too() {
             "backend.up.web-1",
             "config.reloaded.web-1",
             "config.rejected.web-1",
+            "check.failing.web-1",
+            "check.mended.web-1",
             "run.progress.a",
             "hook.failed.audit",
             "hook.switched_off.audit"
@@ -254,7 +256,7 @@ fn everything_that_can_happen_has_a_type_and_a_key_or_is_left_out_on_purpose() {
         assert_eq!(message.kind, format!("dev.cronclave.{}.v1", notice.kind));
         kinds.insert(notice.kind);
     }
-    let others = ["outbox.", "replica.", "config.", "backend.", "hook.", "run.progress"];
+    let others = ["outbox.", "replica.", "config.", "backend.", "hook.", "check.", "run.progress"];
     let expected: BTreeSet<&str> =
         KINDS.into_iter().filter(|kind| !others.iter().any(|other| kind.starts_with(other))).collect();
     assert_eq!(kinds, expected);

@@ -7,6 +7,8 @@
 
 #[path = "cluster/code.rs"]
 mod code;
+#[path = "cluster/failover.rs"]
+mod failover;
 #[path = "cluster/faulty.rs"]
 mod faulty;
 #[path = "common/invariants.rs"]
@@ -41,11 +43,11 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What happened in the world of `seed`.
-fn simulate(seed: u64) -> Result<Evidence, String> {
+fn simulate(seed: u64, forgetful: bool) -> Result<Evidence, String> {
     SIMULATING.set(true);
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().unwrap();
-    let lived = catch_unwind(AssertUnwindSafe(|| runtime.block_on(world::live(seed))));
+    let lived = catch_unwind(AssertUnwindSafe(|| runtime.block_on(world::live(seed, forgetful))));
     drop(runtime);
     SIMULATING.set(false);
     match (PANIC.with(|panic| panic.borrow_mut().take()), lived) {
@@ -80,7 +82,7 @@ fn clusters_keep_their_promises_whatever_happens() {
         if seed >= end.min(failed.load(Ordering::SeqCst)) {
             return;
         }
-        match simulate(seed) {
+        match simulate(seed, false) {
             Ok(evidence) => {
                 let begun = evidence.events.iter().filter(|(_, event)| matches!(event.what, What::Started { .. }));
                 starts.fetch_add(begun.count() as u64, Ordering::SeqCst);
@@ -102,13 +104,23 @@ fn clusters_keep_their_promises_whatever_happens() {
 fn one_number_makes_one_world() {
     watch_for_panics();
     for seed in 0..20 {
-        let (one, two) = (simulate(seed).unwrap(), simulate(seed).unwrap());
+        let (one, two) = (simulate(seed, false).unwrap(), simulate(seed, false).unwrap());
         assert!(one.events.len() > 10, "nothing happens in the world of {seed}");
         let parted = one.events.iter().zip(&two.events).find(|(one, two)| one != two);
         assert_eq!(parted, None, "SIM_SEED={seed}: two worlds");
         assert_eq!(one.events.len(), two.events.len(), "SIM_SEED={seed}");
         assert_eq!(one.ran, two.ran, "SIM_SEED={seed}");
     }
+}
+
+#[test]
+fn where_nobody_gives_back_what_a_server_lost_promises_are_broken() {
+    watch_for_panics();
+    let broken = (0..200).filter_map(|seed| simulate(seed, true).err());
+    let twice = broken.filter(|why| {
+        why.contains("code runs once for each start on record") || why.contains("runs of one job do not overlap")
+    });
+    assert!(twice.count() > 0, "the simulation does not see it");
 }
 
 #[tokio::test(start_paused = true)]

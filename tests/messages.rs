@@ -4,7 +4,7 @@
 
 #[path = "messages/bad.rs"]
 mod bad;
-#[path = "chaos/cluster.rs"]
+#[path = "disorder/cluster.rs"]
 mod cluster;
 #[path = "common/invariants.rs"]
 mod invariants;

@@ -510,6 +510,30 @@ fn the_alert_rules_are_sound_and_name_what_there_is() {
     }
 }
 
+/// What promtool is told happened, and which alert has to come of it.
+#[test]
+fn what_a_replica_notices_raises_its_alert() {
+    let case = |series: &str, values: &str, at: &str, alert: &str, labels: &str| {
+        let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus/rules.yml");
+        let test = format!(
+            "rule_files: [{rules}]\nevaluation_interval: 30s\ntests:\n- interval: 30s\n  input_series:\n  \
+             - {{ series: '{series}', values: '{values}' }}\n  promql_expr_test:\n  - expr: ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}}\n    \
+             eval_time: {at}\n    exp_samples:\n    - {{ labels: 'ALERTS{{alertname=\"{alert}\",alertstate=\"firing\",{labels}}}', value: 1 }}\n"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("test.yml");
+        fs::write(&path, &test).unwrap();
+        let (good, said) = piped("promtool", &["test", "rules", path.to_str().unwrap()], "");
+        assert!(good, "{test}\n{said}");
+    };
+    let failing = |check: &str| format!("cronclave_check_failing{{instance=\"a\",check=\"{check}\"}}");
+    case(&failing("store_clock"), "0 0 1 1 1 1", "2m", "CronclaveStoreClockInDoubt", "severity=\"critical\"");
+    case(&failing("lagging"), "1x20", "4m", "CronclaveLagging", "instance=\"a\",severity=\"warning\"");
+    case(&failing("tzdb_differs"), "1x60", "20m", "CronclaveTimeZonesDiffer", "severity=\"warning\"");
+    let stalled = "cronclave_stalled_seconds_total{instance=\"a\"}";
+    case(stalled, "0 0 0 42 42 42", "2m", "CronclaveStalled", "instance=\"a\",severity=\"warning\"");
+}
+
 #[test]
 fn the_dashboard_has_its_rows_and_names_what_there_is() {
     let dashboard: serde_json::Value = serde_json::from_str(&file("deploy/grafana/cronclave.json")).unwrap();

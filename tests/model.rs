@@ -103,6 +103,38 @@ fn three_replicas_keep_every_promise() {
 }
 
 #[test]
+fn two_replicas_keep_every_promise_over_a_server_that_is_promoted_too_early() {
+    holds("a failover", Claims { crashes: 0, lost_replies: 0, failovers: 1, end: 4, ..Claims::small() });
+    // One occurrence, and answers that get lost as well.
+    holds("a failover and a lost reply", Claims { crashes: 0, failovers: 1, end: 4, ..Claims::small() });
+}
+
+#[test]
+fn a_start_that_the_other_server_has_is_not_repeated_though_whoever_knew_it_died() {
+    let model = Claims { failovers: 1, durable: true, lost_replies: 0, end: 4, ..Claims::small() };
+    holds("a failover and a crash, starts replicated", model);
+}
+
+#[test]
+fn without_being_given_back_what_it_lost_a_promoted_server_starts_a_run_again() {
+    let model = Claims { without: Without::Teaching, crashes: 0, lost_replies: 0, failovers: 1, ..Claims::small() };
+    breaks("nothing is given back", model, "no run starts more often than it may");
+}
+
+#[test]
+fn a_promoted_server_that_does_not_wait_for_what_it_lost_starts_a_run_again() {
+    let model = Claims { without: Without::Gate, crashes: 0, lost_replies: 0, failovers: 1, ..Claims::small() };
+    breaks("no gate", model, "no run starts more often than it may");
+}
+
+/// The limit of what is promised: docs/GUARANTEES.md.
+#[test]
+fn a_start_that_only_the_dead_knew_of_is_repeated_unless_it_was_replicated() {
+    let model = Claims { lost_replies: 0, failovers: 1, ..Claims::small() };
+    breaks("a failover and a crash", model, "no run starts more often than it may");
+}
+
+#[test]
 fn requests_that_are_lost_copied_and_late_start_each_run_once_and_none_is_overlooked() {
     holds("requests", Requests::small());
     let one = Requests { crashes: 2, end: 3, ..Requests::small() };

@@ -15,7 +15,7 @@ use cronclave::job::{Backoff, Delivery, Job, JobName, Misfire, MisfirePolicy, Ov
 use cronclave::lease::{Ended, Fence, Outcome, RunId, Token, Trigger, Work};
 use cronclave::ledger::{Entry, State as Stands};
 use cronclave::plan::{self, Step, View};
-use cronclave::record::{self, Bid, Held, Key, Mutex, Op, Open, Phase, Record, Reply, State};
+use cronclave::record::{self, Bid, Held, Key, Mutex, Op, Open, Phase, Record, Reply, State, Target};
 use cronclave::schedule::Calendar;
 use proptest::prelude::*;
 
@@ -1127,4 +1127,37 @@ proptest! {
         let unfinished: Vec<_> = bench.entries.values().filter(|entry| !entry.state.is_final()).collect();
         prop_assert!(unfinished.is_empty(), "{:?}", unfinished);
     }
+}
+
+fn believing(bench: &Bench, now: u64, decides: bool) -> Step {
+    plan::next_believing(&bench.job, &bench.view(), plan::Belief { now: at(now), decides })
+}
+
+#[test]
+fn what_only_the_clock_in_doubt_calls_due_waits_and_what_is_asked_for_does_not() {
+    let mut bench = Bench::new(every("backup", 60));
+    bench.go_to(3630);
+    assert_eq!(believing(&bench, 30, true), Step::Wait(at(60)));
+    assert!(matches!(believing(&bench, 60, true), Step::Claim(Target::Next { at: due, .. }) if due == at(60)));
+    assert_eq!(believing(&bench, 60, false), Step::Finished, "another is to decide");
+    assert_eq!(believing(&bench, 9999, true), bench.next(), "belief is never ahead of the store");
+    assert_eq!(bench.trigger("r"), Reply::Done);
+    assert!(matches!(believing(&bench, 30, true), Step::Claim(Target::Open { .. })));
+    assert!(matches!(believing(&bench, 30, false), Step::Claim(Target::Open { .. })));
+}
+
+#[test]
+fn a_lease_counts_by_the_believed_time_unless_it_was_given_by_the_clock_in_doubt() {
+    let mut bench = Bench::new(every("backup", 60));
+    bench.go_to(60).start();
+    bench.go_to(3675);
+    assert_eq!(believing(&bench, 75, true), Step::Wait(at(90)), "it goes on");
+    assert!(matches!(believing(&bench, 90, true), Step::Reap { .. }), "it would have ended anyhow");
+    let mut bench = Bench::new(every("backup", 60));
+    bench.go_to(60).start();
+    bench.go_to(3660).renew_all();
+    bench.go_to(3675);
+    assert!(!matches!(believing(&bench, 75, true), Step::Reap { .. }));
+    bench.go_to(3691);
+    assert!(matches!(believing(&bench, 91, true), Step::Reap { .. }), "its holder is gone");
 }

@@ -14,6 +14,8 @@ mod lane;
 mod memory;
 #[path = "redis/outbox.rs"]
 mod outbox;
+#[path = "redis/redo.rs"]
+mod redo;
 #[path = "common/servers.rs"]
 mod servers;
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cronclave::broker::NoBroker;
+use cronclave::check::Check;
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::event::{Bus, Told};
 use cronclave::job::{Job, Overlap};
@@ -263,6 +264,8 @@ async fn another_time_zone_database_among_the_replicas_is_told_once() {
         running: 0,
         queues: Vec::new(),
         slots: 0,
+        failing: BTreeMap::new(),
+        zones: BTreeMap::new(),
     };
     let store = alone.store.clone();
     let beats = tokio::spawn(async move {
@@ -275,11 +278,145 @@ async fn another_time_zone_database_among_the_replicas_is_told_once() {
     beats.await.unwrap();
     let mut warnings = Vec::new();
     while let Ok(one) = told.try_recv() {
-        if let Told::Warning(text) = &*one {
+        if let Told::Failing(Check::TzdbDiffers, text) = &*one {
             warnings.push(text.clone());
         }
     }
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("web.2 has 2025b"), "{warnings:?}");
+    alone.end().await;
+}
+
+/// What was found wrong, or right again, since `told` began to listen.
+fn checks(told: &mut tokio::sync::broadcast::Receiver<Arc<Told>>) -> Vec<(Check, Option<String>)> {
+    std::iter::from_fn(|| {
+        loop {
+            match told.try_recv() {
+                Ok(one) => match &*one {
+                    Told::Failing(check, text) => return Some((*check, Some(text.clone()))),
+                    Told::Mended(check, _) => return Some((*check, None)),
+                    _ => {}
+                },
+                Err(tokio::sync::broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(_) => return None,
+            }
+        }
+    })
+    .collect()
+}
+
+fn other(digest: &str, tzdb: &str, zones: &[(&str, &str)]) -> Replica {
+    Replica {
+        boot_id: "b2".into(),
+        name: "web.2".into(),
+        version: "0.1.0".into(),
+        pid: 1,
+        started_at: start_of_time(),
+        last_seen_at: start_of_time(),
+        clock_skew_seconds: 0.0,
+        config_digest: digest.into(),
+        tzdb: tzdb.into(),
+        jobs: 1,
+        running: 0,
+        queues: Vec::new(),
+        slots: 0,
+        failing: BTreeMap::new(),
+        zones: zones.iter().map(|(zone, hash)| ((*zone).to_owned(), (*hash).to_owned())).collect(),
+    }
+}
+
+/// Another replica reports so for so long.
+async fn beats(store: &Arc<dyn Store>, other: &Replica, time: Duration) {
+    for _ in 0..time.as_secs() / 5 {
+        store.beat(other).await.unwrap();
+        sleep(secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_wait_long_for_a_place_are_told_with_the_reason_and_when_it_is_over() {
+    let jobs: Vec<Job> = (0..50).map(|n| by_hand(&format!("job-{n}"))).collect();
+    let alone = Alone::on(|store| store, jobs.clone(), secs(3), 1);
+    let mut told = alone.parts.bus.listen();
+    sleep(secs(10)).await;
+    for job in &jobs {
+        alone.store.apply(&job.name, &request("r", job)).await.unwrap();
+    }
+    sleep(secs(100)).await;
+    let found = checks(&mut told);
+    assert!(
+        matches!(&found[..], [(Check::Lagging, Some(text))]
+        if text.contains("jobs wait. All 1 places are taken (--max-parallel)")),
+        "{found:?}"
+    );
+    assert!(alone.parts.bus.checks().failing().contains_key(&Check::Lagging));
+    sleep(secs(120)).await;
+    assert_eq!(checks(&mut told), [(Check::Lagging, None)]);
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_schedule_files_are_told_when_they_last_longer_than_a_deployment() {
+    let alone = Alone::on(|store| store, vec![by_hand("asked")], secs(1), 10);
+    let mut told = alone.parts.bus.listen();
+    beats(&alone.store, &other("old", "", &[]), secs(500)).await;
+    assert_eq!(checks(&mut told), [], "a deployment may be going on");
+    beats(&alone.store, &other("old", "", &[]), secs(300)).await;
+    let found = checks(&mut told);
+    assert!(
+        matches!(&found[..], [(Check::ConfigDiffers, Some(text))]
+        if text.contains("web.2 has old, this one d")),
+        "{found:?}"
+    );
+    beats(&alone.store, &other("d", "", &[]), secs(30)).await;
+    assert_eq!(checks(&mut told), [(Check::ConfigDiffers, None)]);
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_in_a_zone_that_another_replica_knows_better_are_left_to_it() {
+    let berlin = Zone::parse("Europe/Berlin").unwrap();
+    let schedule = Schedule::parse("* * * * *", &berlin, Rules::default(), "there").unwrap();
+    let there = Job { schedule: Arc::new(schedule), ..every("there", 1) };
+    let alone = Alone::on(|store| store, vec![there.clone(), every("here", 60)], Duration::ZERO, 10);
+    let starts = |job: &str| alone.began.lock().unwrap().iter().filter(|(name, _)| name == job).count();
+    let newer = other("d", "2099a", &[("Europe/Berlin", "another hash")]);
+    beats(&alone.store, &newer, secs(310)).await;
+    assert_eq!((starts("there"), starts("here")), (0, 5));
+    // Nobody who asks for it has to wait.
+    alone.store.apply(&there.name, &request("r", &there)).await.unwrap();
+    beats(&alone.store, &newer, secs(10)).await;
+    assert_eq!(starts("there"), 1);
+    // It goes away, and is not needed any more.
+    sleep(secs(300)).await;
+    assert!(starts("there") >= 5, "{}", starts("there"));
+    // Who says the same in that zone, or knows less, is no better.
+    let own = alone.store.replicas().await.unwrap().into_iter().find(|one| one.boot_id != "b2").unwrap();
+    let same: Vec<(&str, &str)> = own.zones.iter().map(|(zone, hash)| (zone.as_str(), hash.as_str())).collect();
+    assert_eq!(same.len(), 1, "{same:?}");
+    let before = starts("there");
+    beats(&alone.store, &other("d", "2099a", &same), secs(300)).await;
+    assert!(starts("there") >= before + 4);
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_that_the_clock_leaps_over_starts_nothing_early_and_is_believed_after_a_while() {
+    let alone = Alone::on(|store| store, vec![every("often", 10)], Duration::ZERO, 10);
+    let mut told = alone.parts.bus.listen();
+    sleep(secs(62)).await;
+    assert_eq!(alone.starts(), 6);
+    alone.parts.clock.step(3_600_000_000);
+    sleep(secs(60)).await;
+    assert_eq!(alone.starts(), 12, "each when it is due by the time that has passed");
+    let found = checks(&mut told);
+    assert!(matches!(&found[..], [(Check::StoreClock, Some(text))] if text.contains("went 1h forward")), "{found:?}");
+    sleep(secs(600)).await;
+    assert_eq!(checks(&mut told), [(Check::StoreClock, None)]);
+    let states = alone.states().await;
+    assert!(states.contains(&State::Coalesced), "what was left out is on record");
+    let before = alone.starts();
+    sleep(secs(60)).await;
+    assert_eq!(alone.starts(), before + 6);
     alone.end().await;
 }

@@ -9,6 +9,7 @@ mod documents;
 mod servers;
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -1108,6 +1109,8 @@ async fn replicas_come_and_go(bench: Bench) {
         running: 0,
         queues: Vec::new(),
         slots: 0,
+        failing: BTreeMap::new(),
+        zones: BTreeMap::new(),
     };
     bench.go_to(5);
     assert!(bench.store.beat(&replica("x")).await.unwrap() >= at(5));

@@ -12,7 +12,7 @@ use crate::lease::{Ended, Fence, Outcome, RunId, Trigger};
 use crate::ledger::{Event, Fate, Next, State, What};
 
 /// Everything that is announced: `ENTITY.EVENT`. The type of the CloudEvent is `dev.cronclave.ENTITY.EVENT.v1`.
-pub const KINDS: [&str; 31] = [
+pub const KINDS: [&str; 34] = [
     "run.queued",
     "run.published",
     "run.started",
@@ -33,6 +33,7 @@ pub const KINDS: [&str; 31] = [
     "job.resumed",
     "job.overdue",
     "job.recovered",
+    "job.restored",
     "lock.fenced",
     "outbox.gap",
     "replica.joined",
@@ -44,11 +45,13 @@ pub const KINDS: [&str; 31] = [
     "run.progress",
     "hook.failed",
     "hook.switched_off",
+    "check.failing",
+    "check.mended",
 ];
 
 /// Those of [`KINDS`] that a record tells of. The others are what a replica tells of itself.
 pub fn recorded() -> impl Iterator<Item = &'static str> {
-    let own = ["replica.", "config.", "backend.", "hook."];
+    let own = ["replica.", "config.", "backend.", "hook.", "check."];
     KINDS.into_iter().filter(move |kind| *kind != "run.progress" && !own.iter().any(|one| kind.starts_with(one)))
 }
 
@@ -231,6 +234,7 @@ impl Notices {
             What::Overdue { due, last_success_at } => {
                 ("job.overdue", json!({"due_at": due, "last_success_at": last_success_at}))
             }
+            What::Restored { from, through } => ("job.restored", json!({"from": from, "through": through})),
             What::Recovered { overdue_since } => ("job.recovered", json!({"overdue_since": overdue_since})),
             What::Declined { run_id, scheduled_at, trigger, fate } => {
                 let (kind, mut data) = passed(*fate, (*scheduled_at, *scheduled_at), 1);

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::Notice;
 use crate::broker::word;
+use crate::check::Check;
 use crate::event::{Delivered, Told};
 use crate::parts::Parts;
 
@@ -88,6 +89,8 @@ impl Own {
                     self.send_about((kind, name), format!("hooks/{hook}"), data).await;
                 }
                 Told::Progress { .. } => self.tell_progress(&told).await,
+                Told::Failing(check, text) => self.send("check.failing", noted(*check, text), PATIENCE).await,
+                Told::Mended(check, text) => self.send("check.mended", noted(*check, text), PATIENCE).await,
                 Told::Rejected(why) => self.send("config.rejected", json!({"message": why}), PATIENCE).await,
                 _ => {}
             }
@@ -115,4 +118,8 @@ impl Own {
             Err(_) => tracing::debug!(kind, "not announced in time"),
         }
     }
+}
+
+fn noted(check: Check, text: &str) -> Value {
+    json!({"check": check.word(), "message": text})
 }

@@ -21,6 +21,7 @@ use crate::plan;
 use crate::race::{self, ask};
 use crate::record::{Key, Op, Open, Phase, Reply};
 use crate::runner::{Control, Halt};
+use crate::store::Repair;
 
 /// How long the outcome is offered to a store that does not answer.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -167,11 +168,14 @@ async fn hold(
     until: &watch::Sender<Instant>,
 ) {
     let nudges = parts.nudges.take(key.run_id);
+    let mut repairs = parts.store.repairs();
     loop {
         tokio::select! {
             () = sleep(ttl / 3) => {}
             // Somebody asked to cancel it: the next renewal says so.
             () = nudges.nudged() => {}
+            // What the store reads off its clock, or knows of us, may be another from now on.
+            () = shaken(&mut repairs) => {}
         }
         // A store that is down is asked on and on, even past the lease: as long as nobody else
         // took the run, it is still ours to settle.
@@ -185,6 +189,16 @@ async fn hold(
             None => return,
         }
     }
+}
+
+/// Until the store begins to be given back what it lost, or has been.
+async fn shaken(repairs: &mut Option<watch::Receiver<Repair>>) {
+    if let Some(repairs) = repairs
+        && repairs.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 pub(crate) struct Renewed {

@@ -120,6 +120,7 @@ pub(super) fn event(document: &Value) -> Option<Event> {
         "job.paused" => What::Paused { until: time("until"), reason: text("reason"), by: text("by") },
         "job.resumed" => What::Resumed { catch_up: data["catch_up"] == true, by: text("by") },
         "job.overdue" => What::Overdue { due: time("due_at")?, last_success_at: time("last_success_at") },
+        "job.restored" => What::Restored { from: time("from"), through: time("through") },
         "job.recovered" => What::Recovered { overdue_since: time("overdue_since")? },
         "occurrence.skipped" | "occurrence.missed" => What::Passed(Pass {
             from: time("scheduled_at")?,

@@ -8,6 +8,7 @@ mod diff;
 mod events;
 mod explain;
 mod failure;
+mod fence;
 mod find;
 mod heard;
 mod history;
@@ -33,6 +34,7 @@ mod status;
 mod times;
 mod trigger;
 mod validate;
+mod verify;
 mod why;
 mod worker;
 
@@ -154,6 +156,8 @@ enum Command {
     Trigger(trigger::Trigger),
     /// Say what happened to one occurrence, and why
     Why(why::Why),
+    /// Check that every occurrence started once and none was missed in silence
+    Verify(verify::Verify),
     /// Have the past occurrences of a span run after all
     Backfill(backfill::Backfill),
     /// Stop a run
@@ -164,6 +168,8 @@ enum Command {
     Resume(resume::Resume),
     /// Show locks, release a stuck one
     Locks(locks::Locks),
+    /// Check whether a run may still act, by its fencing token
+    Fence(fence::Fence),
     /// Show dead letters, send them again, drop them
     Dead(dead::Dead),
     /// Show hooks, test them, send again what they did not take
@@ -185,6 +191,7 @@ impl Command {
                 | Command::Pause(_)
                 | Command::Resume(_)
                 | Command::Locks(_)
+                | Command::Fence(_)
         )
     }
 
@@ -211,11 +218,13 @@ impl Command {
             Command::Logs(command) => command.run(context).await,
             Command::Trigger(command) => command.run(context).await,
             Command::Why(command) => command.run(context).await,
+            Command::Verify(command) => command.run(context).await,
             Command::Backfill(command) => command.run(context).await,
             Command::Cancel(command) => command.run(context).await,
             Command::Pause(command) => command.run(context).await,
             Command::Resume(command) => command.run(context).await,
             Command::Locks(command) => command.run(context).await,
+            Command::Fence(command) => command.run(context).await,
             Command::Dead(command) => command.run(context).await,
             Command::Hooks(command) => command.run(context).await,
         }

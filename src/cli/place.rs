@@ -15,7 +15,7 @@ use crate::lease::Fence;
 use crate::runner::Handlers;
 use crate::service::{self, Backends};
 use crate::shape::{
-    self, Backfill, Cancelled, Cluster, Job, Lock, Page, Paused, Released, Resumed, Run, Seen, Triggered,
+    self, Backfill, Cancelled, Cluster, Fencing, Job, Lock, Page, Paused, Released, Resumed, Run, Seen, Triggered,
 };
 
 /// Whether a command can do without schedule files.
@@ -223,6 +223,14 @@ impl Place {
             (Place::Here(desk), Some(key)) => desk.lock(key).await,
             (Place::There(client), None) => client.get(&["locks"], &[]).await,
             (Place::There(client), Some(key)) => client.get(&["locks", key], &[]).await,
+        }
+    }
+
+    /// Whether a fencing token still counts.
+    pub(super) async fn fence(&self, job: &str, token: Fence) -> Result<Fencing, Refusal> {
+        match self {
+            Place::Here(desk) => desk.fence(job, token).await,
+            Place::There(client) => client.get(&["jobs", job, "fence"], &[("token", Some(token.to_string()))]).await,
         }
     }
 

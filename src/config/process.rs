@@ -10,7 +10,7 @@ use super::secrets::file;
 use super::web::Web;
 use super::{Env, duration};
 use crate::broker::amqp;
-use crate::store::redis::Address;
+use crate::store::redis::{Address, Durability};
 
 /// The environment of this process. A variable that is empty or not Unicode counts as not set.
 #[allow(clippy::disallowed_methods, reason = "the one reader of the environment")]
@@ -206,6 +206,7 @@ fn db(flags: &Flags, env: Env<'_>) -> PathBuf {
 /// Where providers put the address of their Redis, after our own name for it.
 const REDIS_URLS: [&str; 4] = [REDIS_URL, "REDIS_URL", "REDIS_TLS_URL", "REDISCLOUD_URL"];
 const REDIS_URL: &str = "CRONCLAVE_REDIS_URL";
+const DURABILITY: &str = "CRONCLAVE_DURABILITY";
 
 /// The Redis that was asked for, unless it is a file that was asked for. Both asked for by our own
 /// names is refused: replicas that choose differently would each run everything.
@@ -231,7 +232,11 @@ fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
     let address = url.parse::<Address>().map_err(|why| wrong(&place, why))?;
     let allowed = flag(env, "CRONCLAVE_REDIS_ALLOW_EVICTION").unwrap_or(false);
     let ca_file = env("CRONCLAVE_REDIS_CA_FILE").map(PathBuf::from);
-    Ok(Some(address.trusting(ca_file).allowing_eviction(allowed)))
+    let durability = match env(DURABILITY).filter(|text| !text.trim().is_empty()) {
+        Some(text) => text.parse().map_err(|why| wrong(DURABILITY, why))?,
+        None => Durability::default(),
+    };
+    Ok(Some(address.trusting(ca_file).allowing_eviction(allowed).as_durable_as(durability)))
 }
 
 /// Our own variable, or the file its twin names, as secrets are often mounted.

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::refusal::Refusal;
 use super::{Desk, Look};
+use crate::check::Check;
 use crate::clock::Timestamp;
 use crate::job::{JobName, QueueName};
 use crate::ledger::State;
@@ -141,6 +142,9 @@ fn problems(look: &Look, broker: Option<&Broker>) -> Vec<Trouble> {
     if let Some(text) = differing(live(), "configuration", |replica| &replica.config_digest) {
         add("config_drift", format!("{text}. Is a deployment going on?"));
     }
+    for (code, text) in found_by_replicas(live()) {
+        add(code, text);
+    }
     if let Some(text) = differing(live(), "time zone database", |replica| &replica.tzdb) {
         add("tzdb_differs", format!("{text}. Run the same version of cronclave everywhere"));
     }
@@ -182,6 +186,22 @@ fn queue_problems(broker: &Broker, served: &BTreeSet<&str>) -> Vec<(&'static str
                 found.push(("dead_letters", text));
             }
             _ => {}
+        }
+    }
+    found
+}
+
+/// What replicas find wrong themselves. Of what they have in common one says it for all; what is seen from here, too, is left out.
+fn found_by_replicas<'a>(live: impl Iterator<Item = &'a Replica>) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for replica in live {
+        for check in [Check::Stalled, Check::Lagging, Check::StoreClock] {
+            let Some(text) = replica.failing.get(check.word()) else { continue };
+            if check != Check::StoreClock {
+                found.push((check.word(), format!("{}: {text}", replica.name)));
+            } else if !found.iter().any(|(code, _)| *code == check.word()) {
+                found.push((check.word(), text.clone()));
+            }
         }
     }
     found

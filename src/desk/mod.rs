@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod day;
 mod explain;
+mod fences;
 mod hooks;
 mod jobs;
 mod lanes;

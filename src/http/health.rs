@@ -1,7 +1,6 @@
 //! Whether a replica lives, whether it is ready, and which version it is. Open to everybody.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
@@ -15,10 +14,7 @@ use serde_json::json;
 use super::problem::{Code, Problem};
 use crate::config;
 use crate::desk::Desk;
-use crate::replica::Pulse;
-
-/// A replica whose loop has not turned for this long is stuck.
-const STUCK: Duration = Duration::from_secs(10);
+use crate::replica::{Pulse, STUCK};
 
 /// These routes.
 pub(super) fn routes() -> Router<Arc<Desk>> {
@@ -46,8 +42,13 @@ async fn livez(State(desk): State<Arc<Desk>>, headers: HeaderMap, RawQuery(query
 
 async fn readyz(State(desk): State<Arc<Desk>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let pulse: Pulse = *desk.pulse.borrow();
-    let checks = [Check { name: "store", good: pulse.store_up }, Check { name: "not stopping", good: !pulse.stopping }];
-    let bad = (!pulse.ready).then(|| "not ready".to_owned());
+    let turns = pulse.stopping || pulse.turned.is_none_or(|turned| turned.elapsed() <= STUCK);
+    let checks = [
+        Check { name: "store", good: pulse.store_up },
+        Check { name: "not stopping", good: !pulse.stopping },
+        Check { name: "loop", good: turns },
+    ];
+    let bad = (!pulse.ready || !turns).then(|| "not ready".to_owned());
     told(bad, &checks, &headers, query.as_deref())
 }
 

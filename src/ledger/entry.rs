@@ -75,6 +75,7 @@ impl Entry {
             | What::Overdue { .. }
             | What::Recovered { .. }
             | What::Slow { .. }
+            | What::Restored { .. }
             | What::Fenced { .. }
             | What::CancelAsked { .. }
             | What::Paused { .. }
@@ -140,7 +141,13 @@ impl Entry {
                     attempt.replica.clone_from(holder);
                 }
             }
-            What::Released { .. } => self.state = State::Queued,
+            What::Released { fence, .. } => {
+                self.state = State::Queued;
+                // Whoever gives it back has not begun, although he may have said that he would.
+                if let Some(attempt) = self.claim(*fence) {
+                    attempt.started_at = None;
+                }
+            }
             What::Ended { fence, ended, next, .. } => {
                 self.state = if next.is_some() { State::Retrying } else { ended.outcome.into() };
                 self.next_attempt_at = next.map(|next| next.at);

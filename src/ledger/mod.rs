@@ -140,6 +140,14 @@ pub enum What {
         /// When it was started.
         started_at: Timestamp,
     },
+    /// The store had lost what it knew of the job, and was given it back: of occurrences after `from` up to `through`
+    /// the history may say nothing, or not all.
+    Restored {
+        /// Up to where they were decided, as far as the store still knew.
+        from: Option<Timestamp>,
+        /// Up to where they are decided.
+        through: Option<Timestamp>,
+    },
     /// Somebody asked to stop a run.
     CancelAsked {
         /// Which run.
@@ -185,6 +193,7 @@ impl What {
             | What::Overdue { .. }
             | What::Recovered { .. }
             | What::Slow { .. }
+            | What::Restored { .. }
             | What::Fenced { .. } => false,
         }
     }

@@ -75,6 +75,15 @@ impl Book {
         }
     }
 
+    /// Counts so much more time, in seconds.
+    pub(super) fn count_seconds(&self, series: Series, more: Duration) {
+        let mut all = self.all();
+        match all.entry(series).or_default().entry(Labels::new()).or_insert(Value::Count(0.0)) {
+            Value::Count(count) => *count += more.as_secs_f64(),
+            other => *other = Value::Count(more.as_secs_f64()),
+        }
+    }
+
     /// Sets a counter that is kept elsewhere.
     pub(super) fn total(&self, series: Series, count: f64) {
         self.all().entry(series).or_default().insert(Labels::new(), Value::Count(count));

@@ -3,7 +3,7 @@
 use super::Inner;
 use super::book::Label;
 use super::series::Series;
-use super::sight::seconds;
+use super::sight::{count, seconds};
 use crate::event::{Meter, Told};
 use crate::job::{HookName, JobName};
 use crate::ledger::{Event, State, What};
@@ -17,6 +17,8 @@ impl Meter for Inner {
         match told {
             Told::Changed(event) => self.changed(event, &run.unwrap_or_default()),
             Told::StoreDown(_) => self.book.set(Series::StoreUp, [], 0.0),
+            Told::Failing(check, _) => self.book.set(Series::CheckFailing, [check.word().into()], 1.0),
+            Told::Mended(check, _) => self.book.set(Series::CheckFailing, [check.word().into()], 0.0),
             Told::StoreUp(_) => self.book.set(Series::StoreUp, [], 1.0),
             Told::Reloaded { .. } => {
                 self.book.count(Series::Reloads, ["applied".into()], 1);
@@ -50,6 +52,8 @@ impl Meter for Inner {
             Measure::StartRefused => book.count(Series::Duplicates, [], 1),
             Measure::Skew(secs) => book.set(Series::Skew, [self.reference.into()], *secs),
             Measure::Lag(late) => self.lag.take(*late),
+            Measure::Waiting(jobs) => book.set(Series::JobsWaiting, [], count(*jobs)),
+            Measure::Stalled(time) => book.count_seconds(Series::Stalled, *time),
             Measure::Delivery { queue, outcome } => {
                 let outcome = match outcome {
                     Dealt::Acked => "acked",

@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::broker::Broker;
+use crate::check::Check;
 use crate::clock::Clock;
 use crate::job::JobName;
 use crate::parts::Parts;
@@ -158,6 +159,10 @@ impl Inner {
         for sink in ["log", "outbox", "sse"] {
             book.count(Series::Dropped, [sink.into()], 0);
         }
+        for check in Check::ALL {
+            book.set(Series::CheckFailing, [check.word().into()], 0.0);
+        }
+        book.count(Series::Stalled, [], 0);
         book.set(Series::LastReload, [], sight::seconds(self.clock.now()));
         book.shift(Series::SseClients, [], 0.0);
         self.follow_jobs();

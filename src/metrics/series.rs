@@ -106,7 +106,13 @@ series! {
     Skew "cronclave_clock_skew_seconds" Kind::Gauge, ["reference"],
         "By how much this machine's clock is ahead of the store's; nothing depends on it";
     Lag "cronclave_scheduler_lag_seconds" Kind::Gauge, [],
-        "The latest that the scheduler's loop woke for a job in the last minute or two";
+        "The latest that a job was looked at, or got a place to run in, in the last minute or two";
+    JobsWaiting "cronclave_jobs_waiting" Kind::Gauge, [],
+        "Jobs that are due and wait for this process to look at them, or for a place in it to run in";
+    Stalled "cronclave_stalled_seconds_total" Kind::Counter, [],
+        "Time for which this process was stopped, or its scheduler's loop did not turn";
+    CheckFailing "cronclave_check_failing" Kind::Gauge, ["check"],
+        "1 while this process finds something wrong with itself or what it depends on";
     Replicas "cronclave_replicas" Kind::Gauge, [],
         "Replicas seen alive";
     Workers "cronclave_workers" Kind::Gauge, [],

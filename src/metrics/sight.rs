@@ -152,6 +152,6 @@ fn flag(yes: bool) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown to people")]
-fn count(number: usize) -> f64 {
+pub(super) fn count(number: usize) -> f64 {
     number as f64
 }

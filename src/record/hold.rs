@@ -130,9 +130,11 @@ impl Granting<'_> {
         let Some(index) = self.newest(key) else { return Reply::Fenced };
         let run = &mut self.record.open[index];
         match run.phase {
-            Phase::Claimed | Phase::Published if run.is_held_by(&key.token) => {
+            // Its holder knows what no record tells: that the code never began.
+            Phase::Claimed | Phase::Published | Phase::Running if run.is_held_by(&key.token) => {
                 run.phase = Phase::Waiting;
                 run.until = self.now;
+                run.started_at = None;
                 self.free_mutex(key.run_id);
                 self.tell(What::Released { run_id: key.run_id, fence: key.fence });
                 Reply::Done

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::upkeep::Health;
 use crate::clock::Timestamp;
 use crate::event::{About, Told};
 use crate::job::Job;
@@ -19,7 +20,7 @@ use crate::store::StoreError;
 pub(super) enum Looked {
     /// One of its runs is ours to start; that is what is known of the job since.
     Won(Box<Lease>, OwnedSemaphorePermit, Box<View>),
-    /// Nothing to do before the first, seen when the store's clock read the second.
+    /// Nothing to do before the first, seen when it was the second, as far as the store's clock is believed.
     Wait(Timestamp, Timestamp),
     /// Nothing to do unless it changes.
     Finished,
@@ -35,8 +36,8 @@ pub(super) enum Looked {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at `job`. Nobody waits for room while holding a lease: without a `permit` it bids for nothing.
-pub(super) async fn look(parts: &Parts, job: &Job, permit: Option<OwnedSemaphorePermit>) -> Looked {
-    steps(parts, job, permit).await.unwrap_or_else(|trouble| trouble)
+pub(super) async fn look(health: &Health, job: &Job, permit: Option<OwnedSemaphorePermit>) -> Looked {
+    steps(health, job, permit).await.unwrap_or_else(|trouble| trouble)
 }
 
 /// Has the runs that are to stop look at once whether they should go on.
@@ -46,17 +47,19 @@ pub(crate) fn nudge(parts: &Parts, view: &View) {
     }
 }
 
-async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, Looked> {
+async fn steps(health: &Health, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, Looked> {
+    let parts = &health.parts;
     let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await.map_err(Looked::Trouble)?;
     nudge(parts, &view);
     loop {
         if parts.stop.is_soft() {
             return Ok(Looked::Finished);
         }
-        let step = plan::next(job, &view);
+        let belief = health.belief(job, view.now);
+        let step = plan::next_believing(job, &view, belief);
         tracing::debug!(job = %job.name, ?step, "decided");
         let op = match step {
-            Step::Wait(at) => return Ok(Looked::Wait(at, view.now)),
+            Step::Wait(at) => return Ok(Looked::Wait(at, belief.now)),
             Step::Finished => return Ok(Looked::Finished),
             Step::Claim(target) => {
                 let Some(place) = permit.take() else { return Ok(Looked::NoRoom) };
@@ -65,7 +68,7 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
                     Race::Lost(answer) => answer,
                 };
                 permit = Some(place);
-                if let Some(looked) = stuck(&view, &answer.view) {
+                if let Some(looked) = stuck(&view, &answer.view, belief.now) {
                     return Ok(looked);
                 }
                 view = answer.view;
@@ -86,7 +89,7 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
         let answer = ask(parts, job, &op, Instant::now() + PATIENCE).await.map_err(Looked::Refused)?;
         parts.bus.tell_all(answer.events);
         let seen = View { mutex: view.mutex.clone(), ..answer.view };
-        if let Some(looked) = stuck(&view, &seen) {
+        if let Some(looked) = stuck(&view, &seen, belief.now) {
             return Ok(looked);
         }
         view = seen;
@@ -95,7 +98,7 @@ async fn steps(parts: &Parts, job: &Job, mut permit: Option<OwnedSemaphorePermit
 
 /// A step that was refused although nothing is other than it was seen would be refused for ever:
 /// the store's time has to pass first.
-fn stuck(before: &View, after: &View) -> Option<Looked> {
+fn stuck(before: &View, after: &View, now: Timestamp) -> Option<Looked> {
     let same = before.record == after.record && before.mutex == after.mutex;
-    same.then(|| Looked::Wait(after.now.plus(Duration::from_millis(100)), after.now))
+    same.then(|| Looked::Wait(now.plus(Duration::from_millis(100)), now))
 }

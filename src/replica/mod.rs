@@ -4,19 +4,26 @@
 //! always computed from what the store knows at that moment.
 
 mod agenda;
-mod line;
+mod compare;
+mod lag;
 mod look;
+mod own_time;
+mod room;
+mod trust;
 mod upkeep;
+mod watchdog;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::attempt::Carried;
+use crate::check::Check;
 use crate::clock::Timestamp;
 use crate::handover;
 use crate::job::{Hook, HookName, Job, JobName};
@@ -28,12 +35,15 @@ use crate::race::ask;
 use crate::record::{Key, Op};
 use crate::store::Snapshot;
 use agenda::Agenda;
-use line::Line;
+use lag::{Lag, Turn};
 use look::Looked;
+use room::Room;
 use upkeep::Health;
+use watchdog::Watchdog;
 
 pub(crate) use look::nudge;
 pub use upkeep::Identity;
+pub use watchdog::STUCK;
 
 /// The jobs of one version of the schedule files.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +103,7 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
     let mut replica = Replica {
         jobs: jobs.borrow().clone(),
         agenda: Agenda::new(health.anchor()),
-        looking: BTreeSet::new(),
+        looking: BTreeMap::new(),
         again: BTreeSet::new(),
         queue: VecDeque::new(),
         room: Room::new(setup.max_parallel),
@@ -101,6 +111,9 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
         loops: JoinSet::new(),
         runs: JoinSet::new(),
         troubles: 0,
+        lag: Lag::new(),
+        watchdog: Watchdog::begin(parts.bus.clone()),
+        places: setup.max_parallel,
         pulse,
         health,
         parts,
@@ -109,39 +122,12 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
     replica.drain(setup.grace).await;
 }
 
-/// How many may go on at once, and who waits for a place.
-struct Room {
-    permits: Arc<Semaphore>,
-    /// Jobs that could not bid for want of a place. In line, or those early in the alphabet would starve the others.
-    waiting: Line,
-}
-
-impl Room {
-    fn new(places: usize) -> Room {
-        Room { permits: Arc::new(Semaphore::new(places)), waiting: Line::default() }
-    }
-
-    /// A place that nobody waits for.
-    fn free(&self) -> Option<OwnedSemaphorePermit> {
-        self.waiting.is_empty().then(|| self.permits.clone().try_acquire_owned().ok()).flatten()
-    }
-
-    /// The next who waits, with the place there is now.
-    fn next(&mut self) -> Option<(JobName, OwnedSemaphorePermit)> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
-        Some((self.waiting.next()?, permit))
-    }
-}
-
 struct Replica {
     parts: Parts,
     jobs: Arc<Jobs>,
     agenda: Agenda,
-    /// Jobs that a task looks at now, or that are in the queue for one.
-    looking: BTreeSet<JobName>,
+    /// Jobs that a task looks at now, or that are in the queue for one, and since when.
+    looking: BTreeMap<JobName, Instant>,
     /// Those of them that changed meanwhile.
     again: BTreeSet<JobName>,
     /// Jobs to be looked at, in turn.
@@ -154,6 +140,10 @@ struct Replica {
     runs: JoinSet<(JobName, Carried)>,
     /// Looks in a row that the store did not answer.
     troubles: u32,
+    lag: Lag,
+    watchdog: Watchdog,
+    /// For runs.
+    places: usize,
     pulse: watch::Sender<Pulse>,
     health: Health,
 }
@@ -195,15 +185,15 @@ impl Replica {
                     let jobs = jobs.borrow_and_update().clone();
                     self.take_over(jobs);
                 }
+                // Before anything else is decided by what was believed.
+                () = self.health.shaken() => sight.set(self.health.clone().see_all(Duration::ZERO)),
                 () = &mut upkeep => {}
                 () = &mut tidying => {}
                 () = &mut listening => {}
                 () = sleep(nap) => {}
             }
             if ready {
-                if let Some(late) = self.agenda.lateness() {
-                    parts.bus.measure(Measure::Lag(late));
-                }
+                self.watch_lag();
                 for job in self.agenda.due() {
                     self.rouse(&job);
                 }
@@ -217,10 +207,11 @@ impl Replica {
     fn plan_all(&mut self, snapshot: &Snapshot) {
         self.health.saw(snapshot.now);
         for job in self.jobs.clone().by_name.values() {
-            if self.looking.contains(&job.name) {
+            if self.looking.contains_key(&job.name) {
                 continue;
             }
-            match plan::next(job, &snapshot.view(&job.name, job.mutex.as_deref())) {
+            let belief = self.health.belief(job, snapshot.now);
+            match plan::next_believing(job, &snapshot.view(&job.name, job.mutex.as_deref()), belief) {
                 // The snapshot may be older than the last look: it can only bring a look forward.
                 Step::Wait(at) => self.agenda.bring_forward(&job.name, at),
                 Step::Finished => {}
@@ -231,7 +222,7 @@ impl Replica {
 
     /// Follows a hint about a job.
     fn heed(&mut self, name: &JobName) {
-        match self.parts.store.heard(name).filter(|_| !self.looking.contains(name)) {
+        match self.parts.store.heard(name).filter(|_| !self.looking.contains_key(name)) {
             // What was told spares a look, most of the time.
             Some(view) => {
                 look::nudge(&self.parts, &view);
@@ -244,8 +235,9 @@ impl Replica {
     /// What follows from what was just learnt of a job.
     fn plan(&mut self, name: &JobName, view: &View) {
         let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
-        match plan::next(&job, view) {
-            Step::Wait(at) => self.agenda.wait(name, at, view.now),
+        let belief = self.health.belief(&job, view.now);
+        match plan::next_believing(&job, view, belief) {
+            Step::Wait(at) => self.agenda.wait(name, at, belief.now),
             Step::Finished => self.agenda.remove(name),
             _ => self.rouse(name),
         }
@@ -269,7 +261,8 @@ impl Replica {
             return;
         }
         self.agenda.remove(name);
-        if self.looking.insert(name.clone()) {
+        if !self.looking.contains_key(name) {
+            self.looking.insert(name.clone(), Instant::now());
             self.queue.push_back(name.clone());
         } else {
             self.again.insert(name.clone());
@@ -295,7 +288,8 @@ impl Replica {
     /// Gives the room there is to those who wait for it, in turn.
     fn fill_room(&mut self) {
         while let Some((name, permit)) = self.room.next().or_else(|| self.way_out.next()) {
-            if self.looking.insert(name.clone()) {
+            if !self.looking.contains_key(&name) {
+                self.looking.insert(name.clone(), Instant::now());
                 self.look_at(name, Some(permit));
             } else {
                 self.again.insert(name);
@@ -308,8 +302,8 @@ impl Replica {
             self.looking.remove(&name);
             return;
         };
-        let parts = self.parts.clone();
-        self.loops.spawn(async move { (name, look::look(&parts, &job, permit).await) });
+        let health = self.health.clone();
+        self.loops.spawn(async move { (name, look::look(&health, &job, permit).await) });
     }
 
     fn looked(&mut self, name: JobName, looked: Looked) {
@@ -366,7 +360,35 @@ impl Replica {
         }
     }
 
+    /// Notes how late what is due is looked at, and says so when that has lasted.
+    fn watch_lag(&mut self) {
+        if !self.lag.note(self.agenda.lateness().unwrap_or_default()) {
+            return;
+        }
+        if !self.health.is_up() {
+            return self.lag.forget();
+        }
+        let looks = self.looking.values().map(Instant::elapsed).max().unwrap_or_default();
+        let (room, out) = (&self.room.waiting, &self.way_out.waiting);
+        let waits = room.longest().max(out.longest());
+        self.lag.note(looks.max(waits));
+        let (worst, turn) = self.lag.reckon();
+        let waiting = self.looking.len() + room.len() + out.len();
+        let bus = &self.parts.bus;
+        bus.measure(Measure::Lag(worst));
+        bus.measure(Measure::Waiting(waiting));
+        match turn {
+            Some(Turn::Began(late)) => {
+                let why = words::why_late(waits >= worst, self.places, self.health.round_trip(), looks >= worst);
+                bus.fail(Check::Lagging, words::lag(late, waiting, &why));
+            }
+            Some(Turn::Ended) => bus.mend(Check::Lagging, "jobs are looked at in time again"),
+            None => {}
+        }
+    }
+
     fn tell(&self) {
+        self.watchdog.turned();
         let (store_up, stopping) = (self.health.is_up(), self.parts.stop.is_soft());
         self.pulse.send_replace(Pulse {
             ready: store_up && !stopping,
@@ -381,6 +403,7 @@ impl Replica {
     /// Starts nothing more; gives back what was won and not begun; waits for what runs, then ends it.
     async fn drain(&mut self, grace: Duration) {
         self.tell();
+        self.watchdog.rest();
         let brief = Duration::from_secs(3);
         let _ = timeout(brief, async {
             while let Some(done) = self.loops.join_next().await {

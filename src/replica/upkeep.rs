@@ -1,18 +1,23 @@
 //! What a replica does beside its jobs: reports that it lives, listens for changes, tidies up.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::agenda::Anchor;
-use super::{Jobs, Pulse};
+use super::compare::Others;
+use super::own_time::OwnTime;
+use super::trust::{Seen, Trust, Verdict};
+use super::{Jobs, Pulse, words};
 use crate::clock::Timestamp;
 use crate::event::{About, Told};
-use crate::job::{JobName, Keep};
+use crate::job::{Job, JobName, Keep};
 use crate::measure::Measure;
 use crate::parts::Parts;
+use crate::plan::Belief;
 use crate::record::Op;
 use crate::store::{Replica, Snapshot, StoreError, Trouble};
 
@@ -26,7 +31,7 @@ const TIDY: Duration = Duration::from_secs(120);
 const ORPHAN: Duration = Duration::from_secs(300);
 
 /// A store that does not answer for this long is not waited for in upkeep.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A hundred thousand records over a slow line take their time.
 const SIGHT: Duration = Duration::from_secs(60);
@@ -37,9 +42,6 @@ const DOUBT: Duration = Duration::from_secs(86_400);
 /// A store that refused a claim is up again when it grants one, or refused none for so long: twice
 /// the longest pause between two tries.
 const GRUDGE: Duration = Duration::from_secs(16);
-
-/// A replica that was not heard of for so long is not compared with.
-const SILENT: Duration = Duration::from_secs(60);
 
 /// Who a replica is, as shown to people.
 #[derive(Debug, Clone, Default)]
@@ -55,11 +57,23 @@ pub struct Identity {
 /// Whether the store answers, and what its clock reads.
 #[derive(Clone)]
 pub(super) struct Health {
-    parts: Parts,
-    identity: Identity,
-    jobs: watch::Receiver<Arc<Jobs>>,
+    pub(super) parts: Parts,
+    pub(super) identity: Identity,
+    pub(super) jobs: watch::Receiver<Arc<Jobs>>,
     pulse: watch::Receiver<Pulse>,
+    /// What time it is, as far as the store's clock is believed.
     anchor: watch::Sender<Anchor>,
+    /// What the store's clock reads.
+    read: Arc<Mutex<Anchor>>,
+    own_time: OwnTime,
+    trust: Arc<Mutex<Trust>>,
+    /// A job was put off because the store's clock, or what is known of its zone, is in doubt.
+    put_off: Arc<AtomicBool>,
+    /// What is believed has changed.
+    shaken: Arc<Notify>,
+    /// How long the store took to answer the last heartbeat.
+    round_trip: Arc<Mutex<Duration>>,
+    pub(super) others: Arc<Mutex<Others>>,
     started_at: Arc<Mutex<Option<Timestamp>>>,
     down_since: Arc<Mutex<Option<Instant>>>,
     /// When it last refused a claim.
@@ -76,13 +90,21 @@ impl Health {
         pulse: watch::Receiver<Pulse>,
     ) -> Self {
         // Until the store has answered there is nothing to be late for.
-        let anchor = watch::channel(Anchor { store: parts.clock.now(), seen: Instant::now() }).0;
+        let first = Anchor { store: parts.clock.now(), seen: Instant::now() };
+        let own_time = OwnTime::begin();
         Health {
-            parts,
             identity,
             jobs,
             pulse,
-            anchor,
+            anchor: watch::channel(first).0,
+            read: Arc::new(Mutex::new(first)),
+            own_time,
+            trust: Arc::new(Mutex::new(Trust::new(first.store, own_time.now()))),
+            put_off: Arc::default(),
+            shaken: Arc::default(),
+            round_trip: Arc::default(),
+            others: Arc::default(),
+            parts,
             started_at: Arc::default(),
             down_since: Arc::default(),
             refused_at: Arc::default(),
@@ -105,8 +127,38 @@ impl Health {
 
     /// The store's clock reads `now`.
     fn set(&self, now: Timestamp) {
-        self.anchor.send_replace(Anchor { store: now, seen: Instant::now() });
+        let seen = Instant::now();
+        let believed = lock(&self.trust).believe(now, self.own_time.now());
+        self.anchor.send_replace(Anchor { store: believed, seen });
+        *lock(&self.read) = Anchor { store: now, seen };
         lock(&self.started_at).get_or_insert(now);
+    }
+
+    /// How much of what the store said when its clock read `now` is believed about a job.
+    pub(super) fn belief(&self, job: &Job, now: Timestamp) -> Belief {
+        let belief = Belief {
+            now: lock(&self.trust).believe(now, self.own_time.now()),
+            decides: !lock(&self.others).knows_better(job.schedule.zone().name()),
+        };
+        if belief.now < now {
+            self.put_off.store(true, Ordering::Relaxed);
+        }
+        belief
+    }
+
+    /// Waits until what is believed has changed, so that all jobs are to be looked at anew.
+    pub(super) async fn shaken(&self) {
+        self.shaken.notified().await;
+    }
+
+    /// Has all jobs looked at anew.
+    pub(super) fn shake(&self) {
+        self.shaken.notify_one();
+    }
+
+    /// How long the store took to answer the last heartbeat.
+    pub(super) fn round_trip(&self) -> Duration {
+        *lock(&self.round_trip)
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -155,35 +207,10 @@ impl Health {
 
     /// Beats for ever.
     pub(super) async fn keep_up(self) {
-        let mut told = None;
-        for beat in 0u64.. {
+        loop {
             self.beat().await;
-            // The first beats of replicas that start together shall be seen.
-            if beat % 10 == 1 {
-                self.compare(&mut told).await;
-            }
             sleep(BEAT).await;
         }
-    }
-
-    /// Warns, once, of replicas whose time zone database is another: their occurrences may be others.
-    async fn compare(&self, told: &mut Option<String>) {
-        let Ok(Ok(replicas)) = timeout(PATIENCE, self.parts.store.replicas()).await else { return };
-        let now = self.anchor.borrow().now();
-        let own = &self.identity.tzdb;
-        let is_other = |other: &&Replica| other.tzdb != *own && now.since(other.last_seen_at) < SILENT;
-        let others: Vec<String> =
-            replicas.iter().filter(is_other).map(|other| format!("{} has {}", other.name, other.tzdb)).collect();
-        let differing = (!others.is_empty()).then(|| others.join(", "));
-        if differing != *told
-            && let Some(others) = &differing
-        {
-            self.parts.bus.tell(Told::Warning(format!(
-                "replicas differ in their time zone database: {others}, this one {own}. Where a zone's law changed they \
-                 start jobs at different times: run the same version of cronclave everywhere"
-            )));
-        }
-        *told = differing;
     }
 
     /// Tidies for ever, beside the beat: there may be much to tidy.
@@ -213,16 +240,17 @@ impl Health {
             let jobs = self.jobs.borrow();
             (jobs.by_name.len(), jobs.digest.clone())
         };
-        let anchor = *self.anchor.borrow();
-        let skew = self.parts.clock.now().as_micros() - anchor.now().as_micros();
+        let read = *lock(&self.read);
+        let skew = self.parts.clock.now().as_micros() - read.now().as_micros();
         #[allow(clippy::cast_precision_loss, reason = "shown to people, in seconds")]
         let skew = skew as f64 / 1e6;
+        let failing = self.parts.bus.checks().failing();
         let report = Replica {
             boot_id: self.identity.boot_id.clone(),
             name: self.identity.name.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
-            started_at: lock(&self.started_at).unwrap_or_else(|| anchor.now()),
+            started_at: lock(&self.started_at).unwrap_or_else(|| read.now()),
             last_seen_at: Timestamp::EPOCH,
             clock_skew_seconds: skew,
             config_digest: digest,
@@ -231,15 +259,37 @@ impl Health {
             running: self.pulse.borrow().running,
             queues: Vec::new(),
             slots: 0,
+            failing: failing.into_iter().map(|(check, text)| (check.word().to_owned(), text)).collect(),
+            zones: lock(&self.others).own_zones(&self.jobs.borrow(), read.now()),
         };
+        let asked = self.own_time.now();
         match timeout(PATIENCE, self.parts.store.beat(&report)).await {
             Ok(Ok(now)) => {
-                self.set(now);
+                let (answered, own) = (self.own_time.now(), self.parts.clock.now());
+                *lock(&self.round_trip) = answered.saturating_sub(asked);
+                self.look_around(now).await;
+                let others = lock(&self.others).skews();
+                self.judge(&Seen { store: now, asked, answered, own, others });
+                self.set(now.plus(self.own_time.now().saturating_sub(answered)));
                 self.parts.bus.measure(Measure::Skew(skew));
                 self.answered();
             }
             Ok(Err(error)) => self.failed(&error),
             Err(_) => {}
+        }
+    }
+
+    /// Makes up its mind about the store's clock, and says so when it changes.
+    fn judge(&self, seen: &Seen) {
+        let (before, verdict, along) = {
+            let mut trust = lock(&self.trust);
+            (trust.verdict(), trust.take(seen), trust.went_along())
+        };
+        words::tell(&self.parts.bus, before, verdict, along);
+        words::tell_skew(&self.parts.bus, seen, verdict);
+        let is_other = std::mem::discriminant(&before) != std::mem::discriminant(&verdict);
+        if is_other || verdict == Verdict::Right && self.put_off.swap(false, Ordering::Relaxed) {
+            self.shaken.notify_one();
         }
     }
 
@@ -250,7 +300,7 @@ impl Health {
 
     /// Drops old history, and closes what nobody will come back for.
     async fn tidy(&self) {
-        let (own, store) = (self.parts.clock.now(), self.anchor.borrow().now());
+        let (own, store) = (self.parts.clock.now(), lock(&self.read).now());
         if own.since(store).max(store.since(own)) > DOUBT {
             return self.parts.bus.tell(Told::Warning(format!(
                 "this machine's clock reads {own} and the store's {store}: no history is dropped until they agree"
@@ -262,6 +312,10 @@ impl Health {
         // A store removes a little at a time, so that claims need not wait for it.
         while let Ok(Ok(1..)) = timeout(PATIENCE, self.parts.store.prune(&keep, others)).await {
             sleep(Duration::from_millis(200)).await;
+        }
+        if lock(&self.trust).verdict() != Verdict::Right {
+            // By a clock in doubt every lease may look long over.
+            return;
         }
         let Ok(Ok(snapshot)) = timeout(PATIENCE, self.parts.store.snapshot()).await else { return };
         for (name, record) in snapshot.records.iter().filter(|(name, _)| !jobs.by_name.contains_key(*name)) {
@@ -293,6 +347,6 @@ pub(super) async fn listen(parts: Parts, hints: mpsc::Sender<Vec<JobName>>) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -107,6 +107,14 @@ impl Line {
             }
             Told::Dropped(why) => plain("info", "message.dropped", "dropped", why.clone()),
             Told::Warning(text) => plain("warning", "warning", "warning", text.clone()),
+            Told::Failing(check, text) => Line {
+                fields: fields(json!({"check": check.word()})),
+                ..plain("warning", "check.failing", "warning", text.clone())
+            },
+            Told::Mended(check, text) => Line {
+                fields: fields(json!({"check": check.word()})),
+                ..plain("info", "check.mended", "mended", text.clone())
+            },
         })
     }
 
@@ -167,6 +175,17 @@ impl Line {
                 let last = last_success_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
                 line.say("job.overdue", "overdue", format!("no success by {due}; the last: {last}"));
                 line.add(json!({"due_at": due, "last_success_at": last_success_at}));
+            }
+            What::Restored { from, through } => {
+                line.level = "warning";
+                let from = from.map_or_else(|| "its beginning".to_owned(), |at| at.to_string());
+                let through = through.map_or_else(|| "now".to_owned(), |at| at.to_string());
+                let text = format!(
+                    "the store had lost what it knew and was given it back; what became of occurrences after {from} up to \
+                     {through} may be unknown"
+                );
+                line.say("job.restored", "restored", text);
+                line.add(json!({"from": from, "through": through}));
             }
             What::Recovered { overdue_since } => {
                 line.say("job.recovered", "recovered", format!("it was overdue since {overdue_since}"));

@@ -10,7 +10,7 @@ use super::zone::{Span, Zone};
 use crate::clock::Timestamp;
 
 /// What a fixed-time schedule does about wall-clock times that a change of clocks leaves out or repeats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Rules {
     /// For times that do not exist. Default [`GapRule::Shift`].
     pub gap: GapRule,

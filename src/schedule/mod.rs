@@ -12,6 +12,7 @@ mod field;
 mod lint;
 mod pattern;
 mod words;
+mod written;
 mod zone;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use dst::{Change, DstNote, GapRule, OverlapRule, Rules, Slot, Turn};
 pub use error::ScheduleError;
 pub use lint::lints;
 pub use words::{Part, describe, parts};
+pub use written::Written;
 pub use zone::{UnknownZone, Zone, tzdb_version};
 
 /// When a job runs. Cheap to clone.

@@ -68,6 +68,15 @@ impl Zone {
         shifted(t, self.rules.to_offset(instant(t)).seconds())
     }
 
+    /// Its offset at `from`, in seconds, and each change of it before `until`.
+    pub fn offsets(&self, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, i32)> {
+        let first = (from, self.rules.to_offset(instant(from)).seconds());
+        let changes = self.rules.following(instant(from));
+        let changes = changes
+            .map(|change| (Timestamp::from_micros(change.timestamp().as_microsecond()), change.offset().seconds()));
+        std::iter::once(first).chain(changes.take_while(|(at, _)| *at < until)).collect()
+    }
+
     /// The first instant at which the wall shows `wall` or, when a change of clocks leaves that out, more.
     pub fn first(&self, wall: NaiveDateTime) -> Option<Timestamp> {
         super::Schedule::at(wall, self, super::Rules::default()).after(Timestamp::EPOCH)

@@ -1,5 +1,6 @@
 //! Who is there, what is going on, and what is wrong: what `status` shows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,9 @@ pub struct Process {
     pub queues: Vec<String>,
     /// How many requests it takes at once from each.
     pub slots: usize,
+    /// What it finds wrong with itself or what it depends on, in words, by the word for the check.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failing: BTreeMap<String, String>,
 }
 
 /// Where messages go.
@@ -189,6 +193,7 @@ impl Process {
             running: replica.running,
             queues: replica.queues.clone(),
             slots: replica.slots,
+            failing: replica.failing.clone(),
         }
     }
 }

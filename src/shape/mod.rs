@@ -5,6 +5,7 @@ mod act;
 mod cluster;
 mod config;
 mod explain;
+mod fencing;
 mod job;
 mod lock;
 mod log;
@@ -24,6 +25,7 @@ pub use act::{Cancelled, Paused, Released, Reloaded, Resumed, Triggered, Validat
 pub use cluster::{Backend, Broker, Cluster, Drift, GONE, Process, Queue, SILENT, Standing, Trouble, is_live};
 pub use config::{Config, Definition, hidden};
 pub use explain::{Explanation, Field, Note};
+pub use fencing::Fencing;
 pub use job::{
     Health, Job, JobDetail, JobState, Last, Next, Pause, Source, Stats, Wanted, action_text, schedule, words,
 };

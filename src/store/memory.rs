@@ -13,7 +13,7 @@ use crate::job::{JobName, Keep};
 use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event};
 use crate::plan::View;
-use crate::record::{self, Mutex, Op};
+use crate::record::{self, Mutex, Op, Open, Phase, Record};
 use crate::store::{
     Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
 };
@@ -25,7 +25,7 @@ pub struct Memory {
     position: watch::Sender<u64>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Held {
     truth: Snapshot,
     events: Vec<Event>,
@@ -37,6 +37,7 @@ struct Held {
 }
 
 /// Who passes events on, until when, and how far they are passed on.
+#[derive(Clone)]
 struct HeldOutbox {
     holder: String,
     until: Timestamp,
@@ -51,6 +52,64 @@ impl Memory {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks `op` of a job's record, without waiting for anything.
+    pub fn ask(&self, job: &JobName, op: &Op) -> Answer {
+        let mut held = self.held();
+        let now = held.tick(&self.clock);
+        let answer = held.apply(job, op, now);
+        let position = held.events.len() as u64 + 1;
+        drop(held);
+        if answer.events.iter().any(|event| event.what.invites()) {
+            self.position.send_replace(position);
+        }
+        answer
+    }
+
+    /// A job's record.
+    pub fn record(&self, job: &JobName) -> Record {
+        self.held().truth.records.get(job).cloned().unwrap_or_default()
+    }
+
+    /// All records.
+    pub fn all(&self) -> Snapshot {
+        let mut held = self.held();
+        held.tick(&self.clock);
+        held.truth.clone()
+    }
+
+    /// How many events there were.
+    pub fn count(&self) -> usize {
+        self.held().events.len()
+    }
+
+    /// The same data once more: for tests of what becomes of data that is lost.
+    #[must_use]
+    pub fn copy(&self) -> Memory {
+        let held = self.held().clone();
+        Memory { clock: self.clock.clone(), held: Lock::new(held), position: watch::channel(1).0 }
+    }
+
+    /// Takes over the data of another; its time does not go back.
+    pub fn become_like(&self, other: &Memory) {
+        let mut held = self.held();
+        let now = held.truth.now;
+        *held = other.held().clone();
+        held.truth.now = now;
+        self.position.send_replace(held.events.len() as u64 + 1);
+    }
+
+    /// Puts back what was told of a job after its record was lost, and with `record` what it was then.
+    pub fn put_back(&self, job: &JobName, events: &[Event], record: Option<Record>) {
+        let mut held = self.held();
+        held.tell(events);
+        if let Some(record) = record {
+            held.restore(job, record);
+        }
+        let position = held.events.len() as u64 + 1;
+        drop(held);
+        self.position.send_replace(position);
     }
 }
 
@@ -71,7 +130,12 @@ impl Held {
         };
         let (reply, events) = record::apply(record::State { job, record, mutex }, op, now);
         let view = View { now, record: record.clone(), mutex: mutex.clone() };
-        for event in &events {
+        self.tell(&events);
+        Answer { reply, view, events }
+    }
+
+    fn tell(&mut self, events: &[Event]) {
+        for event in events {
             if let Some(id) = Entry::id_of(event) {
                 let before = self.entries.remove(&id);
                 if let Some(entry) = Entry::fold(before, event) {
@@ -80,7 +144,35 @@ impl Held {
             }
         }
         self.events.extend(events.iter().cloned());
-        Answer { reply, view, events }
+    }
+
+    /// Gives a job a record, and its runs the mutexes that they hold in it.
+    fn restore(&mut self, job: &JobName, mut record: Record) {
+        let own = self.truth.records.get(job);
+        for run in &mut record.open {
+            let same = |other: &&Open| (other.run_id, other.fence, other.phase) == (run.run_id, run.fence, run.phase);
+            // Renewed since.
+            let renewed = own.and_then(|own| own.open.iter().find(same)).map(|other| other.until);
+            run.until = run.until.max(renewed.unwrap_or(run.until));
+        }
+        for mutex in self.truth.mutexes.values_mut() {
+            mutex.held.take_if(|held| held.job == *job);
+        }
+        for run in record.open.iter().filter(|run| run.phase != Phase::Waiting) {
+            let Some(name) = &run.mutex else { continue };
+            let mutex = self.truth.mutexes.entry(name.clone()).or_default();
+            if mutex.held.as_ref().is_none_or(|held| held.fence <= run.fence) {
+                mutex.fence = mutex.fence.max(run.fence);
+                mutex.held = Some(record::Held {
+                    job: job.clone(),
+                    run_id: run.run_id,
+                    fence: run.fence,
+                    holder: run.holder.clone(),
+                    until: run.until,
+                });
+            }
+        }
+        self.truth.records.insert(job.clone(), record);
     }
 }
 
@@ -97,21 +189,11 @@ impl Store for Memory {
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
-        let mut held = self.held();
-        let now = held.tick(&self.clock);
-        let answer = held.apply(job, op, now);
-        let position = held.events.len() as u64 + 1;
-        drop(held);
-        if answer.events.iter().any(|event| event.what.invites()) {
-            self.position.send_replace(position);
-        }
-        Ok(answer)
+        Ok(self.ask(job, op))
     }
 
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let mut held = self.held();
-        held.tick(&self.clock);
-        Ok(held.truth.clone())
+        Ok(self.all())
     }
 
     async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {

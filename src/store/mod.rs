@@ -7,11 +7,13 @@ pub mod redis;
 mod sqlite;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::job::{JobName, Keep};
@@ -175,12 +177,61 @@ pub struct Replica {
     /// How many requests it takes at once from each; 0 when it is no worker.
     #[serde(default)]
     pub slots: usize,
+    /// What it finds wrong, by the word for the check.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failing: BTreeMap<String, String>,
+    /// What the offsets of its jobs' time zones are in these years, as a hash, by zone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub zones: BTreeMap<String, String>,
 }
 
 impl Replica {
     /// Whether it carries out requests instead of deciding about occurrences.
     pub fn is_worker(&self) -> bool {
         self.slots > 0
+    }
+}
+
+/// What became of data that a store had lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Nothing is granted now: what was lost is being given back. Whoever holds a lease should renew it.
+    pub closed: bool,
+    /// Grows with each time.
+    pub epoch: u64,
+    /// The last time, once it is over.
+    pub last: Option<Repaired>,
+}
+
+/// What was given back to a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repaired {
+    /// When it was noticed that something may be missing, by the store's clock.
+    pub at: Timestamp,
+    /// Calls that were missing, with all that they changed and told.
+    pub calls: u64,
+    /// Records besides, which are newer than all that is known to have happened.
+    pub records: u64,
+    /// Those of them whose history is incomplete: each has an event `restored`.
+    pub unknown: u64,
+    /// Processes that gave it back.
+    pub replicas: u64,
+}
+
+impl fmt::Display for Repaired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Repaired { at, calls, records, unknown, replicas } = self;
+        if *calls + *records == 0 {
+            return write!(
+                f,
+                "the store changed its identity at {at}; nothing was lost that {replicas} processes know of"
+            );
+        }
+        write!(
+            f,
+            "the store changed its identity at {at}: {calls} calls and {records} records that it had lost were put back \
+             by {replicas} processes; of {unknown} jobs the history is incomplete"
+        )
     }
 }
 
@@ -201,6 +252,11 @@ pub trait Store: Send + Sync {
 
     /// Asks `op` of a job's record, in one atomic step.
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError>;
+
+    /// What becomes of data that the store loses, where it can lose what it confirmed.
+    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
+        None
+    }
 
     /// All records.
     async fn snapshot(&self) -> Result<Snapshot, StoreError>;

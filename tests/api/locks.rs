@@ -28,3 +28,23 @@ fn a_lock_is_released_under_its_own_fencing_token_only() {
     api.run(&id, "lost");
     release().with("If-Match", &tag).refused(404, "not-found");
 }
+
+#[test]
+fn a_fencing_token_counts_while_its_run_holds_its_lease() {
+    let api = Api::new();
+    let id = api.trigger("slow");
+    let token = api.run(&id, "running")["fencing_token"].as_u64().unwrap();
+    let ask = |token: &str| api.ask("GET /api/v1/jobs/{job}/fence").at("slow").query(&format!("token={token}"));
+    let answer = ask(&token.to_string()).json(200);
+    assert_eq!((&answer["may_act"], &answer["run_id"], &answer["newest"]), (&json!(true), &json!(id), &json!(token)));
+    for other in [token - 1, token + 1] {
+        assert_eq!(ask(&other.to_string()).json(200)["may_act"], false, "{other}");
+    }
+    ask("seven").refused(422, "invalid-request");
+    api.ask("GET /api/v1/jobs/{job}/fence").at("slow").refused(422, "invalid-request");
+    api.ask("GET /api/v1/jobs/{job}/fence").at("slwo").query("token=1").refused(404, "not-found");
+    api.ask("POST /api/v1/runs/{run}/cancel").at(&id).json(202);
+    api.run(&id, "cancelled");
+    let answer = ask(&token.to_string()).json(200);
+    assert_eq!((&answer["may_act"], &answer["run_id"]), (&json!(false), &json!(null)));
+}

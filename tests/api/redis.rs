@@ -56,6 +56,11 @@ fn the_store_away_is_survived_and_said() {
         let answer = match operation.as_str() {
             // A stream has no end.
             "GET /api/v1/events" => continue,
+            // What was true when it was last heard of says nothing of now.
+            "GET /api/v1/jobs/{job}/fence" => {
+                ask.at("hello").query("token=1").refused(503, "store-unavailable");
+                continue;
+            }
             "GET /api/v1/runs/{run}" | "GET /api/v1/runs/{run}/logs" => ask.at(&id).send(),
             "GET /api/v1/locks/{key}" => ask.at("run:slow").send(),
             "GET /api/v1/jobs/{job}/why" => ask.at("hello").query(&instant).send(),

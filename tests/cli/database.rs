@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::bench::{Place, is_root};
+use super::bench::{Place, Running, is_root};
 
 /// What looks, steers and runs.
 const ALL: [&[&str]; 6] =
@@ -188,6 +188,104 @@ fn a_database_that_is_removed_while_it_is_served_is_missed() {
     }
     assert!(!place.path("cronclave.db").exists(), "nobody makes a second truth");
     assert!(!replica.so_far().contains("store up"), "{}", replica.so_far());
+    replica.signal("TERM");
+    replica.end();
+}
+
+/// A replica with a job each second that writes a line, and where it listens.
+fn served(place: &Place, more: &[&str]) -> (Running, String) {
+    place.write("schedules/jobs.toml", "version = 1\n[jobs.often]\nevery = \"1s\"\ncommand = \"echo x >> ledger\"\n");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!("127.0.0.1:{port}");
+    let args = [&["serve", "--listen", &listen, "--log-format", "text"], more].concat();
+    let replica = place.start(place.command(&args));
+    replica.until("succeeded");
+    (replica, listen)
+}
+
+fn until_not_ready(listen: &str) {
+    let began = Instant::now();
+    while ready(listen) {
+        assert!(began.elapsed() < Duration::from_secs(30), "still ready");
+    }
+}
+
+#[test]
+fn an_older_copy_put_in_place_of_the_database_is_left_alone() {
+    let place = Place::new();
+    let (replica, listen) = served(&place, &[]);
+    let db = Connection::open(place.path("cronclave.db")).unwrap();
+    db.execute("VACUUM INTO ?1", [place.path("copy.db").to_str().unwrap()]).unwrap();
+    drop(db);
+    fs::rename(place.path("copy.db"), place.path("cronclave.db")).unwrap();
+    replica.until("store down");
+    replica.until("the file was removed or replaced while in use: put it back, or start again without it");
+    until_not_ready(&listen);
+    let (ledger, copy) = (fs::read(place.path("ledger")).unwrap(), fs::read(place.path("cronclave.db")).unwrap());
+    replica.signal("TERM");
+    let said = replica.end();
+    assert!(!said.out.contains("store up"), "{}", said.out);
+    assert_eq!(fs::read(place.path("ledger")).unwrap(), ledger, "nothing starts by a record that others do not see");
+    assert_eq!(fs::read(place.path("cronclave.db")).unwrap(), copy);
+}
+
+#[test]
+fn a_database_that_was_moved_away_and_put_back_goes_on() {
+    let place = Place::new();
+    let (replica, _) = served(&place, &[]);
+    fs::rename(place.path("cronclave.db"), place.path("away.db")).unwrap();
+    replica.until("store down");
+    fs::rename(place.path("away.db"), place.path("cronclave.db")).unwrap();
+    replica.until("store up");
+    let ran = fs::read(place.path("ledger")).unwrap().len();
+    let began = Instant::now();
+    while fs::read(place.path("ledger")).unwrap().len() == ran {
+        assert!(began.elapsed() < Duration::from_secs(30), "nothing starts any more");
+    }
+    replica.signal("TERM");
+    replica.end();
+}
+
+#[test]
+fn a_disk_that_is_full_while_a_run_goes_on_keeps_its_end_until_there_is_room() {
+    let place = Place::new();
+    fs::create_dir(place.path("small")).unwrap();
+    let disk = Command::new("mount").args(["-t", "tmpfs", "-o", "size=512k", "none"]).arg(place.path("small")).output();
+    if !disk.is_ok_and(|output| output.status.success()) {
+        println!("skipped: cannot mount a small disk here");
+        return;
+    }
+    let _mounted = Mounted(place.path("small"));
+    place.write(
+        "schedules/long.toml",
+        "version = 1\n[jobs.long]\nschedule = \"@manual\"\ncommand = \"touch began; until test -e go; do sleep 0.1; done; touch over\"\n",
+    );
+    let (replica, listen) = served(&place, &["--db", "small/cronclave.db"]);
+    let wait_for = |name: &str| {
+        let began = Instant::now();
+        while !place.path(name).exists() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{name} is not there");
+        }
+    };
+    place.ask(&["--db", "small/cronclave.db", "trigger", "long"]).expect(0, &[]);
+    wait_for("began");
+    let _ = fs::write(place.path("small/other"), vec![0; 1 << 20]);
+    replica.until("store down");
+    replica.until("small/cronclave.db: the disk is full: free some space");
+    until_not_ready(&listen);
+    place.write("go", "");
+    wait_for("over");
+    let ledger = fs::read(place.path("ledger")).unwrap().len();
+    fs::remove_file(place.path("small/other")).unwrap();
+    replica.until("store up");
+    let began = Instant::now();
+    while fs::read(place.path("ledger")).unwrap().len() == ledger {
+        assert!(began.elapsed() < Duration::from_secs(30), "nothing starts any more");
+    }
+    let history = || place.ask(&["--db", "small/cronclave.db", "history", "long"]).out;
+    while !history().contains("  ok  ") {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", history());
+    }
     replica.signal("TERM");
     replica.end();
 }

@@ -21,6 +21,7 @@ use cronclave::store::{
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::failover::{Known, Server};
 use crate::invariants::Granted;
 use crate::world::Journal;
 
@@ -101,6 +102,10 @@ impl Machine {
 
 pub(crate) struct Faulty {
     pub(crate) inner: Arc<Memory>,
+    /// The same, where it may grant or refuse.
+    pub(crate) server: Arc<Server>,
+    /// What this process knows.
+    pub(crate) known: Arc<Known>,
     pub(crate) machine: Arc<Machine>,
     pub(crate) journal: Arc<Journal>,
 }
@@ -148,18 +153,25 @@ impl Faulty {
     fn haunt(&self, job: &JobName, op: &Op) {
         let weather = *self.machine.weather.lock().unwrap();
         if self.machine.chance(weather.repeated) {
-            let (inner, journal, job, op) = (self.inner.clone(), self.journal.clone(), job.clone(), op.clone());
+            let (server, journal, job, op) = (self.server.clone(), self.journal.clone(), job.clone(), op.clone());
             let delay = self.machine.dice.pause(Duration::from_secs(25));
+            let known = journal.operators.clone();
             tokio::spawn(async move {
                 sleep(delay).await;
-                let _ = carry_out(&inner, &journal, &job, &op).await;
+                let _ = carry_out(&server, &known, &journal, &job, &op);
             });
         }
     }
 }
 
-pub(crate) async fn carry_out(inner: &Memory, journal: &Journal, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
-    let answer = inner.apply(job, op).await?;
+pub(crate) fn carry_out(
+    server: &Server,
+    known: &Known,
+    journal: &Journal,
+    job: &JobName,
+    op: &Op,
+) -> Result<Answer, StoreError> {
+    let answer = server.ask(known, job, op)?;
     journal.changed.notify_waiters();
     let at = answer.view.now;
     let granted = match (&answer.reply, op) {
@@ -183,7 +195,7 @@ impl Store for Faulty {
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
         self.haunt(job, op);
-        let answer = self.call(carry_out(&self.inner, &self.journal, job, op)).await;
+        let answer = self.call(async { carry_out(&self.server, &self.known, &self.journal, job, op) }).await;
         if matches!(op, Op::Start { .. } | Op::Renew { .. })
             && let Some(nap) = self.machine.take_nap()
         {

@@ -17,12 +17,14 @@ use cronclave::record::{Op, Phase};
 use cronclave::replica::{self, Identity, Jobs, Pulse, Setup};
 use cronclave::stop::Stop;
 use cronclave::store::{Memory, Snapshot, Store};
+use cronclave::verify::{Judge, Reading, Severity};
 use cronclave::worker;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::code::Code;
+use crate::failover::{Known, Server};
 use crate::faulty::{Faulty, Flag, Machine, Weather, carry_out};
 use crate::invariants::{self, Evidence, Granted, Ran};
 use crate::jobs::{every, secs, start_of_time};
@@ -33,6 +35,8 @@ pub(crate) struct Journal {
     pub(crate) clock: Clock,
     pub(crate) ran: Mutex<Vec<Ran>>,
     pub(crate) granted: Mutex<Vec<Granted>>,
+    /// What those know who ask one thing and go.
+    pub(crate) operators: Arc<Known>,
     /// Something may have changed in the store.
     pub(crate) changed: Notify,
 }
@@ -50,6 +54,8 @@ const LATE: Duration = Duration::from_secs(40);
 struct Node {
     name: String,
     machine: Arc<Machine>,
+    /// What the process that runs there knows; it dies with it.
+    known: Arc<Known>,
     running: Option<(JoinHandle<()>, Stop)>,
     boots: u64,
     skew: i64,
@@ -61,6 +67,9 @@ struct Node {
 struct World {
     dice: Dice,
     store: Arc<Memory>,
+    server: Arc<Server>,
+    /// What is lost now must be known to somebody later: nobody dies, and the network is well.
+    failing: Arc<Flag>,
     post: Arc<Post>,
     journal: Arc<Journal>,
     jobs: Arc<Jobs>,
@@ -71,8 +80,8 @@ struct World {
 }
 
 /// Lives through the world of `seed`, checks it, and tells what happened.
-pub(crate) async fn live(seed: u64) -> Evidence {
-    let mut world = World::new(seed);
+pub(crate) async fn live(seed: u64, forgetful: bool) -> Evidence {
+    let mut world = World::new(seed, forgetful);
     for index in 0..world.nodes.len() {
         world.boot(index);
     }
@@ -92,7 +101,7 @@ pub(crate) async fn live(seed: u64) -> Evidence {
 /// One replica wins the only occurrence, and the whole process sleeps for `nap` while the start is
 /// granted. What ran then?
 pub(crate) async fn sleep_at_the_start(nap: Duration) -> Vec<Ran> {
-    let mut world = World::new(0);
+    let mut world = World::new(0, false);
     let job = Job { lease: secs(6), ..every("nightly", 20) };
     let by_name = BTreeMap::from([(job.name.clone(), Arc::new(job))]);
     world.jobs = Arc::new(Jobs { by_name, ..Jobs::default() });
@@ -107,13 +116,20 @@ pub(crate) async fn sleep_at_the_start(nap: Duration) -> Vec<Ran> {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, forgetful: bool) -> World {
         let dice = Dice::seeded(seed);
         let clock = Clock::starting_at(start_of_time());
         let store = Arc::new(Memory::new(clock.clone()));
-        let journal =
-            Arc::new(Journal { clock, ran: Mutex::default(), granted: Mutex::default(), changed: Notify::new() });
+        let journal = Arc::new(Journal {
+            clock: clock.clone(),
+            ran: Mutex::default(),
+            granted: Mutex::default(),
+            operators: Arc::default(),
+            changed: Notify::new(),
+        });
         let mut world = World {
+            server: Arc::new(Server::new(store.clone(), clock, forgetful)),
+            failing: Arc::default(),
             store,
             post: Arc::default(),
             journal,
@@ -131,6 +147,8 @@ impl World {
         }
         world.jobs = Arc::new(Jobs { by_name, ..Jobs::default() });
         world.longest = secs(1 + world.pick(20));
+        // In every other world the wall clocks of most machines may be minutes behind: then the store's is not believed.
+        let apart = [50e6, 300e6][world.pick(2) as usize];
         for index in 0..2 + world.pick(4) {
             let machine = Machine {
                 frozen: Flag::default(),
@@ -140,12 +158,14 @@ impl World {
                 nap: Mutex::default(),
                 dice: Dice::seeded(seed ^ (index + 1) << 40),
             };
+            let machine = Arc::new(machine);
             world.nodes.push(Node {
                 name: format!("replica-{index}"),
-                machine: Arc::new(machine),
+                machine,
+                known: Arc::default(),
                 running: None,
                 boots: 0,
-                skew: (world.dice.roll() * 600e6) as i64 - 300_000_000,
+                skew: ((world.dice.roll() * 2.0 - 1.0) * apart) as i64,
                 max_parallel: 1 + world.pick(8) as usize,
                 slots: if index == 0 { 1 } else { world.pick(4) as usize },
             });
@@ -238,16 +258,19 @@ impl World {
         }
         node.boots += 1;
         let machine = node.machine.clone();
+        node.known = Arc::default();
+        self.server.tell(&machine, &node.known);
+        let (server, known) = (self.server.clone(), node.known.clone());
         let stop = Stop::default();
         let parts = Parts {
             broker: Arc::new(Window { post: self.post.clone(), machine: machine.clone(), name: node.name.clone() }),
             cluster: "default".into(),
-            store: Arc::new(Faulty { inner: store, machine: machine.clone(), journal: journal.clone() }),
+            store: Arc::new(Faulty { inner: store, server, known, machine: machine.clone(), journal: journal.clone() }),
             runner: Arc::new(Code { machine: machine.clone(), journal, holder: node.name.clone(), longest }),
             bus: Bus::default(),
             stop: stop.clone(),
             clock: {
-                let clock = Clock::starting_at(start_of_time());
+                let clock = Clock::starting_at(self.journal.clock.now());
                 clock.step(node.skew);
                 clock
             },
@@ -278,7 +301,9 @@ impl World {
     /// One thing goes wrong, or is done by an operator.
     fn befall(&mut self) {
         let index = self.pick(self.nodes.len() as u64) as usize;
-        match self.pick(15) {
+        match self.pick(17) {
+            15 | 16 if !self.failing.is_up() => self.fail_over(),
+            0..=9 | 15.. if self.failing.is_up() => self.operate(),
             0 | 1 => {
                 // A crash: all its tasks end where they are.
                 if let Some((task, _)) = self.nodes[index].running.take() {
@@ -333,6 +358,37 @@ impl World {
         }
     }
 
+    /// Another server takes the place of the present one, and has not heard of the last one or two seconds.
+    fn fail_over(&self) {
+        self.failing.set(true);
+        for node in &self.nodes {
+            node.machine.frozen.set(false);
+            node.machine.cut.set(false);
+            *node.machine.weather.lock().unwrap() = Weather::default();
+        }
+        let teachers: Vec<(Arc<Known>, Duration)> =
+            self.nodes.iter().map(|node| (node.known.clone(), self.pause(5_000))).collect();
+        let (server, failing, journal, loss) =
+            (self.server.clone(), self.failing.clone(), self.journal.clone(), self.pause(2_000));
+        tokio::spawn(async move {
+            let behind = server.behind();
+            sleep(loss).await;
+            server.fail_over(behind);
+            for (known, pause) in teachers.into_iter().chain([(journal.operators.clone(), Duration::ZERO)]) {
+                let server = server.clone();
+                tokio::spawn(async move {
+                    sleep(pause).await;
+                    server.teach(&known);
+                });
+            }
+            while server.is_closed() {
+                sleep(secs(1)).await;
+            }
+            journal.changed.notify_waiters();
+            failing.set(false);
+        });
+    }
+
     fn operate(&mut self) {
         let name = self.jobs.by_name.keys().nth(self.pick(self.jobs.by_name.len() as u64) as usize).cloned();
         let name = name.expect("there is always a job");
@@ -364,8 +420,8 @@ impl World {
     }
 
     fn ask(&self, name: JobName, op: Op) {
-        let (store, journal) = (self.store.clone(), self.journal.clone());
-        tokio::spawn(async move { carry_out(&store, &journal, &name, &op).await });
+        let (server, journal) = (self.server.clone(), self.journal.clone());
+        tokio::spawn(async move { carry_out(&server, &journal.operators, &journal, &name, &op) });
     }
 
     /// Asks for a past occurrence under its own identity, as `backfill` does.
@@ -374,7 +430,8 @@ impl World {
         let journal = self.journal.clone();
         // Between its look and its request, anything may happen.
         let machine = self.nodes[self.pick(self.nodes.len() as u64) as usize].machine.clone();
-        let store = Faulty { inner: self.store.clone(), machine, journal: journal.clone() };
+        let (server, known) = (self.server.clone(), journal.operators.clone());
+        let store = Faulty { inner: self.store.clone(), server, known, machine, journal: journal.clone() };
         tokio::spawn(async move {
             let Some(at) = job.schedule.before(journal.clock.now().minus(ago)) else { return };
             let wish = Wish { overlap: Overlap::QueueAll, by: None, reason: None };
@@ -383,17 +440,24 @@ impl World {
     }
 
     fn cancel(&self, name: JobName) {
-        let (store, journal, which) = (self.store.clone(), self.journal.clone(), self.dice.roll());
+        let (store, server, journal) = (self.store.clone(), self.server.clone(), self.journal.clone());
+        let which = self.dice.roll();
         tokio::spawn(async move {
             let open = store.view(&name, None).await.unwrap().record.open;
             if let Some(run) = open.get((which * open.len() as f64) as usize) {
                 let op = Op::Cancel { run_id: run.run_id, by: "ops".into() };
-                let _ = carry_out(&store, &journal, &name, &op).await;
+                let _ = carry_out(&server, &journal.operators, &journal, &name, &op);
             }
         });
     }
 
     async fn heal(&mut self) {
+        // It takes no longer; where it does, something is broken, and said to be.
+        for _ in 0..20 {
+            if self.failing.is_up() {
+                sleep(secs(1)).await;
+            }
+        }
         for node in &self.nodes {
             node.machine.frozen.set(false);
             node.machine.cut.set(false);
@@ -437,6 +501,12 @@ impl World {
         assert!(overlooked.is_none(), "broken: nothing is overlooked\n  {}", overlooked.unwrap_or_default());
     }
 
+    /// How late what is due may be: until the wall clocks that the replicas go by have come to it.
+    fn late(&self) -> Duration {
+        let behind = self.nodes.iter().map(|node| -node.skew).max().unwrap_or(0);
+        LATE + if behind > 60_000_000 { Duration::from_micros(behind.unsigned_abs()) } else { Duration::ZERO }
+    }
+
     /// What nobody looks after, if there is something.
     async fn overlooked(&self) -> Option<String> {
         let snapshot = self.store.snapshot().await.unwrap();
@@ -446,10 +516,17 @@ impl World {
             let late = next.map_or(Duration::ZERO, |due| snapshot.now.since(due));
             // What came due before the present run came to be is next in line, however long that runs.
             let in_line = record.open.iter().any(|run| !run.is_queued() && next.is_some_and(|due| due <= run.opened));
-            if late >= LATE && !in_line {
-                return Some(format!("{name} has been due for {late:?}: {job:?} {record:#?}"));
+            if late >= self.late() && !in_line {
+                let replicas = self.store.replicas().await.unwrap();
+                let said: Vec<_> = replicas
+                    .iter()
+                    .map(|one| (&one.name, one.slots, one.clock_skew_seconds, one.last_seen_at, &one.failing))
+                    .collect();
+                let skews: Vec<i64> = self.nodes.iter().map(|node| node.skew / 1_000_000).collect();
+                return Some(format!("{name} has been due for {late:?}: {skews:?} {said:?} {job:?} {record:#?}"));
             }
-            let forgotten = |phase, until: Timestamp| phase != Phase::Waiting && snapshot.now.since(until) > LATE;
+            let forgotten =
+                |phase, until: Timestamp| phase != Phase::Waiting && snapshot.now.since(until) > self.late();
             if let Some(run) = record.open.iter().find(|run| forgotten(run.phase, run.until)) {
                 let (now, mutexes) = (snapshot.now, &snapshot.mutexes);
                 return Some(format!("a lapsed claim on {name} stays at {now}: {run:#?}\n{mutexes:?}\n{job:?}"));
@@ -468,6 +545,25 @@ impl World {
         }
     }
 
+    /// What a living cluster has of its past, all of the events or the latest half, is judged without a false alarm.
+    async fn is_judged_alike(&self, snapshot: &Snapshot) {
+        let events = self.store.events(0, usize::MAX).await.unwrap();
+        for skipped in [0, events.len() / 2] {
+            let mut reading = Reading::at(snapshot.clone());
+            reading.take(events[skipped..].to_vec());
+            let mut judge = Judge::new(reading, Timestamp::EPOCH, None);
+            for (name, job) in &self.jobs.by_name {
+                let lines = Reading::lines(&*self.store, name).await.unwrap();
+                judge.job(job, snapshot.records.get(name), &lines);
+            }
+            let report = judge.end();
+            // Nobody is up any more: what is late or stuck by now is nobody's fault.
+            let broken: Vec<_> = report.findings.iter().filter(|one| one.severity == Severity::Broken).collect();
+            assert!(broken.is_empty(), "judged without {skipped} events: {broken:#?}");
+            assert_eq!(report.counts.unknown, 0);
+        }
+    }
+
     /// Stops everything and gathers the evidence.
     async fn end(mut self) -> Evidence {
         for node in &mut self.nodes {
@@ -479,6 +575,7 @@ impl World {
         sleep(secs(60)).await;
         self.no_message_is_sent_twice();
         let snapshot = self.store.snapshot().await.unwrap();
+        self.is_judged_alike(&snapshot).await;
         let known = |name: &JobName| snapshot.records.get(name).cloned().unwrap_or_default();
         Evidence {
             events: self.store.events(0, usize::MAX).await.unwrap(),
@@ -486,6 +583,7 @@ impl World {
             leases: self.journal.granted.lock().unwrap().clone(),
             jobs: self.jobs.by_name.iter().map(|(name, job)| (name.clone(), (job.clone(), known(name)))).collect(),
             obedient: true,
+            unknown: Vec::new(),
         }
     }
 }

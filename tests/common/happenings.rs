@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cronclave::check::Check;
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::event::{Delivered, Told};
 use cronclave::job::{Delivery, JobName, Keep, Overlap};
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Event> {
         What::Slow { run_id, attempt, fence, started_at: at },
         What::Overdue { due: at, last_success_at: Some(at) },
         What::Recovered { overdue_since: at },
+        What::Restored { from: Some(at), through: Some(at) },
         What::Declined {
             run_id: RunId::of_request(&job, "chain"),
             scheduled_at: at,
@@ -69,6 +71,8 @@ pub(crate) fn told() -> Vec<Told> {
         Told::StoreUp(2.5),
         Told::Reloaded { digest: "9f3c".into(), jobs: 3 },
         Told::Rejected("error[E0021]".into()),
+        Told::Failing(Check::StoreClock, "the store's clock was set 1h forward".into()),
+        Told::Mended(Check::StoreClock, "the store's clock is believed again".into()),
         Told::Progress {
             job: JobName::new("a").unwrap(),
             run_id: RunId::fresh("2026-11-22T06:00:00Z".parse().unwrap()),

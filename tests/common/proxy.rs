@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
-    target: u16,
+    target: AtomicU16,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -79,7 +79,8 @@ impl Proxy {
             connections: Vec::new(),
             over: false,
         };
-        let shared = Arc::new(Shared { target, state: Mutex::new(state), changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { target: AtomicU16::new(target), state: Mutex::new(state), changed: Condvar::new() });
         let own = shared.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -114,6 +115,13 @@ impl Proxy {
         let mut state = self.shared.state();
         state.closed += state.connections.len();
         state.connections.drain(..).for_each(|connection| connection.close());
+    }
+
+    /// From now on it leads to another port of this machine, as an address does that moves with its service. Who is
+    /// connected is cut off.
+    pub(crate) fn point_to(&self, target: u16) {
+        self.shared.target.store(target, Ordering::SeqCst);
+        self.cut();
     }
 
     /// The next `count` requests are carried out but not answered: their connections are closed.
@@ -160,7 +168,7 @@ impl Shared {
     fn connect(self: Arc<Self>, client: TcpStream) {
         let gone = self.hang();
         // Where the server does not listen, the client sees a connection that is closed at once.
-        let Ok(server) = TcpStream::connect(("127.0.0.1", self.target)) else { return };
+        let Ok(server) = TcpStream::connect(("127.0.0.1", self.target.load(Ordering::SeqCst))) else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (doomed, dumb) = (AtomicBool::new(false), AtomicBool::new(gone));
         let connection = Arc::new(Connection { client, server, doomed, dumb });

@@ -3,10 +3,12 @@
 //! `REDIS_SERVER` names another program than `redis-server`: an older one, a newer one, Valkey's.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use redis::FromRedisValue;
@@ -35,6 +37,23 @@ impl Redis {
     /// A server with more settings, as on its command line: `&["--requirepass", "secret"]`.
     pub(crate) fn with(settings: &[&str]) -> Redis {
         Redis::begin(None, settings)
+    }
+
+    /// A server whose clock [`set_clock`] sets: the file is `clock` in its directory.
+    pub(crate) fn with_clock() -> Redis {
+        for _ in 0..20 {
+            let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+            set_clock(&dir.path().join("clock"), 0);
+            if let Ok(child) = start(port, dir.path(), &[]) {
+                return Redis { port, dir, child };
+            }
+        }
+        panic!("no redis-server with a clock of its own");
+    }
+
+    /// Sets its clock so many seconds ahead of the true time.
+    pub(crate) fn set_clock(&self, ahead: i64) {
+        set_clock(&self.dir.path().join("clock"), ahead);
     }
 
     /// A server that begins with a settings file, which it may rewrite, as a sentinel must.
@@ -219,6 +238,10 @@ fn start(port: u16, dir: &Path, settings: &[&str]) -> Result<Child, String> {
     if file.exists() {
         command.arg(file);
     }
+    let clock = dir.join("clock");
+    if clock.exists() {
+        command.envs(with_clock(&clock));
+    }
     let mut child = command
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         .arg("--dir")
@@ -246,6 +269,33 @@ fn start(port: u16, dir: &Path, settings: &[&str]) -> Result<Child, String> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// What gives a process the clock that [`set_clock`] sets. Its monotonic clock stays right.
+pub(crate) fn with_clock(file: &Path) -> [(&'static str, String); 2] {
+    static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clock-{}.so", std::process::id()));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/clock.c");
+        let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", source, "-o"]).arg(&library).status();
+        assert!(made.is_ok_and(|status| status.success()), "cc does not compile {source}");
+        library
+    });
+    [("LD_PRELOAD", LIBRARY.to_str().unwrap().to_owned()), ("TEST_CLOCK", file.to_str().unwrap().to_owned())]
+}
+
+/// From now on the wall clock of the processes with this file is so many seconds ahead.
+pub(crate) fn set_clock(file: &Path, ahead: i64) {
+    // In place: they have it in their memory.
+    let file = File::options().write(true).create(true).truncate(false).open(file).unwrap();
+    file.write_all_at(&ahead.to_ne_bytes(), 0).unwrap();
+}
+
+/// The library that gives a process a wrong clock. The variant for processes with threads.
+pub(crate) fn faketime() -> String {
+    let name = "faketime/libfaketimeMT.so.1";
+    let places = fs::read_dir("/usr/lib").unwrap().map(|place| place.unwrap().path().join(name));
+    let found = places.chain([Path::new("/usr/lib").join(name)]).find(|path| path.exists());
+    found.expect("libfaketime is missing: sudo apt-get install faketime").to_str().unwrap().to_owned()
 }
 
 /// A port that nobody listens on now, nor 10000 further on, where a Redis Cluster has its bus. Below those that the

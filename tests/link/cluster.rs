@@ -1,5 +1,6 @@
 //! Several servers: all our keys are on one of them, and the store finds it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cronclave::store::redis::{Address, Redis as Store, Time};
@@ -28,6 +29,8 @@ fn replica(name: &str) -> Replica {
         running: 0,
         queues: Vec::new(),
         slots: 0,
+        failing: BTreeMap::new(),
+        zones: BTreeMap::new(),
     }
 }
 

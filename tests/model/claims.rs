@@ -27,6 +27,10 @@ pub(crate) enum Without {
     OneTokenPerBid,
     /// Nobody looks after runs whose lease has ended.
     Recovery,
+    /// A server that is promoted grants at once, while it is given back what it lost.
+    Gate,
+    /// Nobody gives back what a server lost.
+    Teaching,
 }
 
 /// The scope of one exploration.
@@ -38,6 +42,10 @@ pub(crate) struct Claims {
     pub(crate) end: u64,
     pub(crate) crashes: u8,
     pub(crate) lost_replies: u8,
+    /// How often the server dies, and another takes its place that has not heard of everything.
+    pub(crate) failovers: u8,
+    /// The code runs only after the other server has the start as well.
+    pub(crate) durable: bool,
     pub(crate) without: Without,
 }
 
@@ -45,7 +53,16 @@ impl Claims {
     /// Two replicas, two occurrences, one crash, one lost reply.
     pub(crate) fn small() -> Claims {
         let job = Job { overlap: Overlap::QueueAll, lease: secs(2), ..every("backup", 2) };
-        Claims { job, replicas: 2, end: 5, crashes: 1, lost_replies: 1, without: Without::Nothing }
+        Claims {
+            job,
+            replicas: 2,
+            end: 5,
+            crashes: 1,
+            lost_replies: 1,
+            failovers: 0,
+            durable: false,
+            without: Without::Nothing,
+        }
     }
 }
 
@@ -100,17 +117,54 @@ pub(crate) enum Hand {
     Running(Proof),
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct State {
-    now: u64,
+/// What a server holds, and whoever asks it learns: the record and what the history made of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Data {
+    /// Grows with each change.
+    revision: u64,
     record: Record,
-    hands: Vec<Hand>,
-    /// Executions per occurrence.
-    ran: Vec<u8>,
     /// Entries per occurrence.
     entries: Vec<u8>,
     last_start: Fence,
     lost_runs: u8,
+}
+
+impl Hash for Data {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        (self.revision, &self.entries, self.last_start, self.lost_runs).hash(into);
+        (self.record.cursor, self.record.fence).hash(into);
+        self.record.settled.hash(into);
+        for run in &self.record.open {
+            (run.run_id, run.phase, run.attempt, run.fence, &run.token, run.cancel).hash(into);
+            (run.opened, run.until).hash(into);
+        }
+    }
+}
+
+impl Data {
+    /// Becomes what is known elsewhere, if that is newer.
+    fn learn(&mut self, known: &Data) {
+        if known.revision > self.revision {
+            self.clone_from(known);
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    now: u64,
+    data: Data,
+    /// The same as the other server has it.
+    standby: Data,
+    /// What each replica was answered last.
+    known: Vec<Data>,
+    /// Nothing is granted until each of these has given back what it knows.
+    untaught: Vec<usize>,
+    failovers: u8,
+    changes: u64,
+    hands: Vec<Hand>,
+    /// Executions per occurrence.
+    ran: Vec<u8>,
     crashes: u8,
     lost_replies: u8,
     /// Somebody forgot what he had asked for.
@@ -123,14 +177,9 @@ impl Eq for State {}
 
 impl Hash for State {
     fn hash<H: Hasher>(&self, into: &mut H) {
-        (self.now, &self.hands, &self.ran, &self.entries, self.last_start, self.lost_runs).hash(into);
+        (self.now, &self.hands, &self.ran, &self.data, &self.standby, &self.known).hash(into);
+        (&self.untaught, self.failovers, self.changes).hash(into);
         (self.crashes, self.lost_replies, self.forgot, self.broken).hash(into);
-        (self.record.cursor, self.record.fence).hash(into);
-        self.record.settled.hash(into);
-        for run in &self.record.open {
-            (run.run_id, run.phase, run.attempt, run.fence, &run.token, run.cancel).hash(into);
-            (run.opened, run.until).hash(into);
-        }
     }
 }
 
@@ -151,6 +200,12 @@ pub(crate) enum Action {
     /// The code has ended; the outcome is reported.
     Settle(usize, bool),
     Crash(usize),
+    /// The other server has heard of everything up to now.
+    Replicate,
+    /// The other server takes the place of the first.
+    FailOver,
+    /// A replica gives back what it knows.
+    Teach(usize),
 }
 
 fn at(second: u64) -> Timestamp {
@@ -159,7 +214,7 @@ fn at(second: u64) -> Timestamp {
 
 impl Claims {
     fn view(&self, state: &State) -> View {
-        View { now: at(state.now), record: state.record.clone(), mutex: Mutex::default() }
+        View { now: at(state.now), record: state.data.record.clone(), mutex: Mutex::default() }
     }
 
     fn occurrences(&self) -> impl Iterator<Item = Timestamp> {
@@ -171,7 +226,7 @@ impl Claims {
     fn wants(&self, state: &State, token: impl FnOnce() -> Token) -> Option<Op> {
         Some(match plan::next(&self.job, &self.view(state)) {
             Step::Claim(Target::Open { run_id, .. })
-                if self.without == Without::Recovery && !state.record.run(run_id)?.is_queued() =>
+                if self.without == Without::Recovery && !state.data.record.run(run_id)?.is_queued() =>
             {
                 return None;
             }
@@ -199,19 +254,25 @@ impl Claims {
 
     fn apply(&self, state: &mut State, op: &Op) -> Reply {
         if let (Without::Memory, Op::Claim(Bid { target: Target::Next { expect, .. }, .. })) = (self.without, op) {
-            state.record.cursor = Some(*expect);
+            state.data.record.cursor = Some(*expect);
         }
-        let cursor = state.record.cursor;
-        let known: Vec<RunId> = state.record.open.iter().map(|run| run.run_id).collect();
+        let cursor = state.data.record.cursor;
+        let known: Vec<RunId> = state.data.record.open.iter().map(|run| run.run_id).collect();
         let mut mutex = Mutex::default();
-        let seen = record::State { job: &self.job.name, record: &mut state.record, mutex: &mut mutex };
+        let seen = record::State { job: &self.job.name, record: &mut state.data.record, mutex: &mut mutex };
         let (reply, events) = record::apply(seen, op, at(state.now));
-        if state.record.cursor < cursor {
+        // Where nothing can be lost, counting only makes more states.
+        if self.failovers > 0 && !events.is_empty() {
+            state.changes += 1;
+            // By the time it is: what comes later is newer than all that was lost.
+            state.data.revision = state.changes;
+        }
+        if state.data.record.cursor < cursor {
             state.broken.get_or_insert("the cursor never moves back");
         }
         if self.job.overlap == Overlap::Allow {
             // Runs side by side start in any order.
-            state.last_start = Fence(0);
+            state.data.last_start = Fence(0);
         }
         for event in &events {
             state.note(event, &known, self.occurrences());
@@ -221,10 +282,17 @@ impl Claims {
 }
 
 impl State {
+    /// Whoever is answered knows what there is then.
+    fn learn(&mut self, who: usize, model: &Claims) {
+        if model.failovers > 0 {
+            self.known[who] = self.data.clone();
+        }
+    }
+
     /// A token that nothing remembers. Not just any, so that there are no more states than need be.
     fn fresh_token(&self, of: usize) -> Token {
         let used = |token: &Token| {
-            self.record.open.iter().any(|run| run.token.as_ref() == Some(token))
+            self.data.record.open.iter().any(|run| run.token.as_ref() == Some(token))
                 || self.hands.iter().any(|hand| hand.token() == Some(token))
         };
         let mut tokens = (0..).map(|number| Token(format!("{of}-{number}")));
@@ -236,7 +304,7 @@ impl State {
         match &event.what {
             What::Passed(pass) => {
                 let passed = (pass.from, pass.through);
-                for (entries, due) in self.entries.iter_mut().zip(occurrences) {
+                for (entries, due) in self.data.entries.iter_mut().zip(occurrences) {
                     *entries += u8::from(passed.0 <= due && due <= passed.1);
                 }
             }
@@ -250,16 +318,16 @@ impl State {
                 };
                 let index = occurrences.position(|due| due == *scheduled_at);
                 if let (true, Some(index)) = (fresh, index) {
-                    self.entries[index] += 1;
+                    self.data.entries[index] += 1;
                 }
             }
             What::Started { fence, .. } => {
-                if *fence <= self.last_start {
+                if *fence <= self.data.last_start {
                     self.broken.get_or_insert("fences of starts grow");
                 }
-                self.last_start = *fence;
+                self.data.last_start = *fence;
             }
-            What::Ended { ended, .. } => self.lost_runs += u8::from(*ended != Ended::succeeded()),
+            What::Ended { ended, .. } => self.data.lost_runs += u8::from(*ended != Ended::succeeded()),
             _ => {}
         }
     }
@@ -292,24 +360,42 @@ impl Model for Claims {
         let occurrences = self.occurrences().count();
         let mut state = State {
             now: 0,
-            record: Record::default(),
+            data: Data { entries: vec![0; occurrences], ..Data::default() },
+            standby: Data::default(),
+            known: vec![Data::default(); self.replicas],
+            untaught: Vec::new(),
+            failovers: 0,
+            changes: 0,
             hands: vec![Hand::Idle; self.replicas],
             ran: vec![0; occurrences],
-            entries: vec![0; occurrences],
-            last_start: Fence(0),
-            lost_runs: 0,
             crashes: 0,
             lost_replies: 0,
             forgot: false,
             broken: None,
         };
         self.apply(&mut state, &Op::Register { spec: self.job.spec() });
+        if self.failovers > 0 {
+            state.standby = state.data.clone();
+        }
         vec![state]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.now < self.end {
             actions.push(Action::Tick);
+        }
+        if state.failovers < self.failovers {
+            if state.standby != state.data {
+                actions.push(Action::Replicate);
+            }
+            actions.push(Action::FailOver);
+        }
+        actions.extend(state.untaught.iter().map(|who| Action::Teach(*who)));
+        if !state.untaught.is_empty() && self.without != Without::Gate {
+            // What runs goes on.
+            let starting = |who: &usize| matches!(state.hands[*who], Hand::Starting(_));
+            actions.extend((0..state.hands.len()).filter(starting).map(Action::Run));
+            return;
         }
         let replies: &[bool] = if state.lost_replies < self.lost_replies { &[false, true] } else { &[false] };
         let something = self.wants(state, || Token(String::new())).is_some();
@@ -350,7 +436,11 @@ impl Model for Claims {
                 let op = Op::Start { key: proof.key(), holder: String::new(), ttl: self.job.lease };
                 let reply = self.apply(&mut state, &op);
                 state.lost_replies += u8::from(lost);
+                if self.durable {
+                    state.standby = state.data.clone();
+                }
                 if !lost {
+                    state.learn(who, self);
                     let kept = matches!(reply, Reply::Kept { .. });
                     state.hands[who] = if kept { Hand::Starting(proof) } else { Hand::Idle };
                 }
@@ -367,6 +457,7 @@ impl Model for Claims {
                 self.apply(&mut state, &Op::Settle { key, ended: Ended::succeeded(), next: None });
                 state.lost_replies += u8::from(lost);
                 if !lost {
+                    state.learn(who, self);
                     state.hands[who] = Hand::Idle;
                 }
             }
@@ -374,6 +465,20 @@ impl Model for Claims {
                 state.crashes += 1;
                 state.forgot = true;
                 state.hands[who] = Hand::Idle;
+                state.known[who] = Data::default();
+            }
+            Action::Replicate => state.standby = state.data.clone(),
+            Action::FailOver => {
+                state.failovers += 1;
+                state.data = std::mem::take(&mut state.standby);
+                if self.without != Without::Teaching {
+                    state.untaught = (0..self.replicas).collect();
+                }
+            }
+            Action::Teach(who) => {
+                state.untaught.retain(|other| *other != who);
+                let known = state.known[who].clone();
+                state.data.learn(&known);
             }
         }
         Some(state)
@@ -382,25 +487,26 @@ impl Model for Claims {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("no run starts more often than it may", |model: &Claims, state: &State| {
-                let most = if model.job.delivery == Delivery::AtMostOnce { 1 } else { 1 + state.lost_runs };
+                let most = if model.job.delivery == Delivery::AtMostOnce { 1 } else { 1 + state.data.lost_runs };
                 state.ran.iter().all(|times| *times <= most)
             }),
             Property::always("one executor holds the newest fence", |_: &Claims, state: &State| {
                 let newest = |hand: &&Hand| {
                     let proof = if matches!(hand, Hand::Claimed(_)) { None } else { hand.proof() };
-                    proof.is_some_and(|proof| proof.fence == state.record.fence)
+                    proof.is_some_and(|proof| proof.fence == state.data.record.fence)
                 };
                 state.hands.iter().filter(newest).count() <= 1
             }),
             Property::always("events keep the rules", |_: &Claims, state: &State| state.broken.is_none()),
             Property::always("every occurrence up to the cursor has one entry", |model: &Claims, state: &State| {
-                let decided = |due| state.record.cursor.is_some_and(|cursor| due <= cursor);
-                model.occurrences().zip(&state.entries).all(|(due, entries)| *entries == u8::from(decided(due)))
+                let decided = |due| state.data.record.cursor.is_some_and(|cursor| due <= cursor);
+                model.occurrences().zip(&state.data.entries).all(|(due, entries)| *entries == u8::from(decided(due)))
             }),
             Property::always("a claim is known to somebody who lives", |_: &Claims, state: &State| {
                 let held = |run: &&record::Open| run.phase == Phase::Claimed && run.until > at(state.now);
                 let known = |run: &record::Open| state.hands.iter().any(|hand| hand.token() == run.token.as_ref());
-                state.forgot || state.record.open.iter().filter(held).all(known)
+                let given_back = state.untaught.is_empty();
+                state.forgot || !given_back || state.data.record.open.iter().filter(held).all(known)
             }),
             Property::always("nothing is overlooked", |model: &Claims, state: &State| {
                 let idle = state.hands.iter().all(|hand| *hand == Hand::Idle);
@@ -408,14 +514,14 @@ impl Model for Claims {
                     return true;
                 }
                 // Whatever is still open waits for a lease that has not ended yet.
-                let open = &state.record.open;
+                let open = &state.data.record.open;
                 let held = open.iter().any(|run| run.until > at(state.now));
-                held || open.is_empty() && state.entries.iter().all(|entries| *entries > 0)
+                held || open.is_empty() && state.data.entries.iter().all(|entries| *entries > 0)
             }),
             Property::sometimes("every occurrence can run", |_: &Claims, state: &State| {
                 state.ran.iter().all(|times| *times > 0)
             }),
-            Property::sometimes("a run can be lost", |_: &Claims, state: &State| state.lost_runs > 0),
+            Property::sometimes("a run can be lost", |_: &Claims, state: &State| state.data.lost_runs > 0),
             Property::sometimes("a pause can outlast a lease", |_: &Claims, state: &State| {
                 state.hands.iter().filter(|hand| matches!(hand, Hand::Running(_))).count() > 1
             }),
@@ -428,6 +534,9 @@ impl Claims {
         let Hand::Asking(asked) = state.hands[who].clone() else { return None };
         let reply = self.apply(state, &asked.0);
         state.lost_replies += u8::from(lost);
+        if !lost {
+            state.learn(who, self);
+        }
         state.hands[who] = match (reply, &*asked.0) {
             (_, Op::Claim(bid)) if lost && self.without == Without::OneTokenPerBid => {
                 let bid = Bid { token: state.fresh_token(who), ..bid.clone() };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cronclave::job::JobName;
-use cronclave::record::Op;
+use cronclave::record::{Op, Reply};
 use cronclave::store::Store;
 use cronclave::store::redis::{Redis, Time};
 
@@ -104,7 +104,7 @@ async fn who_missed_something_finds_out_however_much_is_said_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_heard_survives_the_server_that_said_it() {
+async fn a_server_that_forgot_all_when_it_died_is_given_it_back() {
     let mut server = servers::Redis::plain();
     let job = JobName::new("backup").unwrap();
     let (one, task) = listening(&server.url()).await;
@@ -113,11 +113,11 @@ async fn nothing_heard_survives_the_server_that_said_it() {
     server.kill();
     until("it forgot", async || one.heard(&job).is_none()).await;
     server.start_again(&[]);
-    until("the new server is asked", async || {
-        one.view(&job, None).await.is_ok_and(|view| view.record.cursor.is_none())
+    until("the new server knows it", async || {
+        one.view(&job, None).await.is_ok_and(|view| view.record.cursor.is_some())
     })
     .await;
-    one.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    assert_eq!(one.apply(&job, &pause()).await.unwrap().reply, Reply::Done);
     until("it hears again", async || one.heard(&job).is_some()).await;
     task.abort();
 }
@@ -133,15 +133,17 @@ async fn data_of_a_newer_version_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wiped_server_is_believed() {
+async fn a_wiped_server_is_given_back_what_it_knew() {
     let server = servers::Redis::plain();
     let job = JobName::new("backup").unwrap();
     let (one, task) = listening(&server.url()).await;
     one.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
-    until("it heard of the job", async || one.heard(&job).is_some()).await;
+    one.apply(&job, &pause()).await.unwrap();
+    let before = one.view(&job, None).await.unwrap().record;
     server.ask::<()>(&["FLUSHALL"]);
-    until("it sees that nothing is there", async || one.view(&job, None).await.unwrap().record.cursor.is_none()).await;
-    one.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
-    assert!(one.view(&job, None).await.unwrap().record.cursor.is_some());
+    let mut repairs = one.repairs().unwrap();
+    let repaired = repairs.wait_for(|repair| repair.last.is_some()).await.unwrap().last.clone().unwrap();
+    assert_eq!((repaired.calls, repaired.records, repaired.replicas), (2, 0, 1), "{repaired}");
+    assert_eq!(one.view(&job, None).await.unwrap().record, before);
     task.abort();
 }

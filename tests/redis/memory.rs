@@ -48,6 +48,8 @@ fn replica() -> Replica {
         running: 0,
         queues: Vec::new(),
         slots: 0,
+        failing: BTreeMap::new(),
+        zones: BTreeMap::new(),
     }
 }
 

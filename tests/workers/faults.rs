@@ -14,8 +14,9 @@ use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use rustix::process::Signal;
 
 use super::cluster::{Cluster, WORKERS, say, signal};
+use super::disturb::disturb;
 use super::handed::{QUEUE, cluster, start};
-use super::load::{self, disturb};
+use super::load;
 use super::proxy::{Fault, Proxy};
 use super::rabbit::Rabbit;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use cronclave::ledger::{Event, What};
 
-use super::cluster::{Cluster, SIGN, UNDISTURBED, WORKERS, duration, say, until};
+use super::cluster::{Cluster, SIGN, WORKERS, duration, say, until};
+use super::disturb::lasted;
 use super::load;
 use super::rabbit::Rabbit;
 
@@ -39,12 +40,13 @@ command = 'echo begin >> slow; sleep 2.5; echo end >> slow'
 fn three_replicas_and_four_workers_run_each_occurrence_once_and_share_the_work() {
     let (mut cluster, _) = cluster(SLOW);
     start(&mut cluster, 3, 4);
-    let time = duration(UNDISTURBED);
+    let time = duration(Duration::from_secs(30));
     std::thread::sleep(time);
     cluster.stop();
     let tally = load::reckon(&cluster);
     say(&format!("3 replicas, 4 workers: {tally}"));
-    tally.all_ran().lasted(time);
+    tally.all_ran();
+    lasted(&tally, time);
     let all: usize = tally.wins.iter().sum();
     assert!(
         tally.wins[..4].iter().all(|wins| wins * 4 >= all / 2),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::cluster::WORKERS;
+use super::disturb::disturb;
 use super::faults::only_lost;
 use super::handed::{cluster, start};
-use super::load::disturb;
 use super::rabbit::{Haproxy, Rabbit};
 
 /// Some know all three addresses, some only that of a load balancer in front of them.

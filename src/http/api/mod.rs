@@ -4,6 +4,7 @@ mod audit;
 mod cluster;
 mod config;
 pub(in crate::http) mod document;
+mod fences;
 pub(in crate::http) mod give;
 mod jobs;
 mod locks;
@@ -32,5 +33,6 @@ pub fn routes() -> OpenApiRouter<Arc<Desk>> {
         .merge(cluster::routes())
         .merge(audit::routes())
         .merge(locks::routes())
+        .merge(fences::routes())
         .merge(config::routes())
 }

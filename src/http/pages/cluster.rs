@@ -104,7 +104,8 @@ fn processes(all: &[Process], cluster: &Cluster, when: &When) -> Markup {
                         th.main scope="row" { span.name { (one.name) } span.sub { "pid " (one.pid) } }
                         td data-label="State" {
                             @if one.live { (parts::badge("good", "good", "there")) }
-                            @else { (parts::badge("bad", "bad", "silent")) span.sub { "heard of " (when.away(one.last_seen_at, None)) } }
+                            @if one.live && !one.failing.is_empty() { @for check in one.failing.keys() { " " (parts::badge("late", "late", &check.replace('_', " "))) } }
+                            @else if !one.live { (parts::badge("bad", "bad", "silent")) span.sub { "heard of " (when.away(one.last_seen_at, None)) } }
                         }
                         td data-label="Its clock" { (gauge(one.clock_skew_seconds)) }
                         @if is_worker {

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
+use super::durable::Durability;
+
 /// Where the server is, as whom to go there, and what to put up with.
 #[derive(Clone, PartialEq)]
 pub struct Address {
@@ -21,6 +23,8 @@ pub struct Address {
     /// Whose certificates are trusted beside those the system trusts.
     pub(super) ca_file: Option<PathBuf>,
     pub(super) allows_eviction: bool,
+    /// What must have a start before its code runs.
+    pub(super) durability: Durability,
 }
 
 /// A place to connect to.
@@ -117,6 +121,12 @@ impl Address {
         Address { allows_eviction, ..self }
     }
 
+    /// The same, with a start that is as sure as this before its code runs.
+    #[must_use]
+    pub fn as_durable_as(self, durability: Durability) -> Address {
+        Address { durability, ..self }
+    }
+
     fn scheme(&self) -> &'static str {
         match (&self.sentinels, &self.places[0], self.tls) {
             (_, Place::Unix(_), _) => "redis+unix",
@@ -191,6 +201,7 @@ fn read(scheme: Scheme, authority: &str, tail: &str) -> Result<Address, String> 
         sentinels: None,
         ca_file: None,
         allows_eviction: false,
+        durability: Durability::default(),
     };
     if scheme.kind == Kind::Unix {
         return unix(address, authority, path, query);

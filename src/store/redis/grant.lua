@@ -22,11 +22,11 @@ local QUEUED, SKIPPED_OVERLAP, SKIPPED_PAUSED = 1, 2, 3
 local SKIP, QUEUE_ONE, QUEUE_ALL, REPLACE, ALLOW = 1, 2, 3, 4, 5
 -- Replies.
 local WON, DONE, KEPT, FENCED, CALLED_OFF, STALE, EARLY = 1, 2, 3, 4, 5, 6, 7
-local MOVED, BUSY, MUTEX_HELD, IS_PAUSED, FULL, NOT_FOUND = 8, 9, 10, 11, 12, 13
+local MOVED, BUSY, MUTEX_HELD, IS_PAUSED, FULL, NOT_FOUND, HELD_BACK = 8, 9, 10, 11, 12, 13, 14
 -- Events.
 local E = { registered = 1, passed = 2, queued = 3, claimed = 4, published = 5, started = 6,
             released = 7, ended = 8, fenced = 9, cancel_asked = 10, paused = 11, resumed = 12,
-            declined = 13, overdue = 14, recovered = 15, slow = 16 }
+            declined = 13, overdue = 14, recovered = 15, slow = 16, restored = 17 }
 
 -- An operation answers with a reply as `Reply` has it, but for an open run of the job it names the
 -- run's place in the record, which goes with the answer.
@@ -401,13 +401,14 @@ function G.release(s, key)
   local i = newest(s, key)
   local run = i and s.r[OPEN][i]
   if not run or run[TOKEN] ~= key[3] then return { FENCED } end
-  if run[PHASE] == CLAIMED or run[PHASE] == PUBLISHED then
-    run[PHASE], run[UNTIL] = WAITING, s.now
+  -- Its holder knows what no record tells: that the code never began.
+  if run[PHASE] ~= WAITING then
+    run[PHASE], run[UNTIL], run[STARTED_AT] = WAITING, s.now, false
     free_mutex(s, key[1])
     tell(s, E.released, key[1], key[2])
     return { DONE }
   end
-  return { run[PHASE] == WAITING and DONE or FENCED }
+  return { DONE }
 end
 
 function G.reap(s, run_id, fence, phase)

@@ -3,12 +3,13 @@
 //! of it is forgotten.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::known::Known;
 use super::link::News;
 use super::pack;
 use super::wire::{Garbled, Reader};
@@ -34,6 +35,7 @@ const STEP: Duration = Duration::from_millis(20);
 #[derive(Default)]
 pub(super) struct Heard {
     held: Mutex<Held>,
+    known: Arc<Known>,
     /// Rung when something was said, or a new connection listens.
     pub(super) bell: watch::Sender<()>,
 }
@@ -45,7 +47,7 @@ struct Held {
     /// A connection is there, and nothing since it began was missed.
     listening: bool,
     /// By job: its revision, and the record, packed.
-    records: HashMap<JobName, (u64, Vec<u8>)>,
+    records: HashMap<JobName, (u64, Arc<[u8]>)>,
     /// The events after one position up to another invited to these jobs.
     calls: VecDeque<(u64, u64, Vec<JobName>)>,
     samples: VecDeque<Sample>,
@@ -59,6 +61,11 @@ struct Sample {
 }
 
 impl Heard {
+    /// What is heard is known from then on.
+    pub(super) fn knowing(known: Arc<Known>) -> Heard {
+        Heard { known, ..Heard::default() }
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,7 +85,8 @@ impl Heard {
                 held.calls.clear();
             }
             News::Said(bytes) => {
-                if held.take_in(bytes).is_err() {
+                self.known.hear(bytes);
+                if held.take_in(bytes, &self.known).is_err() {
                     // Said by another program, or a newer version: what is asked for directly still holds.
                     held.records.clear();
                 }
@@ -96,12 +104,14 @@ impl Heard {
     }
 
     /// Remembers a record that came with an answer.
-    pub(super) fn learn(&self, job: &JobName, revision: u64, packed: Vec<u8>) {
+    pub(super) fn learn(&self, job: &JobName, revision: u64, packed: &[u8]) {
+        let packed = packed.into();
+        self.known.learn(job, revision, &packed);
         self.held().learn(job, revision, packed);
     }
 
     /// The record of a job as it was last announced.
-    pub(super) fn record(&self, job: &JobName) -> Option<Vec<u8>> {
+    pub(super) fn record(&self, job: &JobName) -> Option<Arc<[u8]>> {
         let held = self.held();
         held.records.get(job).filter(|_| held.wanted && held.listening).map(|(_, packed)| packed.clone())
     }
@@ -150,13 +160,15 @@ impl Heard {
 }
 
 impl Held {
-    fn take_in(&mut self, bytes: &[u8]) -> Result<(), Garbled> {
+    fn take_in(&mut self, bytes: &[u8], known: &Known) -> Result<(), Garbled> {
         let from = &mut Reader::new(bytes);
         let (position, told): (u64, u64) = (from.int()?, from.int()?);
         let mut names = Vec::new();
         for _ in 0..from.list()? / 4 {
             let (job, revision, packed) = (pack::job(from)?, from.int()?, from.bytes()?);
-            self.learn(&job, revision, packed.to_vec());
+            let packed = packed.into();
+            known.learn(&job, revision, &packed);
+            self.learn(&job, revision, packed);
             if from.flag()? {
                 names.push(job);
             }
@@ -170,7 +182,7 @@ impl Held {
         Ok(())
     }
 
-    fn learn(&mut self, job: &JobName, revision: u64, packed: Vec<u8>) {
+    fn learn(&mut self, job: &JobName, revision: u64, packed: Arc<[u8]>) {
         if !(self.wanted && self.listening) {
             return;
         }

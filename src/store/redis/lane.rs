@@ -1,7 +1,7 @@
 //! Joins what is asked at the same time into one call of a script: while one call is on its way,
 //! the next batch gathers. It only goes before the answer if that takes long.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,9 +9,12 @@ use redis::Value;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
+use super::known::{Header, Turn};
 use super::link::Script;
 use super::server::{GENTLE, Server};
+use super::teach;
 use crate::clock::Timestamp;
+use crate::job::JobName;
 use crate::store::{StoreError, Trouble};
 
 /// Operations in one call at most: the server answers nobody else meanwhile, a few milliseconds.
@@ -32,6 +35,10 @@ const GAP: Duration = Duration::from_millis(25);
 /// The server's answer to one operation, still packed.
 pub(super) struct Raw {
     pub(super) now: Timestamp,
+    /// How far the events have come.
+    pub(super) position: u64,
+    /// Who answered, if it may say.
+    pub(super) by: Arc<str>,
     pub(super) reply: Vec<u8>,
     pub(super) record: Vec<u8>,
     pub(super) mutex: Vec<u8>,
@@ -40,7 +47,7 @@ pub(super) struct Raw {
 
 /// What may go together in one call.
 pub(super) struct Lane {
-    server: Arc<Server>,
+    pub(super) server: Arc<Server>,
     /// For servers that know flags, and for those that do not.
     scripts: [Script; 2],
     queue: Mutex<Queue>,
@@ -61,6 +68,7 @@ struct Queue {
 }
 
 struct Asked {
+    job: Option<JobName>,
     op: Vec<u8>,
     answer: oneshot::Sender<Result<Raw, StoreError>>,
 }
@@ -70,18 +78,31 @@ impl Lane {
     /// all the same.
     pub(super) fn new(server: Arc<Server>, gentle: bool) -> Arc<Lane> {
         let heads = if gentle { GENTLE } else { ["#!lua\n", ""] };
-        let body = concat!(include_str!("grant.lua"), "\n", include_str!("batch.lua"));
+        let body = concat!(
+            include_str!("grant.lua"),
+            "\n",
+            include_str!("reads.lua"),
+            "\n",
+            include_str!("redo.lua"),
+            "\n",
+            include_str!("batch.lua")
+        );
         let scripts = heads.map(|head| Script::new(format!("{head}{body}")));
         Arc::new(Lane { server, scripts, queue: Mutex::default() })
     }
 
-    /// Asks one operation.
-    pub(super) async fn ask(self: &Arc<Self>, op: Vec<u8>, urgent: bool) -> Result<Raw, StoreError> {
+    /// Asks one operation, of a job's record or of none.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        job: Option<JobName>,
+        op: Vec<u8>,
+        urgent: bool,
+    ) -> Result<Raw, StoreError> {
         let (tell, told) = oneshot::channel();
         {
             let mut queue = self.queue();
             let line = if urgent { &mut queue.urgent } else { &mut queue.calm };
-            line.push_back(Asked { op, answer: tell });
+            line.push_back(Asked { job, op, answer: tell });
             // Every call has a limit, so these tasks end soon after the last of their askers.
             if queue.calls == 0 {
                 queue.calls = 1;
@@ -98,24 +119,57 @@ impl Lane {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn call(&self, ops: &[Vec<u8>]) -> Result<Vec<Raw>, StoreError> {
+    async fn call(self: &Arc<Self>, asked: &[(Option<JobName>, Vec<u8>)]) -> Result<Vec<Raw>, StoreError> {
         let script = self.server.link.fitting(&self.scripts).await?;
         let mut args = vec![self.server.given_time(), self.server.channel.clone().into_bytes()];
-        args.extend_from_slice(ops);
+        args.extend(self.server.known.args());
+        args.extend(asked.iter().map(|(_, op)| op.clone()));
         let answer = self.server.link.run(script, &self.server.keys, &args).await?;
-        unpack(answer, ops.len()).ok_or_else(|| self.server.garbled())
+        let (header, raws) = unpack(answer, asked.len()).ok_or_else(|| self.server.garbled())?;
+        self.remember(&header, asked, &raws);
+        match self.server.known.note(&header) {
+            Turn::None => {}
+            Turn::Closed => teach::begin(self.clone(), header),
+            Turn::Opened => {
+                let server = self.server.clone();
+                tokio::spawn(async move { server.report(&header).await });
+            }
+        }
+        Ok(raws)
+    }
+
+    /// What was answered is known, also where nobody tells it to all.
+    fn remember(&self, header: &Header, asked: &[(Option<JobName>, Vec<u8>)], raws: &[Raw]) {
+        if header.told == 0 || self.server.known.has(header.position) {
+            return;
+        }
+        let mut records: BTreeMap<&JobName, &[u8]> = BTreeMap::new();
+        let mut events = Vec::new();
+        for ((job, _), raw) in asked.iter().zip(raws) {
+            let Some(job) = job else { continue };
+            records.insert(job, &raw.record);
+            events.extend_from_slice(&raw.events);
+        }
+        self.server.known.answered(header, &records, &events);
     }
 }
 
-fn unpack(answer: Value, count: usize) -> Option<Vec<Raw>> {
+fn unpack(answer: Value, count: usize) -> Option<(Header, Vec<Raw>)> {
     let Value::Array(parts) = answer else { return None };
     let mut parts = parts.into_iter().map(|part| match part {
         Value::BulkString(bytes) => Some(bytes),
         _ => None,
     });
-    let now = std::str::from_utf8(&parts.next()??).ok()?.parse().ok().map(Timestamp::from_micros)?;
+    let header = Header::read(&parts.next()??).ok()?;
+    let (now, position, by) = (header.now, header.position, Arc::from(header.server.as_str()));
     let mut next = || parts.next().flatten();
-    (0..count).map(|_| Some(Raw { now, reply: next()?, record: next()?, mutex: next()?, events: next()? })).collect()
+    let raws: Option<Vec<Raw>> = (0..count)
+        .map(|_| {
+            let by = Arc::clone(&by);
+            Some(Raw { now, position, by, reply: next()?, record: next()?, mutex: next()?, events: next()? })
+        })
+        .collect();
+    Some((header, raws?))
 }
 
 /// A task at work on a lane. However it ends, nobody waits in vain.
@@ -134,7 +188,8 @@ impl Work {
         // Whoever was woken at the same time comes along.
         tokio::task::yield_now().await;
         while let Some(batch) = self.next() {
-            let (ops, answers): (Vec<_>, Vec<_>) = batch.into_iter().map(|asked| (asked.op, asked.answer)).unzip();
+            let (ops, answers): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|asked| ((asked.job, asked.op), asked.answer)).unzip();
             let called = self.lane.call(&ops).await;
             self.learn(&called);
             match called {

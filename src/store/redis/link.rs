@@ -127,6 +127,45 @@ impl Link {
         answer.map_err(|fault| fault.error)
     }
 
+    /// Runs a script, and then a command on the same connection.
+    ///
+    /// # Errors
+    /// As [`Link::ask`].
+    pub(super) async fn run_then(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[Vec<u8>],
+        then: &Cmd,
+    ) -> Result<(Value, Value), StoreError> {
+        let limit = Instant::now() + WHOLE;
+        let found = self.found(limit).await?;
+        let ask = async |request: &Cmd| {
+            let answer = found.peer.ask(request, limit.min(Instant::now() + PATIENCE)).await;
+            if let Err(fault) = &answer
+                && fault.ends_it()
+            {
+                self.leave(&found, fault, true);
+            }
+            answer
+        };
+        let mut first = ask(&script.call(true, keys, args)).await;
+        if first.as_ref().is_err_and(|fault| fault.is("NOSCRIPT")) {
+            first = ask(&script.call(false, keys, args)).await;
+        }
+        let first = first.map_err(|fault| fault.error)?;
+        found.peer.answered();
+        Ok((first, ask(then).await.map_err(|fault| fault.error)?))
+    }
+
+    /// Whether the server is of this version of Redis, or a later one, or a Valkey.
+    ///
+    /// # Errors
+    /// When there is no server.
+    pub(super) async fn is_from(&self, major: u32, minor: u32) -> Result<bool, StoreError> {
+        Ok(self.found(Instant::now() + WHOLE).await?.server.is_at_least(major, minor))
+    }
+
     /// Sends a request; a second time only where the first surely did nothing.
     async fn send(&self, request: &Cmd, limit: Instant) -> Result<Value, Fault> {
         let mut may_repeat = true;

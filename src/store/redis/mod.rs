@@ -7,8 +7,10 @@
 mod address;
 mod dial;
 mod documents;
+mod durable;
 mod heard;
 mod history;
+mod known;
 mod lane;
 mod link;
 mod outbox;
@@ -18,6 +20,7 @@ mod prune;
 mod resolve;
 mod sentinel;
 mod server;
+mod teach;
 mod wire;
 mod words;
 
@@ -27,7 +30,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::Value;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::clock::{Clock, Timestamp};
 use crate::job::{JobName, Keep};
@@ -37,14 +41,16 @@ use crate::plan::View;
 use crate::record::{self, Bid, Mutex, Op, Reply, State};
 use crate::runner::Stream;
 use crate::store::{
-    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
 };
+use durable::Durable;
 use history::{invited, list};
 use lane::{Lane, Raw};
 use server::{META, MUTEXES, RECORDS, Server};
 use wire::{Garbled, Reader, Writer};
 
 pub use address::Address;
+pub use durable::Durability;
 
 /// Whose clock the store goes by.
 #[derive(Clone, Debug)]
@@ -59,6 +65,11 @@ pub enum Time {
 /// a connection that hangs is noticed.
 const TICK: Duration = Duration::from_secs(2);
 
+/// How long an operation is asked for that the store does not grant now, because it is being given back what it lost;
+/// and the time between.
+const PATIENCE: Duration = Duration::from_secs(4);
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// Bytes of output sent at once.
 const OUTPUT: usize = 256 * 1024;
 
@@ -72,14 +83,16 @@ pub struct Redis {
     wary: Arc<Lane>,
     /// What must not: everything about runs that are going on.
     gentle: Arc<Lane>,
+    durable: Durable,
 }
 
 impl Redis {
     /// The store of the cluster named `cluster` at `address`. It connects when it is first asked.
     pub fn open(address: Address, cluster: &str, time: Time) -> Redis {
-        let server = Arc::new(Server::new(address, cluster, time));
+        let server = Arc::new(Server::new(address.clone(), cluster, time));
+        let durable = Durable::new(address, server.keys[META].clone());
         let (wary, gentle) = (Lane::new(server.clone(), false), Lane::new(server.clone(), true));
-        Redis { server, wary, gentle }
+        Redis { server, wary, gentle, durable }
     }
 
     /// Connects now.
@@ -92,7 +105,7 @@ impl Redis {
 
     fn view_of(&self, job: &JobName, raw: &Raw) -> Result<View, Garbled> {
         let (record, revision) = pack::unpack_record(&raw.record)?;
-        self.server.heard.learn(job, revision, raw.record.clone());
+        self.server.heard.learn(job, revision, &raw.record);
         Ok(View { now: self.server.seen(raw.now), record, mutex: pack::unpack_mutex(&raw.mutex)? })
     }
 
@@ -111,13 +124,12 @@ impl Redis {
     fn answer_of(&self, job: &JobName, raw: &Raw) -> Result<Answer, Garbled> {
         let view = self.view_of(job, raw)?;
         let reply = pack::unpack_reply(&raw.reply, &view.record)?;
-        Ok(Answer { reply, view, events: pack::unpack_events(job, &raw.events)? })
+        Ok(Answer { reply, view, events: pack::unpack_events(&raw.events)? })
     }
 
-    /// How far the events have come.
+    /// How far the events have come. Asked of the script, which notices when the server has lost something.
     async fn head(&self) -> Result<u64, StoreError> {
-        let answer = self.server.ask("HGET", &self.server.keys[META], &[b"position".to_vec()]).await?;
-        prune::count(&answer).ok_or_else(|| self.server.garbled())
+        Ok(self.gentle.ask(None, pack::pack_glance(), false).await?.position)
     }
 
     /// All fields of a hash, read in pieces: nobody waits long, and large fields do not add up to
@@ -163,7 +175,7 @@ impl Store for Redis {
         {
             return Ok(view);
         }
-        let raw = self.gentle.ask(pack::pack_view(job, mutex), true).await?;
+        let raw = self.gentle.ask(Some(job.clone()), pack::pack_view(job, mutex), true).await?;
         self.view_of(job, &raw).map_err(|Garbled| self.server.garbled())
     }
 
@@ -183,8 +195,29 @@ impl Store for Redis {
         };
         // Whoever is late already goes before what is only to be written down.
         let urgent = matches!(op, Op::Claim(_) | Op::Start { .. } | Op::Renew { .. });
-        let raw = lane.ask(pack::pack_op(job, op), urgent).await?;
-        self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())
+        let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
+        let packed = pack::pack_op(job, op, known.as_deref());
+        let given_up = Instant::now() + PATIENCE;
+        loop {
+            let raw = lane.ask(Some(job.clone()), packed.clone(), urgent).await?;
+            let Some(until) = pack::held_back(&raw.reply) else {
+                let answer = self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())?;
+                if matches!((op, &answer.reply), (Op::Start { .. }, Reply::Kept { .. })) {
+                    self.durable.confirm(&raw.by).await?;
+                }
+                return Ok(answer);
+            };
+            let left = until.since(raw.now);
+            if Instant::now() + AGAIN > given_up {
+                return Err(self.server.held_back(left));
+            }
+            // It may be over sooner than it says.
+            sleep(left.clamp(AGAIN / 4, AGAIN)).await;
+        }
+    }
+
+    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
+        Some(self.server.known.repair.subscribe())
     }
 
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
@@ -212,6 +245,9 @@ impl Store for Redis {
         let mut bell = self.server.heard.bell.subscribe();
         // Whatever is said meanwhile: what was missed while nobody listened, no later word makes good.
         let mut tick = Instant::now() + TICK;
+        let mut repairs = self.server.known.repair.subscribe();
+        let epoch = repairs.borrow().epoch;
+        let is_other = |repair: &Repair| repair.epoch != epoch;
         loop {
             bell.mark_unchanged();
             if let Some((upto, jobs)) = self.server.heard.changes_after(seen) {
@@ -222,6 +258,10 @@ impl Store for Redis {
             }
             tokio::select! {
                 _ = bell.changed() => {}
+                // Whatever waited for the store may go on.
+                () = until(&mut repairs, is_other) => {
+                    return Ok((self.head().await? + 1, self.server.jobs().await?));
+                }
                 () = sleep_until(tick) => {
                     tick = Instant::now() + TICK;
                     self.server.now().await?;
@@ -332,7 +372,10 @@ impl Store for Redis {
         let now = self.server.now().await?;
         let replica = Replica { last_seen_at: now, ..replica.clone() };
         let json = serde_json::to_vec(&replica).unwrap_or_default();
+        self.server.is_replica(&replica.boot_id);
         self.server.insist("HSET", &self.server.replicas(), &[replica.boot_id.into_bytes(), json]).await?;
+        // Whoever asks nothing else for long learns so whether something was lost.
+        self.head().await?;
         // What was read is a message's way old; the quickest of several readings knows better.
         Ok(self.server.reckon().unwrap_or(now))
     }
@@ -354,6 +397,11 @@ impl Store for Redis {
     async fn prune(&self, keep: &[(JobName, Keep)], others: Keep) -> Result<usize, StoreError> {
         self.server.prune(keep, others).await
     }
+}
+
+async fn until(repairs: &mut watch::Receiver<Repair>, is_so: impl Fn(&Repair) -> bool) {
+    // The sender lives as long as the store.
+    let _ = repairs.wait_for(is_so).await;
 }
 
 fn text(bytes: &[u8]) -> Option<String> {

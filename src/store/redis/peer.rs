@@ -214,6 +214,17 @@ impl Server {
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (major, minor)
     }
 
+    /// The same, or a Valkey, which all know what that version knows.
+    pub(super) fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        self.is_valkey() || self.is_from(major, minor)
+    }
+
+    /// Whether it goes on taking writes, for a while, when it is cut off from its replicas.
+    pub(super) fn may_be_alone(&self) -> bool {
+        let has_replicas = self.0.get("connected_slaves").is_some_and(|count| count != "0");
+        has_replicas && !self.0.contains_key("min_slaves_good_slaves")
+    }
+
     /// Whether it knows `#!lua flags=`.
     pub(super) fn knows_flags(&self) -> bool {
         self.is_valkey() || self.is_from(7, 0)

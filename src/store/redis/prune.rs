@@ -7,7 +7,6 @@ use redis::Value;
 use super::history::{CLASSES, fold, id_in, list, place};
 use super::link::Script;
 use super::server::{BY_JOB, BY_TIME, ENTRIES, MUTEXES, RECORDS, Server};
-use super::text;
 use crate::clock::Timestamp;
 use crate::job::{JobName, Keep};
 use crate::lease::RunId;
@@ -206,15 +205,5 @@ impl Server {
             }
         }
         Ok(())
-    }
-}
-
-/// A count that the server answered.
-pub(super) fn count(answer: &Value) -> Option<u64> {
-    match answer {
-        Value::Nil => Some(0),
-        Value::Int(count) => u64::try_from(*count).ok(),
-        Value::BulkString(bytes) => text(bytes)?.parse().ok(),
-        _ => None,
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Way {
     others: Mutex<Vec<Place>>,
     /// Where a server said to go instead.
     hint: Mutex<Option<Place>>,
-    warned: [AtomicBool; 2],
+    warned: [AtomicBool; 3],
 }
 
 /// Our server, and what it says about itself.
@@ -65,6 +65,17 @@ impl Way {
     }
 
     async fn settled(&self, found: Found, limit: Instant) -> Result<Found, StoreError> {
+        if found.server.may_be_alone() {
+            self.warn_once(
+                2,
+                &format!(
+                    "{}: it has replicas, and takes writes without them: cut off from them, it and the one that is \
+                     promoted in its place could both start a run. Set `min-replicas-to-write 1` in redis.conf, and for \
+                     starts that none can lose CRONCLAVE_DURABILITY=replicated",
+                    found.peer.site.name
+                ),
+            );
+        }
         let deaf = found.peer.settle(self.address.db, &self.channel, limit).await?;
         if let Some(fault) = deaf {
             self.warn_once(1, &format!("{}; changes are noticed later without", fault.error));

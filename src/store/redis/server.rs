@@ -1,6 +1,7 @@
 //! The server as the store knows it: its keys, its clock, and plain requests.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use redis::{Cmd, Value};
 use tokio::time::Instant;
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 use super::Time;
 use super::address::Address;
 use super::heard::Heard;
+use super::known::Known;
 use super::link::{Link, Script};
 use crate::clock::Timestamp;
 use crate::lease::RunId;
@@ -22,6 +24,9 @@ pub(super) struct Server {
     /// Where changes are announced.
     pub(super) channel: String,
     pub(super) heard: Arc<Heard>,
+    pub(super) known: Arc<Known>,
+    /// As which replica it reports, or else a name of its own.
+    name: Mutex<String>,
     time: Time,
     /// The latest time seen: what is told never goes back.
     high: Mutex<Timestamp>,
@@ -44,19 +49,56 @@ pub(super) const BY_TIME: usize = 3;
 pub(super) const BY_JOB: usize = 4;
 pub(super) const FEED: usize = 5;
 pub(super) const META: usize = 6;
+/// Calls and records that were given back, before they are put back.
+pub(super) const REDONE: usize = 7;
+pub(super) const RESTORED: usize = 8;
 
 impl Server {
     pub(super) fn new(address: Address, cluster: &str, time: Time) -> Server {
         let prefix = format!("{{cronclave:{cluster}}}:");
-        let names = ["records", "mutexes", "entries", "entries-by-time", "entries-by-job", "feed", "meta"];
+        let names = [
+            "records",
+            "mutexes",
+            "entries",
+            "entries-by-time",
+            "entries-by-job",
+            "feed",
+            "meta",
+            "redone",
+            "restored",
+        ];
         let keys = names.iter().map(|name| format!("{prefix}{name}")).collect();
         let channel = format!("{prefix}news");
-        let heard = Arc::new(Heard::default());
+        let known = Arc::new(Known::default());
+        let heard = Arc::new(Heard::knowing(known.clone()));
         let listener = heard.clone();
         let link = Link::new(address, channel.clone(), Box::new(move |news| listener.hear(&news)));
+        let name = Mutex::new(format!("{:016x}", rand::random::<u64>()));
         let gentle =
             GENTLE.map(|head| Script::new(format!("{head}return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))")));
-        Server { link, keys, channel, heard, time, high: Mutex::default(), prefix, gentle, forgot: Mutex::default() }
+        Server {
+            link,
+            keys,
+            channel,
+            heard,
+            known,
+            name,
+            time,
+            high: Mutex::default(),
+            prefix,
+            gentle,
+            forgot: Mutex::default(),
+        }
+    }
+
+    /// By which others know this process.
+    pub(super) fn name(&self) -> String {
+        self.name.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It is this replica.
+    pub(super) fn is_replica(&self, boot_id: &str) {
+        boot_id.clone_into(&mut self.name.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(super) fn replicas(&self) -> String {
@@ -149,6 +191,17 @@ impl Server {
             *last = Some(now);
         }
         is_time
+    }
+
+    /// Why nothing is granted for `left` from now.
+    pub(super) fn held_back(&self, left: Duration) -> StoreError {
+        let message = format!(
+            "{}: the server is another, or has lost what it confirmed: for {:.1} s, or until all replicas have given back \
+             what they know, it grants nothing",
+            self.link.describe(),
+            left.as_secs_f64()
+        );
+        StoreError { kind: Trouble::Passing, message }
     }
 
     /// An answer that makes no sense.

@@ -60,7 +60,7 @@ impl Writer {
 }
 
 /// What was read is not what was expected: written by another program, or a newer version of this one.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Garbled;
 
 /// Reads values one after another.

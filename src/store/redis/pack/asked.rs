@@ -22,15 +22,23 @@ pub(in crate::store::redis) fn pack_view(job: &JobName, mutex: Option<&str>) -> 
     to.take()
 }
 
-pub(in crate::store::redis) fn pack_op(job: &JobName, op: &Op) -> Vec<u8> {
+/// The same of no job: a look at how the data stands.
+pub(in crate::store::redis) fn pack_glance() -> Vec<u8> {
+    Writer::default().list(3).int(0).bytes("").flag(false).take()
+}
+
+/// An operation. A registration brings the `known` record along, if there is one: the server may have lost it.
+pub(in crate::store::redis) fn pack_op(job: &JobName, op: &Op, known: Option<&[u8]>) -> Vec<u8> {
     let mut to = Writer::default();
     let mut head = |len: usize, code: i64| {
         to.list(len + 2).int(code).bytes(job.as_str());
     };
     match op {
         Op::Register { spec } => {
-            head(1, 1);
-            to.bytes(spec.to_be_bytes());
+            head(2, 1);
+            to.bytes(spec.to_be_bytes()).maybe(known, |to, known| {
+                to.bytes(known);
+            });
         }
         Op::Claim(bid) => {
             head(7, 2);

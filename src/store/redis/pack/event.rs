@@ -1,7 +1,8 @@
 //! Replies and events, as the scripts give them.
 
-use super::record::{fence, held, pause, run_id, trigger};
+use super::record::{fence, held, job, pause, run_id, trigger};
 use super::{FATES, Garbled, OUTCOMES, Reader, word};
+use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::lease::Ended;
 use crate::ledger::{Event, Next, Pass, What};
@@ -33,12 +34,20 @@ pub(in crate::store::redis) fn unpack_reply(bytes: &[u8], record: &Record) -> Re
     })
 }
 
-/// Events of one job that stand one after another.
-pub(in crate::store::redis) fn unpack_events(job: &JobName, bytes: &[u8]) -> Result<Vec<Event>, Garbled> {
+/// Until when nothing is granted, where that is the reply.
+pub(in crate::store::redis) fn held_back(bytes: &[u8]) -> Option<Timestamp> {
+    let from = &mut Reader::new(bytes);
+    let is_it = from.list().is_ok() && from.int() == Ok(14u8);
+    is_it.then(|| from.time().ok()).flatten()
+}
+
+/// Events that stand one after another, each behind the name of its job.
+pub(in crate::store::redis) fn unpack_events(bytes: &[u8]) -> Result<Vec<Event>, Garbled> {
     let from = &mut Reader::new(bytes);
     let mut events = Vec::new();
     while !from.is_empty() {
-        events.push(event(job.clone(), from)?);
+        let job = job(from)?;
+        events.push(event(job, from)?);
     }
     Ok(events)
 }
@@ -91,6 +100,7 @@ pub(in crate::store::redis) fn event(job: JobName, from: &mut Reader<'_>) -> Res
         },
         14 => What::Overdue { due: from.time()?, last_success_at: from.maybe(Reader::time)? },
         15 => What::Recovered { overdue_since: from.time()? },
+        17 => What::Restored { from: from.maybe(Reader::time)?, through: from.maybe(Reader::time)? },
         16 => What::Slow { run_id: run_id(from)?, attempt: from.int()?, fence: fence(from)?, started_at: from.time()? },
         _ => return Err(Garbled),
     };

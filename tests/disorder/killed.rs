@@ -1,64 +1,14 @@
-//! Load, and `kill -9`.
+//! `kill -9`, and what is left behind.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cronclave::lease::Outcome;
 use cronclave::ledger::State;
 
-use super::cluster::{Cluster, Found, SIGN, UNDER_FAULTS, UNDISTURBED, alive, duration, on_each_store, say, until};
-use super::load;
+use super::cluster::{Cluster, Found, SIGN, alive, on_each_store, say, until};
 
 on_each_store! {
-    five_replicas_start_each_occurrence_of_twenty_jobs_a_second_exactly_once
-    killing_a_random_replica_twice_a_second_starts_nothing_twice_and_hides_nothing
     a_killed_replicas_run_restarts_as_attempt_two_within_lease_and_two_seconds
-}
-
-fn five_replicas_start_each_occurrence_of_twenty_jobs_a_second_exactly_once(found: Found) {
-    let mut cluster = found(&load::patient_jobs());
-    load::serve_all(&mut cluster);
-    let time = duration(UNDISTURBED);
-    std::thread::sleep(time);
-    cluster.stop();
-    let tally = load::reckon(&cluster);
-    say(&format!("undisturbed: {tally}"));
-    tally.lasted(time).all_ran().fair();
-}
-
-fn killing_a_random_replica_twice_a_second_starts_nothing_twice_and_hides_nothing(found: Found) {
-    let restarted = format!(
-        "[jobs.steady]\nevery = \"5s\"\ndelivery = \"at_least_once\"\nlock = {{ ttl = \"3s\" }}\ncommand = '{SIGN}; sleep 1'\nkeep = {{ runs = 100000, days = 1 }}\n"
-    );
-    let more = "lock = { ttl = \"3s\" }\nmisfire = \"run_all\"";
-    // Some run long enough to be hit.
-    let jobs =
-        load::jobs(0..14, SIGN, more) + &load::jobs(14..load::JOBS, &format!("{SIGN}; sleep 0.6"), more) + &restarted;
-    let mut cluster = found(&jobs);
-    load::serve_all(&mut cluster);
-    let (began, mut kills) = (Instant::now(), 0);
-    while began.elapsed() < duration(UNDER_FAULTS) {
-        std::thread::sleep(Duration::from_millis(500));
-        let index = rand::random_range(0..load::REPLICAS);
-        cluster.kill(index);
-        cluster.serve(index);
-        kills += 1;
-    }
-    // Heal: what is left open is taken over or closed.
-    let open = |n: usize| cluster.open_runs(&format!("job-{n}")).len();
-    until("no run is left without a holder", || {
-        std::thread::sleep(Duration::from_millis(100));
-        (0..load::JOBS).map(open).sum::<usize>() <= 2
-    });
-    cluster.stop();
-    let tally = load::reckon(&cluster);
-    let steady = cluster.history("steady");
-    let again: Vec<_> = steady.iter().filter(|entry| entry.attempts.len() > 1).collect();
-    for entry in &steady {
-        let fences: Vec<_> = entry.attempts.iter().map(|attempt| attempt.fence).collect();
-        assert!(fences.is_sorted() && fences.iter().collect::<BTreeSet<_>>().len() == fences.len(), "{entry:?}");
-    }
-    say(&format!("{kills} kills: {tally}; steady: {} runs, {} of them restarted", steady.len(), again.len()));
 }
 
 fn a_killed_replicas_run_restarts_as_attempt_two_within_lease_and_two_seconds(found: Found) {
@@ -92,7 +42,7 @@ fn nothing_of_a_job_survives_the_kill_of_its_replica() {
     let marker = format!("86400.{:010}", rand::random::<u32>());
     let command =
         format!("trap '' TERM; setsid sleep {marker} & sleep {marker} & (sleep {marker} & wait) ; sleep {marker}");
-    let mut cluster = Cluster::on_a_file(&format!(
+    let mut cluster = Cluster::with_another(&format!(
         "[jobs.stubborn]\nschedule = \"@manual\"\nkill_after = \"1s\"\nlock = {{ ttl = \"3s\" }}\ncommand = \"{command}\"\n"
     ));
     cluster.serve(0);
@@ -108,7 +58,7 @@ fn nothing_of_a_job_survives_the_kill_of_its_replica() {
 fn nothing_of_a_job_survives_its_timeout() {
     let marker = format!("86400.{:010}", rand::random::<u32>());
     let command = format!("trap '' TERM; setsid sleep {marker} & sleep {marker} & sleep {marker}");
-    let mut cluster = Cluster::on_a_file(&format!(
+    let mut cluster = Cluster::with_another(&format!(
         "[jobs.stubborn]\nschedule = \"@manual\"\ntimeout = \"2s\"\nkill_after = \"1s\"\ncommand = \"{command}\"\n"
     ));
     cluster.serve(0);

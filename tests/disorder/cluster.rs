@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cronclave::clock::{Clock, Timestamp};
@@ -29,12 +29,45 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// machine's clock, also where the replica was given a wrong one.
 pub(crate) const SIGN: &str = r#"unset LD_PRELOAD; echo "$CRONCLAVE_JOB $CRONCLAVE_SCHEDULED_AT_UNIX $CRONCLAVE_RUN_ID $CRONCLAVE_FENCING_TOKEN $CRONCLAVE_ATTEMPT $(date +%s%6N)" >> ledger"#;
 
-/// One test at a time: each wants the machine for itself.
-static TURN: Mutex<()> = Mutex::new(());
+/// A machine has room for two tests that do little but wait, or for one that wants it for itself.
+static ROOM: Mutex<Room> = Mutex::new(Room { parts: 2, came: 0, entered: 0 });
+static LEFT: Condvar = Condvar::new();
 
-/// How long a load test lasts unless whoever runs the tests said otherwise: undisturbed, and under one kind of fault.
-pub(crate) const UNDISTURBED: Duration = Duration::from_secs(60);
-pub(crate) const UNDER_FAULTS: Duration = Duration::from_secs(20);
+struct Room {
+    parts: usize,
+    /// How many have come so far, and how many of them had their turn. Who came first enters first: else who wants all
+    /// of it would wait until nobody else is left.
+    came: u64,
+    entered: u64,
+}
+
+/// A part of the machine, until it is dropped.
+struct Turn(usize);
+
+impl Turn {
+    fn take(parts: usize) -> Turn {
+        let mut room = ROOM.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = room.came;
+        room.came += 1;
+        let waits = |room: &mut Room| room.entered < number || room.parts < parts;
+        let mut room = LEFT.wait_while(room, waits).unwrap_or_else(PoisonError::into_inner);
+        room.entered += 1;
+        room.parts -= parts;
+        LEFT.notify_all();
+        Turn(parts)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        ROOM.lock().unwrap_or_else(PoisonError::into_inner).parts += self.0;
+        LEFT.notify_all();
+    }
+}
+
+/// How long a load test lasts under one kind of fault, unless whoever runs the tests said otherwise.
+#[allow(dead_code, reason = "not every test has faults")]
+pub(crate) const UNDER_FAULTS: Duration = Duration::from_secs(8);
 
 /// `CHAOS_SECONDS`, or else `unless_said`.
 pub(crate) fn duration(unless_said: Duration) -> Duration {
@@ -43,7 +76,7 @@ pub(crate) fn duration(unless_said: Duration) -> Duration {
     secs.map_or(unless_said, Duration::from_secs)
 }
 
-/// A cluster for these jobs: [`Cluster::on_a_file`] or [`Cluster::on_redis`].
+/// A cluster for these jobs: [`Cluster::with_another`] or [`Cluster::with_another_on_redis`].
 pub(crate) type Found = fn(&str) -> Cluster;
 
 /// Makes each of these functions two tests: one with the truth in a file, and one with it in Redis.
@@ -52,13 +85,13 @@ macro_rules! on_each_store {
         mod on_a_file {
             $(#[test]
             fn $name() {
-                super::$name($crate::cluster::Cluster::on_a_file);
+                super::$name($crate::cluster::Cluster::with_another);
             })*
         }
         mod on_redis {
             $(#[test]
             fn $name() {
-                super::$name($crate::cluster::Cluster::on_redis);
+                super::$name($crate::cluster::Cluster::with_another_on_redis);
             })*
         }
     };
@@ -87,13 +120,19 @@ pub(crate) struct Cluster {
     replicas: Vec<Option<Child>>,
     /// What each replica finds in its environment besides.
     given: BTreeMap<usize, BTreeMap<String, String>>,
+    /// What program each process is, if not the one under test.
+    #[allow(dead_code, reason = "not every test has two builds")]
+    builds: BTreeMap<usize, PathBuf>,
     /// Where the truth is, unless it is in a file of the directory.
     pub(crate) redis: Option<servers::Redis>,
+    /// How the replicas are told where it is, if not by its own address.
+    #[allow(dead_code, reason = "not every test has more than one server")]
+    pub(crate) url: Option<String>,
     /// Where messages go, if not into the file.
     pub(crate) amqp: Option<String>,
     /// One for all questions to Redis, as each has a connection of its own.
     store: Option<Arc<dyn Store>>,
-    _turn: Option<MutexGuard<'static, ()>>,
+    turn: Option<Turn>,
 }
 
 /// One line that a job wrote.
@@ -110,10 +149,25 @@ pub(crate) struct Line {
 impl Cluster {
     /// With the truth in a file.
     pub(crate) fn on_a_file(jobs: &str) -> Cluster {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = Turn::take(2);
         let mut cluster = Cluster::beside_others(jobs);
-        cluster._turn = Some(turn);
+        cluster.turn = Some(turn);
         cluster
+    }
+
+    /// The same for a test that has the machine for itself together with one other.
+    #[allow(dead_code, reason = "not every test shares")]
+    pub(crate) fn with_another(jobs: &str) -> Cluster {
+        let turn = Turn::take(1);
+        let mut cluster = Cluster::beside_others(jobs);
+        cluster.turn = Some(turn);
+        cluster
+    }
+
+    /// The same with the truth in a Redis of its own.
+    #[allow(dead_code, reason = "not every test shares")]
+    pub(crate) fn with_another_on_redis(jobs: &str) -> Cluster {
+        Cluster::with_another(jobs).moved_to_redis(&[])
     }
 
     /// The same for a test that only waits, and need not have the machine for itself.
@@ -121,10 +175,21 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("schedules")).unwrap();
         fs::write(dir.path().join("schedules/jobs.toml"), format!("version = 1\n{jobs}")).unwrap();
-        Cluster { dir, replicas: Vec::new(), given: BTreeMap::new(), redis: None, amqp: None, store: None, _turn: None }
+        Cluster {
+            dir,
+            replicas: Vec::new(),
+            given: BTreeMap::new(),
+            builds: BTreeMap::new(),
+            redis: None,
+            url: None,
+            amqp: None,
+            store: None,
+            turn: None,
+        }
     }
 
     /// With the truth in a Redis of its own.
+    #[allow(dead_code, reason = "not every test wants the machine for itself")]
     pub(crate) fn on_redis(jobs: &str) -> Cluster {
         Cluster::on_redis_with(jobs, &[])
     }
@@ -135,11 +200,47 @@ impl Cluster {
     }
 
     /// The same with the truth in a Redis of its own.
-    pub(crate) fn moved_to_redis(mut self, settings: &[&str]) -> Cluster {
-        let redis = servers::Redis::with(settings);
+    pub(crate) fn moved_to_redis(self, settings: &[&str]) -> Cluster {
+        self.moved_to(servers::Redis::with(settings))
+    }
+
+    /// The same with the truth in this one.
+    pub(crate) fn moved_to(mut self, redis: servers::Redis) -> Cluster {
         self.store = Some(open_store(Some(&redis.url()), self.dir.path()));
         self.redis = Some(redis);
         self
+    }
+
+    /// The same with a Redis whose clock can be set.
+    #[allow(dead_code, reason = "not every test sets it")]
+    pub(crate) fn moved_to_redis_with_clock(mut self) -> Cluster {
+        let redis = servers::Redis::with_clock();
+        self.store = Some(open_store(Some(&redis.url()), self.dir.path()));
+        self.redis = Some(redis);
+        self
+    }
+
+    /// The same with the truth where this URL leads, which may be several servers.
+    #[allow(dead_code, reason = "not every test has more than one server")]
+    pub(crate) fn moved_to_url(mut self, url: &str) -> Cluster {
+        self.store = Some(open_store(Some(url), self.dir.path()));
+        self.url = Some(url.to_owned());
+        self
+    }
+
+    /// From its next start on, process number `index` is another build.
+    #[allow(dead_code, reason = "not every test has two builds")]
+    pub(crate) fn build(&mut self, index: usize, program: Option<&Path>) {
+        match program {
+            Some(program) => self.builds.insert(index, program.to_owned()),
+            None => self.builds.remove(&index),
+        };
+    }
+
+    /// The process id of process number `index`, while it lives.
+    #[allow(dead_code, reason = "not every test asks")]
+    pub(crate) fn pid(&self, index: usize) -> Option<i32> {
+        Some(self.replicas.get(index)?.as_ref()?.id().cast_signed())
     }
 
     /// The Redis of a cluster that has one.
@@ -165,7 +266,8 @@ impl Cluster {
         for name in FOREIGN {
             command.env_remove(name);
         }
-        command.envs(self.redis.as_ref().map(|redis| ("REDIS_URL", redis.url())));
+        let url = self.url.clone().or_else(|| Some(self.redis.as_ref()?.url()));
+        command.envs(url.map(|url| ("REDIS_URL", url)));
         command.envs(self.amqp.as_ref().map(|url| ("AMQP_URL", url)));
         command
     }
@@ -177,7 +279,7 @@ impl Cluster {
 
     /// From its next start on, the wall clock of replica number `index` is wrong: `"+300s"`. Its monotonic clock is not.
     pub(crate) fn misset_clock(&mut self, index: usize, by: &str) {
-        self.give(index, "LD_PRELOAD", &faketime());
+        self.give(index, "LD_PRELOAD", &servers::faketime());
         self.give(index, "FAKETIME", by);
         self.give(index, "FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
@@ -197,8 +299,9 @@ impl Cluster {
 
     fn start(&mut self, index: usize, name: &str, args: &[&str]) -> i32 {
         let log = File::options().create(true).append(true).open(self.path(&format!("{name}.log"))).unwrap();
-        let mut command = self.cronclave(args);
-        command.args(["--log-format", "text"]);
+        let own = PathBuf::from(env!("CARGO_BIN_EXE_cronclave"));
+        let mut command = self.program(self.builds.get(&index).unwrap_or(&own));
+        command.args(args).args(["--log-format", "text"]);
         command.envs(self.given.get(&index).into_iter().flatten());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
@@ -299,6 +402,11 @@ impl Cluster {
 
     /// Holds what the store recorded and what the jobs wrote against every invariant.
     pub(crate) fn check(&self) {
+        self.check_events(self.events());
+    }
+
+    /// The same with events that were read while the store still had them.
+    pub(crate) fn check_events(&self, events: Vec<(u64, Event)>) {
         let records = self.ask(async |store| store.snapshot().await).records;
         let sources = cronclave::config::find(&[self.path("schedules")], &mut std::io::empty()).unwrap();
         let config = cronclave::config::load(&sources, &|_| None, Clock::system().now()).unwrap();
@@ -313,11 +421,12 @@ impl Cluster {
             to: line.at,
         };
         invariants::check(&Evidence {
-            events: self.events(),
+            events,
             ran: self.ledger().into_iter().map(started).collect(),
             leases: Vec::new(),
             jobs: config.jobs.iter().filter_map(with_record).collect(),
             obedient: false,
+            unknown: Vec::new(),
         });
     }
 
@@ -328,7 +437,7 @@ impl Cluster {
         entries
     }
 
-    fn record(&self, job: &str) -> Record {
+    pub(crate) fn record(&self, job: &str) -> Record {
         let job = JobName::new(job).unwrap();
         self.ask(async |store| store.view(&job, None).await).record
     }
@@ -380,7 +489,7 @@ impl Drop for Cluster {
 }
 
 impl Line {
-    fn read(text: &str) -> Line {
+    pub(crate) fn read(text: &str) -> Line {
         let words: Vec<&str> = text.split(' ').collect();
         let [job, scheduled, run_id, fence, attempt, at] = words[..] else {
             panic!("the ledger has a broken line: {text}")
@@ -407,14 +516,6 @@ pub(crate) fn open_store(redis: Option<&str>, dir: &Path) -> Arc<dyn Store> {
 /// Where the tests' own questions to stores run; a connection lives as long as the runtime it was made in.
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
-
-/// The library that gives a process a wrong clock. The variant for processes with threads.
-fn faketime() -> String {
-    let name = "faketime/libfaketimeMT.so.1";
-    let places = fs::read_dir("/usr/lib").unwrap().map(|place| place.unwrap().path().join(name));
-    let found = places.chain([PathBuf::from("/usr/lib").join(name)]).find(|path| path.exists());
-    found.expect("libfaketime is missing: sudo apt-get install faketime").to_str().unwrap().to_owned()
-}
 
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let given_up = Instant::now() + LONG;

@@ -9,7 +9,7 @@ use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::JobName;
 use cronclave::ledger::State;
 
-use super::cluster::{Cluster, LONG, Line, SIGN, UNDER_FAULTS, duration, say, until};
+use super::cluster::{Cluster, LONG, Line, SIGN};
 
 pub(crate) const JOBS: usize = 20;
 pub(crate) const REPLICAS: usize = 5;
@@ -28,12 +28,6 @@ pub(crate) fn jobs(numbers: Range<usize>, command: &str, more: &str) -> String {
 /// Jobs of which each occurrence is to run, however late.
 pub(crate) fn patient_jobs() -> String {
     jobs(0..JOBS, SIGN, "overlap = \"queue_all\"\nmisfire = \"run_all\"")
-}
-
-pub(crate) fn serve_all(cluster: &mut Cluster) {
-    for index in 0..REPLICAS {
-        cluster.serve(index);
-    }
 }
 
 /// By job: how often each second stands in the ledger.
@@ -59,6 +53,11 @@ pub(crate) struct Tally {
 /// in silence.
 pub(crate) fn reckon(cluster: &Cluster) -> Tally {
     cluster.check();
+    reckon_starts(cluster)
+}
+
+/// The same without what only holds where the store's time is the true one.
+pub(crate) fn reckon_starts(cluster: &Cluster) -> Tally {
     let ledger = cluster.ledger();
     let written = by_job(&ledger);
     let mut tally =
@@ -104,13 +103,6 @@ impl Tally {
         let other =
             self.outcomes.keys().find(|state| ![State::Succeeded, State::Queued, State::Published].contains(state));
         assert_eq!(other, None, "{self}");
-        self
-    }
-
-    /// The replicas had this many occurrences to decide, give or take their start and stop.
-    pub(crate) fn lasted(&self, time: Duration) -> &Tally {
-        let least = JOBS * usize::try_from(time.as_secs()).unwrap().saturating_sub(15);
-        assert!(self.occurrences() >= least, "{self}");
         self
     }
 
@@ -174,25 +166,3 @@ fn left_over(cluster: &Cluster, instant: Timestamp) -> usize {
 
 /// How long a claim lasts unless a job says otherwise.
 const LEASE: Duration = Duration::from_secs(30);
-
-/// Disturbs a cluster in turns of its choice for as long as a load test lasts, then sees that it gets over it.
-pub(crate) fn disturb(
-    what: &str,
-    cluster: &mut Cluster,
-    mut turn: impl FnMut(&mut Cluster),
-    heal: impl FnOnce(),
-) -> Tally {
-    // First everything is well: that a replica cannot start without its store is another matter.
-    until("every job has run", || (0..JOBS).all(|n| !cluster.history(&format!("job-{n}")).is_empty()));
-    let (time, began) = (duration(UNDER_FAULTS), Instant::now());
-    while began.elapsed() < time {
-        turn(cluster);
-    }
-    heal();
-    let took = caught_up(cluster);
-    cluster.stop();
-    let tally = reckon(cluster);
-    say(&format!("{what}: {tally}; got over it in {took:.1?}"));
-    tally.lasted(time);
-    tally
-}

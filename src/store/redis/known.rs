@@ -1,0 +1,234 @@
+//! What this process knows of the data: which it is, and the latest of what was told of it. A server
+//! that loses it can be given it back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::wire::{Garbled, Reader, Writer};
+use crate::clock::Timestamp;
+use crate::job::JobName;
+use crate::store::Repair;
+
+/// Bytes of calls remembered, the latest: under a thousand occurrences a second some six seconds of them.
+const BYTES: usize = 8 * 1024 * 1024;
+
+/// Records remembered: as many of those that changed last, and up to twice as many.
+const RECORDS: usize = 50_000;
+
+/// What a script says of the data with every answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Header {
+    /// The store's clock.
+    pub(super) now: Timestamp,
+    /// How far the events have come.
+    pub(super) position: u64,
+    /// How many of them are of this call.
+    pub(super) told: u64,
+    /// Which data it is: other after it was wiped.
+    pub(super) born: String,
+    /// How often its gate was closed.
+    pub(super) epoch: u64,
+    /// Until when nothing is granted, if so.
+    pub(super) closed: Option<Timestamp>,
+    /// Who the server is, if it may say.
+    pub(super) server: String,
+}
+
+impl Header {
+    pub(super) fn read(bytes: &[u8]) -> Result<Header, Garbled> {
+        let mut from = Reader::new(bytes);
+        let (now, position, told) = (from.time()?, from.int()?, from.int()?);
+        let (born, epoch, closed) = (from.text()?, from.int()?, from.time()?);
+        let closed = (closed != Timestamp::EPOCH).then_some(closed);
+        Ok(Header { now, position, told, born, epoch, closed, server: from.text()? })
+    }
+}
+
+/// Records by their jobs, packed, each with its revision.
+type Records = HashMap<JobName, (u64, Arc<[u8]>)>;
+
+/// What is known, and what became of the data.
+#[derive(Default)]
+pub(super) struct Known {
+    held: Mutex<Held>,
+    pub(super) repair: watch::Sender<Repair>,
+}
+
+#[derive(Default)]
+struct Held {
+    born: String,
+    epoch: u64,
+    position: u64,
+    /// Calls by their position, as they were told: position, how many events, the records after it, the events.
+    pages: BTreeMap<u64, Vec<u8>>,
+    bytes: usize,
+    /// The newest record of each job and its revision; what has not changed for long is in the second.
+    records: [Records; 2],
+    /// The epoch for which this process teaches.
+    teaching: Option<u64>,
+}
+
+/// What changed with an answer.
+#[derive(Debug, PartialEq)]
+pub(super) enum Turn {
+    None,
+    /// The gate is closed: what is known is to be given back.
+    Closed,
+    /// It is open again.
+    Opened,
+}
+
+impl Known {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What every call says of it, as the scripts read it.
+    pub(super) fn args(&self) -> [Vec<u8>; 3] {
+        let held = self.held();
+        [held.born.clone().into_bytes(), held.epoch.to_string().into_bytes(), held.position.to_string().into_bytes()]
+    }
+
+    /// Takes in what a script said.
+    pub(super) fn note(&self, header: &Header) -> Turn {
+        let mut held = self.held();
+        if header.closed.is_some() {
+            let begins = held.teaching != Some(header.epoch);
+            held.teaching = Some(header.epoch);
+            return if begins { Turn::Closed } else { Turn::None };
+        }
+        let same = (&*held.born, held.epoch) == (&*header.born, header.epoch);
+        held.position = if same { held.position.max(header.position) } else { header.position };
+        (held.born, held.epoch) = (header.born.clone(), header.epoch);
+        if held.teaching.is_some_and(|epoch| epoch <= header.epoch) {
+            held.teaching = None;
+            return Turn::Opened;
+        }
+        Turn::None
+    }
+
+    /// A call was told to everybody.
+    pub(super) fn hear(&self, page: &[u8]) {
+        let mut from = Reader::new(page);
+        if let (Ok(position), Ok(1u64..)) = (from.int(), from.int::<u64>()) {
+            self.held().add(position, page.to_vec());
+        }
+    }
+
+    /// Whether the call up to `position` is known.
+    pub(super) fn has(&self, position: u64) -> bool {
+        self.held().pages.contains_key(&position)
+    }
+
+    /// A call of our own was answered: `records` are those after it.
+    pub(super) fn answered(&self, header: &Header, records: &BTreeMap<&JobName, &[u8]>, events: &[u8]) {
+        let mut to = Writer::default();
+        to.count(header.position).count(header.told).list(records.len() * 4);
+        for (job, record) in records {
+            // As it is told to all, with a revision that is in the record as well.
+            to.bytes(job.as_str()).count(0).bytes(record).flag(false);
+        }
+        let page = to.bytes(events).take();
+        self.held().add(header.position, page);
+    }
+
+    /// A record came.
+    pub(super) fn learn(&self, job: &JobName, revision: u64, packed: &Arc<[u8]>) {
+        if packed.is_empty() {
+            return;
+        }
+        let mut held = self.held();
+        if held.records[0].get(job).or_else(|| held.records[1].get(job)).is_some_and(|(known, _)| *known > revision) {
+            return;
+        }
+        if held.records[0].len() >= RECORDS {
+            held.records.swap(0, 1);
+            held.records[0].clear();
+        }
+        held.records[0].insert(job.clone(), (revision, packed.clone()));
+    }
+
+    /// The newest record of a job that was seen.
+    pub(super) fn record(&self, job: &JobName) -> Option<Arc<[u8]>> {
+        let held = self.held();
+        held.records.iter().find_map(|records| records.get(job)).map(|(_, packed)| packed.clone())
+    }
+
+    /// All records, with their revisions.
+    pub(super) fn records(&self) -> BTreeMap<JobName, (u64, Arc<[u8]>)> {
+        let held = self.held();
+        held.records.iter().rev().flatten().map(|(job, record)| (job.clone(), record.clone())).collect()
+    }
+
+    /// The calls after `position`.
+    pub(super) fn pages(&self, position: u64) -> Vec<(u64, Vec<u8>)> {
+        self.held().pages.range(position + 1..).map(|(at, page)| (*at, page.clone())).collect()
+    }
+
+    /// Whether the gate of this epoch is still closed, as far as is known.
+    pub(super) fn is_teaching(&self, epoch: u64) -> bool {
+        self.held().teaching == Some(epoch)
+    }
+
+    /// Which data was known, and how far.
+    pub(super) fn data(&self) -> (String, u64) {
+        let held = self.held();
+        let last = held.pages.last_key_value().map_or(0, |(at, _)| *at);
+        (held.born.clone(), held.position.max(last))
+    }
+}
+
+impl Held {
+    fn add(&mut self, position: u64, page: Vec<u8>) {
+        // Whoever was answered has large records as well; what was told to all has not.
+        if self.pages.get(&position).is_some_and(|known| known.len() >= page.len()) {
+            return;
+        }
+        self.bytes += page.len();
+        self.bytes -= self.pages.insert(position, page).map_or(0, |known| known.len());
+        while self.bytes > BYTES
+            && let Some((_, oldest)) = self.pages.pop_first()
+        {
+            self.bytes -= oldest.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(born: &str, epoch: u64, position: u64, closed: bool) -> Header {
+        let closed = closed.then(|| Timestamp::from_secs(9));
+        Header { born: born.into(), epoch, position, closed, ..Header::default() }
+    }
+
+    #[test]
+    fn a_gate_is_taught_at_once_and_its_opening_is_told_once() {
+        let known = Known::default();
+        assert_eq!(known.note(&header("a", 1, 10, false)), Turn::None);
+        assert_eq!(known.note(&header("a", 2, 4, true)), Turn::Closed);
+        assert_eq!(known.note(&header("a", 2, 4, true)), Turn::None);
+        assert_eq!(known.note(&header("a", 3, 4, true)), Turn::Closed, "it failed over again");
+        assert_eq!(known.args()[2], b"10", "what is known stays known until it is given back");
+        assert_eq!(known.note(&header("a", 3, 12, false)), Turn::Opened);
+        assert_eq!(known.note(&header("a", 3, 13, false)), Turn::None);
+        assert_eq!(known.args().map(|arg| String::from_utf8(arg).unwrap()), ["a", "3", "13"]);
+    }
+
+    #[test]
+    fn the_latest_calls_are_remembered_within_bounds() {
+        let known = Known::default();
+        for position in 1..=100u64 {
+            let mut page = Writer::default();
+            page.count(position).count(1).list(0).bytes(vec![b'x'; BYTES / 50]);
+            known.hear(&page.take());
+        }
+        let pages = known.pages(0);
+        assert!((45..=50).contains(&pages.len()), "{}", pages.len());
+        assert_eq!(pages.last().unwrap().0, 100);
+        assert_eq!(known.pages(98).len(), 2);
+    }
+}
