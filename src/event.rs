@@ -14,6 +14,7 @@ use crate::ledger::Event;
 use crate::measure::{Follower, Measure};
 use crate::record::Open;
 use crate::runner::Stream;
+use crate::store::Repaired;
 
 /// Something that happened here.
 #[derive(Clone, Debug)]
@@ -35,8 +36,14 @@ pub enum Told {
     },
     /// The store stopped answering.
     StoreDown(String),
+    /// It has not answered for long.
+    StoreAway(Away),
     /// It answers again, after so many seconds.
     StoreUp(f64),
+    /// It is another one, or has lost what it confirmed: nothing starts until it has been given back.
+    StoreChanged(String),
+    /// It was given back what it lost.
+    StoreRepaired(Repaired),
     /// New schedule files are in force.
     Reloaded {
         /// Their digest.
@@ -78,6 +85,41 @@ pub enum Told {
     Failing(Check, String),
     /// That is over.
     Mended(Check, String),
+}
+
+/// What goes on and what waits while the store does not answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Away {
+    /// For so many seconds by now.
+    pub secs: f64,
+    /// Runs that go on here.
+    pub running: usize,
+    /// Until when the last of their leases is trusted, by the store's clock.
+    pub until: Option<Timestamp>,
+    /// Occurrences that have come due, paused jobs' included.
+    pub due: usize,
+    /// There are more of them than were counted.
+    pub more: bool,
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Away { secs, running, until, due, more } = self;
+        write!(f, "no answer for {secs:.0} s; ")?;
+        match (running, until) {
+            (0, _) | (_, None) => write!(f, "nothing runs here; ")?,
+            (1, Some(until)) => write!(f, "1 run keeps its lease until {until}; ")?,
+            (_, Some(until)) => write!(f, "{running} runs keep their leases, the last until {until}; ")?,
+        }
+        let least = if *more { "more than " } else { "" };
+        match due {
+            0 => write!(f, "nothing has come due"),
+            1 => write!(f, "1 occurrence has come due, and is caught up with as its job's `misfire` says"),
+            due => {
+                write!(f, "{least}{due} occurrences have come due, and are caught up with as each job's `misfire` says")
+            }
+        }
+    }
 }
 
 /// What came of sending something to a hook.

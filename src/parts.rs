@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -55,7 +56,14 @@ impl Parts {
 
 /// The way to the runs that this process carries, by their ids.
 #[derive(Clone, Debug, Default)]
-pub struct Nudges(Arc<Mutex<BTreeMap<RunId, Arc<Notify>>>>);
+pub struct Nudges(Arc<Mutex<BTreeMap<RunId, Carried>>>);
+
+/// A run as others see it.
+#[derive(Clone, Debug)]
+struct Carried {
+    notify: Arc<Notify>,
+    trusted_until: Instant,
+}
 
 /// A run that can be nudged, for as long as this lives.
 #[derive(Debug)]
@@ -66,18 +74,24 @@ pub struct Nudged {
 }
 
 impl Nudges {
-    /// Takes nudges for a run.
-    pub fn take(&self, run_id: RunId) -> Nudged {
+    /// Takes nudges for a run whose lease is trusted until then.
+    pub fn take(&self, run_id: RunId, trusted_until: Instant) -> Nudged {
         let notify = Arc::new(Notify::new());
-        self.runs().insert(run_id, notify.clone());
+        self.runs().insert(run_id, Carried { notify: notify.clone(), trusted_until });
         Nudged { all: self.clone(), run_id, notify }
     }
 
     /// Nudges a run, if it is one of ours.
     pub fn nudge(&self, run_id: RunId) {
-        if let Some(notify) = self.runs().get(&run_id) {
-            notify.notify_one();
+        if let Some(run) = self.runs().get(&run_id) {
+            run.notify.notify_one();
         }
+    }
+
+    /// How many runs go on here, and until when the last of their leases is trusted.
+    pub fn leases(&self) -> (usize, Option<Instant>) {
+        let runs = self.runs();
+        (runs.len(), runs.values().map(|run| run.trusted_until).max())
     }
 
     /// Whether nothing here could be nudged.
@@ -85,7 +99,7 @@ impl Nudges {
         self.runs().is_empty()
     }
 
-    fn runs(&self) -> MutexGuard<'_, BTreeMap<RunId, Arc<Notify>>> {
+    fn runs(&self) -> MutexGuard<'_, BTreeMap<RunId, Carried>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,6 +108,13 @@ impl Nudged {
     /// Until somebody nudges. A nudge from before counts.
     pub async fn nudged(&self) {
         self.notify.notified().await;
+    }
+
+    /// Its lease was renewed.
+    pub fn is_trusted(&self, until: Instant) {
+        if let Some(run) = self.all.runs().get_mut(&self.run_id) {
+            run.trusted_until = until;
+        }
     }
 }
 

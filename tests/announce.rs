@@ -234,6 +234,7 @@ async fn what_a_replica_tells_of_itself_is_announced_too() {
             "replica.joined.web-1",
             "backend.down.web-1",
             "backend.up.web-1",
+            "backend.repaired.web-1",
             "config.reloaded.web-1",
             "config.rejected.web-1",
             "check.failing.web-1",

@@ -7,7 +7,7 @@ mod jobs;
 mod through;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use cronclave::broker::NoBroker;
 use cronclave::check::Check;
 use cronclave::clock::{Clock, Timestamp};
-use cronclave::event::{Bus, Told};
+use cronclave::event::{Away, Bus, Told};
 use cronclave::job::{Job, Overlap};
 use cronclave::lease::{Ended, RunId, Trigger, Work};
 use cronclave::ledger::State;
@@ -25,7 +25,7 @@ use cronclave::replica::{Identity, Jobs, Pulse, Setup};
 use cronclave::runner::{Control, Halt, Runner};
 use cronclave::schedule::{Rules, Schedule, Zone};
 use cronclave::stop::Stop;
-use cronclave::store::{Memory, Query, Replica, Store};
+use cronclave::store::{Memory, Query, Replica, Store, StoreError, Trouble};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -418,5 +418,45 @@ async fn an_hour_that_the_clock_leaps_over_starts_nothing_early_and_is_believed_
     let before = alone.starts();
     sleep(secs(60)).await;
     assert_eq!(alone.starts(), before + 6);
+    alone.end().await;
+}
+
+/// A store that answers or does not.
+#[derive(Clone, Default)]
+struct Switch(Arc<AtomicBool>);
+
+#[async_trait]
+impl Hook for Switch {
+    fn answers(&self) -> Result<(), StoreError> {
+        let kind = Trouble::Passing;
+        if self.0.load(Ordering::SeqCst) { Err(StoreError { kind, message: "no answer".into() }) } else { Ok(()) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_stays_away_is_told_of_with_what_goes_on_and_what_waits_ever_more_rarely() {
+    let off = Switch::default();
+    let store = off.clone();
+    let jobs = vec![Job { lease: secs(60), ..every("tick", 16) }, Job { enabled: false, ..every("off", 1) }];
+    let alone = Alone::on(|inner| Arc::new(Through::new(inner, store, Arc::default())), jobs, secs(600), 10);
+    sleep(secs(18)).await;
+    assert_eq!(alone.starts(), 1);
+    let mut told = alone.parts.bus.listen();
+    off.0.store(true, Ordering::SeqCst);
+    sleep(secs(120)).await;
+    off.0.store(false, Ordering::SeqCst);
+    sleep(secs(10)).await;
+    let said: Vec<Arc<Told>> = std::iter::from_fn(|| told.try_recv().ok()).collect();
+    let aways: Vec<&Away> =
+        said.iter().filter_map(|told| if let Told::StoreAway(away) = &**told { Some(away) } else { None }).collect();
+    let rounded: Vec<_> =
+        aways.iter().map(|away| (away.secs.round(), away.running, away.until.is_some(), away.due)).collect();
+    assert_eq!(rounded, [(15.0, 1, true, 1), (45.0, 1, true, 2), (105.0, 0, false, 6)]);
+    assert!(aways[0].until.unwrap() <= start_of_time().plus(secs(78)), "{}", aways[0]);
+    let line = aways[0].to_string();
+    assert!(line.starts_with("no answer for 15 s; 1 run keeps its lease until 2026-11-22T06:01:"), "{line}");
+    assert!(line.ends_with("; 1 occurrence has come due, and is caught up with as its job's `misfire` says"), "{line}");
+    assert!(matches!(&**said.iter().find(|told| !matches!(&***told, Told::StoreAway(_))).unwrap(), Told::StoreDown(_)));
+    assert!(said.iter().any(|told| matches!(&**told, Told::StoreUp(_))));
     alone.end().await;
 }

@@ -12,7 +12,7 @@ use crate::lease::{Ended, Fence, Outcome, RunId, Trigger};
 use crate::ledger::{Event, Fate, Next, State, What};
 
 /// Everything that is announced: `ENTITY.EVENT`. The type of the CloudEvent is `dev.cronclave.ENTITY.EVENT.v1`.
-pub const KINDS: [&str; 34] = [
+pub const KINDS: [&str; 35] = [
     "run.queued",
     "run.published",
     "run.started",
@@ -42,6 +42,7 @@ pub const KINDS: [&str; 34] = [
     "config.rejected",
     "backend.down",
     "backend.up",
+    "backend.repaired",
     "run.progress",
     "hook.failed",
     "hook.switched_off",

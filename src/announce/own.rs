@@ -74,6 +74,7 @@ impl Own {
             };
             match &*told {
                 Told::StoreDown(why) => self.send("backend.down", json!({"message": why}), PATIENCE).await,
+                Told::StoreRepaired(repaired) => self.send("backend.repaired", json!(repaired), PATIENCE).await,
                 Told::StoreUp(secs) => self.send("backend.up", json!({"after_seconds": secs}), PATIENCE).await,
                 Told::Reloaded { digest, jobs } => {
                     self.send("config.reloaded", json!({"config_digest": digest, "jobs": jobs}), PATIENCE).await;

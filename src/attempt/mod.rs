@@ -167,7 +167,7 @@ async fn hold(
     trust: &watch::Sender<Trust>,
     until: &watch::Sender<Instant>,
 ) {
-    let nudges = parts.nudges.take(key.run_id);
+    let nudges = parts.nudges.take(key.run_id, trust.borrow().until);
     let mut repairs = parts.store.repairs();
     loop {
         tokio::select! {
@@ -184,6 +184,7 @@ async fn hold(
             Some(Renewed { trusted_until, cancel }) => {
                 trust.send_replace(Trust { until: trusted_until, cancel });
                 until.send_replace(trusted_until);
+                nudges.is_trusted(trusted_until);
             }
             None if Instant::now() >= deadline => {}
             None => return,

@@ -19,6 +19,7 @@ impl Meter for Inner {
             Told::StoreDown(_) => self.book.set(Series::StoreUp, [], 0.0),
             Told::Failing(check, _) => self.book.set(Series::CheckFailing, [check.word().into()], 1.0),
             Told::Mended(check, _) => self.book.set(Series::CheckFailing, [check.word().into()], 0.0),
+            Told::StoreRepaired(_) => self.book.count(Series::Repairs, [], 1),
             Told::StoreUp(_) => self.book.set(Series::StoreUp, [], 1.0),
             Told::Reloaded { .. } => {
                 self.book.count(Series::Reloads, ["applied".into()], 1);

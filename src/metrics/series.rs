@@ -119,6 +119,8 @@ series! {
         "Workers seen alive; a replica with --workers is one as well";
     StoreUp "cronclave_store_up" Kind::Gauge, [],
         "1 while the store answers; when it does not, the gauges of jobs keep their last values";
+    Repairs "cronclave_store_repairs_total" Kind::Counter, [],
+        "Times that the store had lost what it confirmed, or may have, and was given it back, as seen by this process";
     StoreDuration "cronclave_store_operation_duration_seconds" Kind::Histogram(QUICK), ["store", "op"],
         "How long the store took for what this process asked of it";
     BrokerUp "cronclave_broker_up" Kind::Gauge, [],

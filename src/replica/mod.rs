@@ -153,6 +153,8 @@ impl Replica {
         let parts = self.parts.clone();
         let mut upkeep = std::pin::pin!(self.health.clone().keep_up());
         let mut tidying = std::pin::pin!(self.health.clone().tidy_up());
+        let mut outages = std::pin::pin!(self.health.clone().tell_outages());
+        let mut repairs = std::pin::pin!(self.health.clone().tell_repairs());
         // Each is waited for: a hint that nobody took would be lost.
         let (hints, mut hinted) = mpsc::channel(1);
         let mut listening = std::pin::pin!(upkeep::listen(parts.clone(), hints));
@@ -190,6 +192,8 @@ impl Replica {
                 () = &mut upkeep => {}
                 () = &mut tidying => {}
                 () = &mut listening => {}
+                () = &mut outages => {}
+                () = &mut repairs => {}
                 () = sleep(nap) => {}
             }
             if ready {

@@ -1,5 +1,6 @@
 //! What a replica does beside its jobs: reports that it lives, listens for changes, tidies up.
 
+use std::iter::successors;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::own_time::OwnTime;
 use super::trust::{Seen, Trust, Verdict};
 use super::{Jobs, Pulse, words};
 use crate::clock::Timestamp;
-use crate::event::{About, Told};
+use crate::event::{About, Away, Told};
 use crate::job::{Job, JobName, Keep};
 use crate::measure::Measure;
 use crate::parts::Parts;
@@ -42,6 +43,15 @@ const DOUBT: Duration = Duration::from_secs(86_400);
 /// A store that refused a claim is up again when it grants one, or refused none for so long: twice
 /// the longest pause between two tries.
 const GRUDGE: Duration = Duration::from_secs(16);
+
+/// A store that is away for longer is told of again, after twice as long each time.
+const OUTAGE: Duration = Duration::from_secs(15);
+
+/// But at least once in this time.
+const LONG_OUTAGE: Duration = Duration::from_secs(3600);
+
+/// Occurrences counted at most, when it is told what has come due meanwhile.
+const MANY: usize = 10_000;
 
 /// Who a replica is, as shown to people.
 #[derive(Debug, Clone, Default)]
@@ -75,7 +85,7 @@ pub(super) struct Health {
     round_trip: Arc<Mutex<Duration>>,
     pub(super) others: Arc<Mutex<Others>>,
     started_at: Arc<Mutex<Option<Timestamp>>>,
-    down_since: Arc<Mutex<Option<Instant>>>,
+    down_since: watch::Sender<Option<Instant>>,
     /// When it last refused a claim.
     refused_at: Arc<Mutex<Option<Instant>>>,
     /// What was last warned of.
@@ -106,7 +116,7 @@ impl Health {
             others: Arc::default(),
             parts,
             started_at: Arc::default(),
-            down_since: Arc::default(),
+            down_since: watch::channel(None).0,
             refused_at: Arc::default(),
             warned: Arc::default(),
         }
@@ -162,13 +172,16 @@ impl Health {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        lock(&self.started_at).is_some() && lock(&self.down_since).is_none()
+        lock(&self.started_at).is_some() && !self.is_down()
+    }
+
+    fn is_down(&self) -> bool {
+        self.down_since.borrow().is_some()
     }
 
     pub(super) fn failed(&self, why: &StoreError) {
-        let mut down = lock(&self.down_since);
-        if down.is_none() {
-            *down = Some(Instant::now());
+        let now = Instant::now();
+        if self.down_since.send_if_modified(|since| since.is_none() && since.replace(now).is_none()) {
             self.parts.bus.tell(Told::StoreDown(why.message.clone()));
         }
     }
@@ -200,7 +213,9 @@ impl Health {
         if lock(&self.refused_at).is_some_and(|at| at.elapsed() < GRUDGE) {
             return;
         }
-        if let Some(since) = lock(&self.down_since).take() {
+        if self.is_down()
+            && let Some(since) = self.down_since.send_replace(None)
+        {
             self.parts.bus.tell(Told::StoreUp(since.elapsed().as_secs_f64()));
         }
     }
@@ -219,6 +234,52 @@ impl Health {
         loop {
             self.tidy().await;
             sleep(TIDY / 2 + self.parts.dice.pause(TIDY)).await;
+        }
+    }
+
+    /// Says at ever longer intervals how it stands while the store does not answer.
+    pub(super) async fn tell_outages(self) {
+        let mut down = self.down_since.subscribe();
+        loop {
+            let Ok(Some(since)) = down.wait_for(Option::is_some).await.map(|since| *since) else { return };
+            let mut pause = OUTAGE;
+            while timeout(pause, down.wait_for(Option::is_none)).await.is_err() {
+                self.parts.bus.tell(Told::StoreAway(self.away(since)));
+                pause = (pause * 2).min(LONG_OUTAGE);
+            }
+        }
+    }
+
+    fn away(&self, since: Instant) -> Away {
+        let now = lock(&self.read).now();
+        let (running, until) = self.parts.nudges.leases();
+        let from = now.minus(since.elapsed());
+        let jobs = self.jobs.borrow().clone();
+        let instants = |job: &Job| {
+            let schedule = job.schedule.clone();
+            successors(schedule.after(from), move |last| schedule.after(*last)).take_while(|at| *at <= now)
+        };
+        let all = jobs.by_name.values().filter(|job| job.enabled).flat_map(|job| instants(job));
+        let due = all.take(MANY + 1).count();
+        Away {
+            secs: since.elapsed().as_secs_f64(),
+            running,
+            until: until.map(|until| now.plus(until.saturating_duration_since(Instant::now()))),
+            due: due.min(MANY),
+            more: due > MANY,
+        }
+    }
+
+    /// Passes on what becomes of data that the store has lost.
+    pub(super) async fn tell_repairs(self) {
+        let Some(mut repairs) = self.parts.store.repairs() else { return std::future::pending().await };
+        while repairs.changed().await.is_ok() {
+            let repair = repairs.borrow_and_update().clone();
+            match repair.last {
+                _ if repair.closed => self.parts.bus.tell(Told::StoreChanged(self.parts.store.describe())),
+                Some(repaired) => self.parts.bus.tell(Told::StoreRepaired(repaired)),
+                None => {}
+            }
         }
     }
 

@@ -72,6 +72,24 @@ impl Line {
                 let text = format!("{why}; running jobs keep to their leases, nothing new starts");
                 plain("error", "store.down", "store down", text)
             }
+            Told::StoreAway(away) => Line {
+                fields: fields(json!({
+                    "down_seconds": away.secs, "running": away.running, "lease_until": away.until, "due": away.due,
+                })),
+                ..plain("error", "store.away", "store away", away.to_string())
+            },
+            Told::StoreChanged(name) => plain(
+                "warning",
+                "store.changed",
+                "store other",
+                format!(
+                    "{name} is another one, or has lost what it confirmed: nothing starts until it has been given back"
+                ),
+            ),
+            Told::StoreRepaired(repaired) => Line {
+                fields: fields(json!(repaired)),
+                ..plain("warning", "store.repaired", "store whole", repaired.to_string())
+            },
             Told::StoreUp(secs) => plain(
                 "info",
                 "store.up",

@@ -16,8 +16,8 @@ use cronclave::ledger::{Entry, Event, Fate, Next, Pass, What};
 use cronclave::plan::View;
 use cronclave::record::{Bid, Key, Op, Reply, Target};
 use cronclave::store::{
-    Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
-    Trouble,
+    Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Repaired, Replica, Snapshot, Span, Store,
+    StoreError, Trouble,
 };
 
 /// One of everything that can happen to a job `a`, in an order that can be.
@@ -69,6 +69,13 @@ pub(crate) fn told() -> Vec<Told> {
     vec![
         Told::StoreDown("no answer".into()),
         Told::StoreUp(2.5),
+        Told::StoreRepaired(Repaired {
+            at: "2026-11-22T06:00:00Z".parse().unwrap(),
+            calls: 20,
+            records: 3,
+            unknown: 1,
+            replicas: 4,
+        }),
         Told::Reloaded { digest: "9f3c".into(), jobs: 3 },
         Told::Rejected("error[E0021]".into()),
         Told::Failing(Check::StoreClock, "the store's clock was set 1h forward".into()),

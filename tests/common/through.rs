@@ -28,6 +28,10 @@ pub(crate) enum Call<'a> {
 pub(crate) trait Hook: Send + Sync {
     async fn before(&self, _call: &Call<'_>) {}
     async fn after(&self, _call: &Call<'_>) {}
+    /// Whether the store answers.
+    fn answers(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 pub(crate) struct Through<H> {
@@ -49,9 +53,11 @@ impl<H: Hook> Store for Through<H> {
         self.inner.describe()
     }
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
+        self.hook.answers()?;
         self.inner.view(job, mutex).await
     }
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
+        self.hook.answers()?;
         self.hook.before(&Call::Apply(op)).await;
         let answer = {
             let _writing = self.writing.read().await;
@@ -61,6 +67,7 @@ impl<H: Hook> Store for Through<H> {
         answer
     }
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.hook.answers()?;
         self.inner.snapshot().await
     }
     async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
@@ -107,6 +114,7 @@ impl<H: Hook> Store for Through<H> {
         self.inner.read_output(run, from).await
     }
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
+        self.hook.answers()?;
         let _writing = self.writing.read().await;
         self.inner.beat(replica).await
     }

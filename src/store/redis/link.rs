@@ -4,12 +4,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{Cmd, Value};
+use redis::{Cmd, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::address::Address;
+use super::peer::Server;
 use super::resolve::{Found, Way};
 use super::words::Fault;
 use crate::store::{StoreError, Trouble};
@@ -171,13 +172,16 @@ impl Link {
         let mut may_repeat = true;
         loop {
             let found = self.found(limit).await.map_err(Fault::nowhere)?;
-            let fault = match found.peer.ask(request, limit.min(Instant::now() + PATIENCE)).await {
+            let mut fault = match found.peer.ask(request, limit.min(Instant::now() + PATIENCE)).await {
                 Ok(value) => {
                     found.peer.answered();
                     return Ok(value);
                 }
                 Err(fault) => fault,
             };
+            if fault.is("OOM") {
+                fault.error.message += &memory(&found, limit).await;
+            }
             let repeats = fault.is_elsewhere() && std::mem::take(&mut may_repeat);
             if fault.ends_it() {
                 self.leave(&found, &fault, !repeats);
@@ -301,4 +305,16 @@ impl Held {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How full the server says it is, as an addition to what is said about it.
+async fn memory(found: &Found, limit: Instant) -> String {
+    let mut info = cmd("INFO");
+    info.arg("memory");
+    let Ok(info) = found.peer.get::<String>(&info, limit.min(Instant::now() + PATIENCE)).await else {
+        return String::new();
+    };
+    Server::read(&info)
+        .memory()
+        .map_or_else(String::new, |(used, most)| format!(" (used_memory {used}, maxmemory {most})"))
 }

@@ -203,6 +203,11 @@ impl Server {
         self.0.get(name).is_some_and(|own| own == value)
     }
 
+    /// How much memory it uses and how much it may, for people.
+    pub(super) fn memory(&self) -> Option<(&str, &str)> {
+        Some((self.0.get("used_memory_human")?, self.0.get("maxmemory_human")?))
+    }
+
     fn is_valkey(&self) -> bool {
         self.0.contains_key("valkey_version")
     }

@@ -38,10 +38,6 @@ pub(super) fn begin(lane: Arc<Lane>, header: Header) {
 
 async fn teach(lane: Arc<Lane>, header: Header) {
     let server = &lane.server;
-    tracing::warn!(
-        "{}: the server is another, or has lost what it confirmed: nothing starts until it has been given back",
-        server.link.describe()
-    );
     server.heard.forget();
     server.known.repair.send_modify(|repair| repair.closed = true);
     let mut taught = false;
@@ -129,7 +125,6 @@ impl Server {
             unknown: count(3),
             replicas: count(4),
         };
-        tracing::warn!("{}: {repaired}", self.link.describe());
         self.known.repair.send_modify(|repair| {
             *repair = Repair { closed: false, epoch: header.epoch, last: Some(repaired) };
         });
