@@ -234,7 +234,7 @@ async fn give_back(parts: &Parts, job: &Job, key: &Key, trusted_until: Instant, 
     if let Ok(answer) = ask(parts, job, &Op::Release { key: key.clone() }, limit).await {
         parts.bus.tell_all(answer.events);
     }
-    Carried::NotStarted(why)
+    Carried::GivenBack(why)
 }
 
 /// The message of a run, filled in.

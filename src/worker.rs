@@ -183,7 +183,7 @@ impl Slot {
             drop(taken);
             self.busy.fetch_sub(1, Ordering::Relaxed);
             match carried {
-                Carried::NotStarted(why) => {
+                Carried::NotStarted(why) | Carried::GivenBack(why) => {
                     let text = format!("request for run {} of {}: {why}", request.run_id.short(), job.name);
                     self.parts.bus.tell(Told::Dropped(text));
                     return Verdict::Refused;

@@ -41,6 +41,8 @@ pub enum Carried {
     NotStarted(String),
     /// The code did not start, because the store did not answer. The same lease may be tried again.
     Unanswered(String),
+    /// Nothing was begun, for this reason, and the claim is given back: whoever can may go on at once.
+    GivenBack(String),
     /// Its request or message is in the broker's queue: others carry it on.
     HandedOver,
 }

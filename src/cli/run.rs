@@ -274,7 +274,7 @@ fn tell(carried: &Carried, took: Duration, signal: i32) -> ExitCode {
     let (ended, settled) = match carried {
         Carried::Settled(ended) => (ended, true),
         Carried::Unsettled(ended) => (ended, false),
-        Carried::NotStarted(why) | Carried::Unanswered(why) => {
+        Carried::NotStarted(why) | Carried::Unanswered(why) | Carried::GivenBack(why) => {
             return Failure::new(Failure::TEMPFAIL, format!("not started: {why}")).tell();
         }
         Carried::HandedOver => return ExitCode::SUCCESS,

@@ -153,8 +153,7 @@ impl Replica {
         let parts = self.parts.clone();
         let mut upkeep = std::pin::pin!(self.health.clone().keep_up());
         let mut tidying = std::pin::pin!(self.health.clone().tidy_up());
-        let mut outages = std::pin::pin!(self.health.clone().tell_outages());
-        let mut repairs = std::pin::pin!(self.health.clone().tell_repairs());
+        let mut telling = std::pin::pin!(self.health.clone().tell_of_store());
         // Each is waited for: a hint that nobody took would be lost.
         let (hints, mut hinted) = mpsc::channel(1);
         let mut listening = std::pin::pin!(upkeep::listen(parts.clone(), hints));
@@ -174,7 +173,10 @@ impl Replica {
                 Some(done) = self.loops.join_next() => if let Ok((job, looked)) = done {
                     self.looked(job, looked);
                 },
-                Some(done) = self.runs.join_next() => if let Ok((job, _)) = done {
+                Some(done) = self.runs.join_next() => if let Ok((job, carried)) = done {
+                    if let Carried::GivenBack(why) = carried {
+                        self.health.warn_once(&why);
+                    }
                     // First who waits for its place, then whoever had it.
                     self.fill_room();
                     self.rouse_all_about(&job);
@@ -192,8 +194,7 @@ impl Replica {
                 () = &mut upkeep => {}
                 () = &mut tidying => {}
                 () = &mut listening => {}
-                () = &mut outages => {}
-                () = &mut repairs => {}
+                () = &mut telling => {}
                 () = sleep(nap) => {}
             }
             if ready {

@@ -190,16 +190,20 @@ impl Health {
     /// one was lost.
     pub(super) fn refused(&self, why: &StoreError) {
         if why.kind == Trouble::Lasting {
-            // It is about one job, and told once; the others go on.
-            let mut warned = lock(&self.warned);
-            if *warned != why.message {
-                warned.clone_from(&why.message);
-                self.parts.bus.tell(Told::Warning(why.message.clone()));
-            }
-            return;
+            // It is about one job; the others go on.
+            return self.warn_once(&why.message);
         }
         *lock(&self.refused_at) = Some(Instant::now());
         self.failed(why);
+    }
+
+    /// Warns of something, unless that was what was last warned of.
+    pub(super) fn warn_once(&self, text: &str) {
+        let mut warned = lock(&self.warned);
+        if *warned != text {
+            text.clone_into(&mut warned);
+            self.parts.bus.tell(Told::Warning(text.to_owned()));
+        }
     }
 
     /// The store granted a claim.
@@ -237,8 +241,13 @@ impl Health {
         }
     }
 
+    /// Says for ever how it stands with the store, beside whether it answers.
+    pub(super) async fn tell_of_store(self) {
+        tokio::join!(self.tell_outages(), self.tell_repairs());
+    }
+
     /// Says at ever longer intervals how it stands while the store does not answer.
-    pub(super) async fn tell_outages(self) {
+    async fn tell_outages(&self) {
         let mut down = self.down_since.subscribe();
         loop {
             let Ok(Some(since)) = down.wait_for(Option::is_some).await.map(|since| *since) else { return };
@@ -271,7 +280,7 @@ impl Health {
     }
 
     /// Passes on what becomes of data that the store has lost.
-    pub(super) async fn tell_repairs(self) {
+    async fn tell_repairs(&self) {
         let Some(mut repairs) = self.parts.store.repairs() else { return std::future::pending().await };
         while repairs.changed().await.is_ok() {
             let repair = repairs.borrow_and_update().clone();

@@ -367,7 +367,7 @@ fn a_replica_starts_before_its_redis_and_waits_for_it() {
     served.is_down(1);
     assert!(began.elapsed() < LIMIT, "{:?}", began.elapsed());
     assert!(served.replica.so_far().contains("nothing listens"), "{}", served.replica.so_far());
-    std::thread::sleep(Duration::from_secs(8));
+    served.until("store away", 1);
     served.is_down(1);
     redis.start_again(&[]);
     served.is_up(1);

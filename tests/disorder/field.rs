@@ -199,16 +199,20 @@ impl Field {
         }
     }
 
-    /// What ours warned of, beside the report.
-    fn keep_warnings(&self, scenario: &str) {
-        let logs = out().join("logs");
-        std::fs::create_dir_all(&logs).unwrap();
+    /// What ours warned of.
+    fn warnings(&self) -> String {
         let of =
             |index: usize| std::fs::read_to_string(self.ours.path(&format!("replica-{index}.log"))).unwrap_or_default();
         let all: String = (0..self.replicas).map(|index| format!("--- replica-{index}\n{}", of(index))).collect();
-        let says = |line: &&str| ["---", " WARN", "ERROR", "store"].iter().any(|word| line.contains(word));
-        let warnings: Vec<&str> = all.lines().filter(says).collect();
-        std::fs::write(logs.join(format!("{scenario}.log")), warnings.join("\n") + "\n").unwrap();
+        let warns = |line: &&str| ["---", " WARN", "ERROR", "warning", "store"].iter().any(|word| line.contains(word));
+        all.lines().filter(warns).map(|line| line.to_owned() + "\n").collect()
+    }
+
+    /// The same, beside the report.
+    fn keep_warnings(&self, scenario: &str) {
+        let logs = out().join("logs");
+        std::fs::create_dir_all(&logs).unwrap();
+        std::fs::write(logs.join(format!("{scenario}.log")), self.warnings()).unwrap();
     }
 
     fn reckon(mut self, scenario: &str, title: &str, lasted: Duration, healed: Timestamp) -> Result {
@@ -285,6 +289,13 @@ impl Result {
     /// And each occurrence has run.
     pub(crate) fn all_ran(&self) -> &Result {
         assert!(self.ours.recorded.is_empty() && self.ours.started == self.ours.due, "{:?}", self.ours);
+        self
+    }
+
+    /// One of ours said so, in one line.
+    pub(crate) fn says(&self, words: &[&str]) -> &Result {
+        let says = |line: &str| words.iter().all(|word| line.contains(word));
+        assert!(self.field.warnings().lines().any(says), "nobody says {words:?}: {}", self.field.ours.logs());
         self
     }
 

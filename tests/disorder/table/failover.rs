@@ -85,7 +85,8 @@ fn lose_the_last_writes(number: &str, what: &str, level: &str, settings: &[&str]
         let lost = Duration::from_millis(if turns % 2 == 0 { 400 } else { 150 });
         fail_over(&mut pair, &own, field, REPLICAS, lost);
     };
-    field.disturb(number, what, turn, |_| {}).spotless();
+    let result = field.disturb(number, what, turn, |_| {});
+    result.spotless().says(&["store other", "nothing starts until"]).says(&["store whole", "were put back by"]);
 }
 
 #[test]
@@ -125,6 +126,8 @@ fn x10_on_two_sides_of_a_partition_only_the_one_with_a_replica_starts() {
     let result = field.disturb("X10", what, turn, |_| {});
     result.others_fail();
     assert_eq!((result.ours.doubles, result.ours.early), (0, 0), "{:?}", result.ours);
+    result.says(&["takes writes without them", "min-replicas-to-write 1", "CRONCLAVE_DURABILITY=replicated"]);
+    result.says(&["the start is not confirmed"]);
 }
 
 #[test]
@@ -150,5 +153,5 @@ fn x05c_sentinels_that_replace_a_killed_master() {
         wait_until_it_follows(server);
     };
     let result = field.disturb("X5c", "kill -9 of the master, Sentinel promotes", turn, |_| {});
-    result.spotless();
+    result.spotless().says(&["store other"]);
 }

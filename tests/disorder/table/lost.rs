@@ -24,7 +24,9 @@ fn x06a_a_server_that_is_wiped_runs_nothing_again_and_fences_still_grow() {
         let () = field.ours.redis().ask(&["FLUSHALL"]);
         field.faults += 1;
     };
-    given_back(&Field::with(&[]).disturb("X6a", "FLUSHALL", wipe, |_| {}));
+    let result = Field::with(&[]).disturb("X6a", "FLUSHALL", wipe, |_| {});
+    given_back(&result);
+    result.says(&["store other", "nothing starts until"]).says(&["store whole", "were put back by"]);
 }
 
 #[test]
@@ -42,7 +44,9 @@ fn x06b_records_that_vanish_one_by_one_run_nothing_again() {
         let () = redis.ask(&["DEL", &format!("{{cronclave:default}}:occ:{job}@{now}")]);
         field.faults += 1;
     };
-    given_back(&Field::with(&[]).disturb("X6b", "the record of one job deleted", delete, |_| {}));
+    let result = Field::with(&[]).disturb("X6b", "the record of one job deleted", delete, |_| {});
+    given_back(&result);
+    result.says(&["restored", "job-", "the store had lost what it knew and was given it back"]);
 }
 
 #[test]
@@ -63,7 +67,9 @@ fn x06d_a_server_that_comes_back_empty_runs_nothing_again_and_fences_still_grow(
         field.ours.redis().start_again(&[]);
         field.faults += 1;
     };
-    given_back(&Field::with(&[]).disturb("X6d", "kill -9 of a Redis that keeps nothing", restart, |_| {}));
+    let result = Field::with(&[]).disturb("X6d", "kill -9 of a Redis that keeps nothing", restart, |_| {});
+    given_back(&result);
+    result.says(&["store whole", "were put back by"]);
 }
 
 #[test]
@@ -78,6 +84,7 @@ fn x06e_a_server_that_comes_back_as_it_was_seconds_ago() {
     };
     let result = Field::with(&[]).disturb("X6e", "Redis comes back with what it had 3 s ago", restart, |_| {});
     given_back(&result);
+    result.says(&["store whole", "were put back by"]);
 }
 
 #[test]
