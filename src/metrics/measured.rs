@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::book::{Book, Label};
@@ -17,7 +18,7 @@ use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::Op;
 use crate::store::{
-    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
 };
 
 /// A store that is measured.
@@ -53,6 +54,10 @@ impl Store for MeasuredStore {
 
     fn heard(&self, job: &JobName) -> Option<View> {
         self.store.heard(job)
+    }
+
+    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
+        self.store.repairs()
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {

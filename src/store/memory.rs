@@ -15,7 +15,7 @@ use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::{self, Mutex, Op, Open, Phase, Record};
 use crate::store::{
-    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
 };
 
 /// All of it behind one lock, which is never held over an await.
@@ -180,6 +180,14 @@ impl Held {
 impl Store for Memory {
     fn describe(&self) -> String {
         "memory of this process".into()
+    }
+
+    fn heard(&self, _job: &JobName) -> Option<View> {
+        None
+    }
+
+    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
+        None
     }
 
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {

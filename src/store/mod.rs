@@ -236,6 +236,8 @@ impl fmt::Display for Repaired {
 }
 
 /// The shared truth. Every call has a limit of its own and may be repeated.
+///
+/// Nothing has a default that a store around another could forget to pass on.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// What it is and where, for people.
@@ -246,17 +248,13 @@ pub trait Store: Send + Sync {
 
     /// What is known about a job without asking, where changes are told as they happen: older by no
     /// more than a message's way. Never of a job that needs a mutex.
-    fn heard(&self, _job: &JobName) -> Option<View> {
-        None
-    }
+    fn heard(&self, job: &JobName) -> Option<View>;
 
     /// Asks `op` of a job's record, in one atomic step.
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError>;
 
     /// What becomes of data that the store loses, where it can lose what it confirmed.
-    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
-        None
-    }
+    fn repairs(&self) -> Option<watch::Receiver<Repair>>;
 
     /// All records.
     async fn snapshot(&self) -> Result<Snapshot, StoreError>;
@@ -301,10 +299,7 @@ pub trait Store: Send + Sync {
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError>;
 
     /// What one attempt printed, from piece number `from` on, in order: for those who read on.
-    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
-        let pieces = self.read_output(run, from).await?;
-        Ok(pieces.into_iter().filter(|(own, _)| *own == fence).map(|(_, piece)| piece).collect())
-    }
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError>;
 
     /// Reports that a replica is alive; answers with what the store's clock reads at that moment, as
     /// near as can be told.

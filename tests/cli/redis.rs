@@ -415,6 +415,7 @@ fn a_replica_outlives_its_redis_being_killed_replaced_and_frozen() {
     served.is_down(1);
     redis.start_again(own);
     served.is_up(1);
+    assert_eq!((served.count("store other"), served.count("store whole")), (1, 1), "{}", served.replica.so_far());
     // Another one in its place, which does not know us.
     redis.kill();
     redis.start_again(&["--requirepass", "other"]);

@@ -15,10 +15,10 @@ use cronclave::parts::Dice;
 use cronclave::plan::View;
 use cronclave::record::{Op, Reply};
 use cronclave::store::{
-    Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
-    Trouble,
+    Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store,
+    StoreError, Trouble,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::failover::{Known, Server};
@@ -188,6 +188,12 @@ impl Store for Faulty {
     fn describe(&self) -> String {
         "a store behind a bad network".into()
     }
+    fn heard(&self, job: &JobName) -> Option<View> {
+        self.inner.heard(job)
+    }
+    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
+        self.inner.repairs()
+    }
 
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
         self.call(self.inner.view(job, mutex)).await
@@ -258,6 +264,9 @@ impl Store for Faulty {
 
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
         self.call(self.inner.read_output(run, from)).await
+    }
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
+        self.call(self.inner.read_attempt(run, fence, from)).await
     }
 
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {

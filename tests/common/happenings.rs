@@ -16,9 +16,10 @@ use cronclave::ledger::{Entry, Event, Fate, Next, Pass, What};
 use cronclave::plan::View;
 use cronclave::record::{Bid, Key, Op, Reply, Target};
 use cronclave::store::{
-    Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Repaired, Replica, Snapshot, Span, Store,
-    StoreError, Trouble,
+    Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Repair, Repaired, Replica, Snapshot, Span,
+    Store, StoreError, Trouble,
 };
+use tokio::sync::watch;
 
 /// One of everything that can happen to a job `a`, in an order that can be.
 pub(crate) fn all() -> Vec<Event> {
@@ -183,6 +184,12 @@ impl Store for Forgetful {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+    fn heard(&self, job: &JobName) -> Option<View> {
+        self.inner.heard(job)
+    }
+    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
+        self.inner.repairs()
+    }
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
         self.answers()?;
         self.inner.view(job, mutex).await
@@ -229,6 +236,9 @@ impl Store for Forgetful {
     }
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
         self.inner.read_output(run, from).await
+    }
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
+        self.inner.read_attempt(run, fence, from).await
     }
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
         self.inner.beat(replica).await

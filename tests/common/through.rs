@@ -12,9 +12,9 @@ use cronclave::ledger::{Entry, Event};
 use cronclave::plan::View;
 use cronclave::record::Op;
 use cronclave::store::{
-    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError,
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
 };
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 
 /// What is asked.
 #[allow(dead_code, reason = "each test that includes this looks at what it needs")]
@@ -51,6 +51,12 @@ impl<H> Through<H> {
 impl<H: Hook> Store for Through<H> {
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+    fn heard(&self, job: &JobName) -> Option<View> {
+        self.inner.heard(job)
+    }
+    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
+        self.inner.repairs()
     }
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
         self.hook.answers()?;
@@ -112,6 +118,9 @@ impl<H: Hook> Store for Through<H> {
     }
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
         self.inner.read_output(run, from).await
+    }
+    async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
+        self.inner.read_attempt(run, fence, from).await
     }
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
         self.hook.answers()?;

@@ -25,7 +25,8 @@ use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::{self, Op};
 use crate::store::{
-    Answer, Collection, Document, Draft, Outbox, Piece, Query, Replica, Snapshot, Span, Store, StoreError, Trouble,
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
+    Trouble,
 };
 use lane::Lane;
 
@@ -129,6 +130,14 @@ fn view(db: &Connection, job: &JobName, mutex: Option<&str>, clock: Timestamp) -
 impl Store for Sqlite {
     fn describe(&self) -> String {
         format!("sqlite {}", self.path.display())
+    }
+
+    fn heard(&self, _job: &JobName) -> Option<View> {
+        None
+    }
+
+    fn repairs(&self) -> Option<watch::Receiver<Repair>> {
+        None
     }
 
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
