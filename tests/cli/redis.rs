@@ -282,12 +282,16 @@ struct Served {
 
 impl Served {
     fn at(url: &str) -> Served {
+        Served::with(url, &[])
+    }
+
+    fn with(url: &str, settings: &[(&str, &str)]) -> Served {
         let place = Place::new();
         place.write("schedules/jobs.toml", "version = 1\n[jobs.often]\nevery = \"1s\"\ncommand = \"true\"\n");
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("127.0.0.1:{port}");
         let mut command = place.command(&["serve", "--listen", &listen, "--replica", "web.1", "--log-format", "text"]);
-        command.env("CRONCLAVE_REDIS_URL", url);
+        command.env("CRONCLAVE_REDIS_URL", url).envs(settings.iter().copied());
         let replica = place.start(command);
         Served { place, listen, replica }
     }
@@ -388,6 +392,16 @@ fn a_replica_says_once_that_its_redis_is_full_and_once_that_it_goes_on() {
     assert_eq!(odd::cli(redis.port, &["CONFIG", "SET", "maxmemory", "0"]), "OK");
     served.is_up(1);
     served.ends(1);
+}
+
+#[test]
+fn starts_that_no_replica_of_the_redis_can_confirm_are_not_made_and_the_reason_is_told() {
+    let redis = Redis::plain();
+    let served = Served::with(&redis.url(), &[("CRONCLAVE_DURABILITY", "replicated")]);
+    served.replica.until("the start is not confirmed: 0 of its replicas have it, and 1 must");
+    assert_eq!(served.count("succeeded"), 0, "{}", served.replica.so_far());
+    served.replica.signal("TERM");
+    served.replica.end().expect(0, &["warning", "released"]);
 }
 
 #[test]

@@ -196,6 +196,26 @@ async fn a_server_that_was_wiped_is_given_everything_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_wiped_again_while_it_is_given_back_is_given_everything_back() {
+    let mut bench = Bench::new(&[]).await;
+    bench.live(150).await;
+    let before = Data::of(&bench.server);
+    bench.lose(Loss::All, &BTreeMap::new());
+    for store in &bench.stores {
+        store.changed(0).await.unwrap();
+    }
+    let taught = || bench.server.ask::<Vec<String>>(&["HKEYS", &format!("{PREFIX}redone")]);
+    let began = std::time::Instant::now();
+    while taught().iter().filter(|field| field.starts_with("by:")).count() < 3 {
+        assert!(began.elapsed() < Duration::from_secs(5), "not all give back what they know: {:?}", taught().len());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bench.lose(Loss::All, &BTreeMap::new());
+    let repaired = bench.repaired().await;
+    assert_eq!(Data::of(&bench.server), before, "{repaired}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn those_who_are_told_nothing_give_back_what_they_were_answered() {
     lost_and_given_back(&["resetchannels", "-subscribe"], Loss::Older).await;
 }

@@ -2,6 +2,7 @@
 //! that loses it can be given it back.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -44,6 +45,25 @@ impl Header {
         let closed = (closed != Timestamp::EPOCH).then_some(closed);
         Ok(Header { now, position, told, born, epoch, closed, server: from.text()? })
     }
+
+    /// Which gate it is that is closed.
+    pub(super) fn gate(&self) -> Gate {
+        Gate { epoch: self.epoch, born: self.born.clone(), server: self.server.clone() }
+    }
+}
+
+/// A gate that was closed. The number alone is not enough: data that is lost while it is closed takes the number along.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Gate {
+    epoch: u64,
+    born: String,
+    server: String,
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.epoch, self.born, self.server)
+    }
 }
 
 /// Records by their jobs, packed, each with its revision.
@@ -66,8 +86,8 @@ struct Held {
     bytes: usize,
     /// The newest record of each job and its revision; what has not changed for long is in the second.
     records: [Records; 2],
-    /// The epoch for which this process teaches.
-    teaching: Option<u64>,
+    /// The gate for which this process teaches.
+    teaching: Option<Gate>,
 }
 
 /// What changed with an answer.
@@ -95,14 +115,15 @@ impl Known {
     pub(super) fn note(&self, header: &Header) -> Turn {
         let mut held = self.held();
         if header.closed.is_some() {
-            let begins = held.teaching != Some(header.epoch);
-            held.teaching = Some(header.epoch);
+            let gate = header.gate();
+            let begins = held.teaching.as_ref() != Some(&gate);
+            held.teaching = Some(gate);
             return if begins { Turn::Closed } else { Turn::None };
         }
         let same = (&*held.born, held.epoch) == (&*header.born, header.epoch);
         held.position = if same { held.position.max(header.position) } else { header.position };
         (held.born, held.epoch) = (header.born.clone(), header.epoch);
-        if held.teaching.is_some_and(|epoch| epoch <= header.epoch) {
+        if held.teaching.as_ref().is_some_and(|gate| gate.epoch <= header.epoch || gate.born != header.born) {
             held.teaching = None;
             return Turn::Opened;
         }
@@ -167,9 +188,9 @@ impl Known {
         self.held().pages.range(position + 1..).map(|(at, page)| (*at, page.clone())).collect()
     }
 
-    /// Whether the gate of this epoch is still closed, as far as is known.
-    pub(super) fn is_teaching(&self, epoch: u64) -> bool {
-        self.held().teaching == Some(epoch)
+    /// Whether this gate is still closed, as far as is known.
+    pub(super) fn is_teaching(&self, gate: &Gate) -> bool {
+        self.held().teaching.as_ref() == Some(gate)
     }
 
     /// Which data was known, and how far.
@@ -212,10 +233,11 @@ mod tests {
         assert_eq!(known.note(&header("a", 2, 4, true)), Turn::Closed);
         assert_eq!(known.note(&header("a", 2, 4, true)), Turn::None);
         assert_eq!(known.note(&header("a", 3, 4, true)), Turn::Closed, "it failed over again");
+        assert_eq!(known.note(&header("b", 3, 0, true)), Turn::Closed, "it was wiped while its gate was closed");
         assert_eq!(known.args()[2], b"10", "what is known stays known until it is given back");
-        assert_eq!(known.note(&header("a", 3, 12, false)), Turn::Opened);
-        assert_eq!(known.note(&header("a", 3, 13, false)), Turn::None);
-        assert_eq!(known.args().map(|arg| String::from_utf8(arg).unwrap()), ["a", "3", "13"]);
+        assert_eq!(known.note(&header("b", 3, 12, false)), Turn::Opened);
+        assert_eq!(known.note(&header("b", 3, 13, false)), Turn::None);
+        assert_eq!(known.args().map(|arg| String::from_utf8(arg).unwrap()), ["b", "3", "13"]);
     }
 
     #[test]

@@ -1,15 +1,16 @@
 -- Collects what those who asked the server before know and it does not, while its gate is closed.
 --
 -- KEYS: records, meta, pages given back, records given back
--- ARGV: epoch; what it is about; then for
+-- ARGV: which gate; what it is about; then for
 --   pages:   position and page, again and again
 --   which:   job and revision, again and again: which of these records are newer than what is there?
 --   records: job, revision and record, again and again
 --   done:    who teaches; the largest position seen; which data that was. Answers when the last write came
 --   open:    all who are to be heard: when they are, nobody need be waited for
 local records, meta, pages, restored = unpack(KEYS)
-local epoch, open, past, last = unpack(redis.call('HMGET', meta, 'epoch', 'open', 'past', 'last'))
-if not open or epoch ~= ARGV[1] then return 'late' end
+local epoch, born, server, open, last = unpack(redis.call('HMGET', meta, 'epoch', 'born', 'server', 'open', 'last'))
+-- What was given to a gate that was lost with its data does not count for the next.
+if not open or epoch .. ' ' .. born .. ' ' .. server ~= ARGV[1] then return 'late' end
 
 -- Where a record has its revision: see grant.lua.
 local REVISION = 9

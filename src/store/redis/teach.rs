@@ -49,7 +49,7 @@ async fn teach(lane: Arc<Lane>, header: Header) {
         }
         // The answer says how it stands, and has the server put back what it was given.
         let _ = lane.ask(None, pack::pack_glance(), true).await;
-        if !server.known.is_teaching(header.epoch) {
+        if !server.known.is_teaching(&header.gate()) {
             return;
         }
         sleep(LOOK).await;
@@ -60,7 +60,7 @@ impl Server {
     async fn tell(&self, header: &Header, kind: &str, args: Vec<Vec<u8>>) -> Result<Value, StoreError> {
         let scripts = GENTLE.map(|head| Script::new(format!("{head}{}", include_str!("teach.lua"))));
         let keys = [RECORDS, META, REDONE, RESTORED].map(|key| self.keys[key].clone());
-        let mut all = vec![header.epoch.to_string().into_bytes(), kind.into()];
+        let mut all = vec![header.gate().to_string().into_bytes(), kind.into()];
         all.extend(args);
         self.link.run(self.link.fitting(&scripts).await?, &keys, &all).await
     }
