@@ -271,7 +271,7 @@ async fn while_it_is_given_back_nothing_is_granted_but_a_holder_keeps_its_run() 
     // For a while nobody's run is taken over, whatever the clock reads.
     let reap = Op::Reap { run_id: key.run_id, fence: key.fence, phase: cronclave::record::Phase::Running };
     let reaped = other.apply(&job, &reap).await.unwrap();
-    assert_eq!(reaped.reply, Reply::Done);
+    assert_eq!(reaped.reply, Reply::Done, "{started:#?} {reaped:#?}");
     let calm = reaped.view.now.since(started.view.now);
     assert!(calm >= Duration::from_secs(3), "after {calm:?}");
 }
