@@ -57,9 +57,10 @@ impl Runner for Code {
                 let until = *trusted.borrow_and_update();
                 note(&|saw| saw.trusted.push(until));
                 if trusted.changed().await.is_err() {
-                    std::future::pending::<()>().await;
+                    break;
                 }
             }
+            std::future::pending::<()>().await
         };
         let told = async { control.halt.wait_for(|halt| *halt != Halt::Go).await.map(|halt| *halt) };
         let ended = tokio::select! {
@@ -95,8 +96,11 @@ impl Hook for On {
         }
     }
     async fn after(&self, call: &Call<'_>) {
-        if let Call::Apply(Op::Start { .. } | Op::Renew { .. }) = call {
-            sleep(secs(self.0.slow.load(Ordering::SeqCst))).await;
+        let slow = self.0.slow.load(Ordering::SeqCst);
+        if let Call::Apply(Op::Start { .. } | Op::Renew { .. }) = call
+            && slow > 0
+        {
+            sleep(secs(slow)).await;
         }
     }
 }

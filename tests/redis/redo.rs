@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cronclave::clock::{Clock, Timestamp};
-use cronclave::job::JobName;
+use cronclave::job::{JobName, Overlap};
+use cronclave::lease::Token;
 use cronclave::ledger::What;
-use cronclave::record::{Op, Reply};
+use cronclave::record::{Key, Op, Phase, Record, Reply, Target};
 use cronclave::store::redis::{Redis, Time};
 use cronclave::store::{Repair, Repaired, Replica, Store};
 use rand::SeedableRng;
@@ -221,26 +222,39 @@ async fn one_record_that_somebody_removed_is_put_back() {
     assert_eq!(answer.events.iter().map(|event| &event.what).collect::<Vec<_>>(), [&restored]);
 }
 
+impl Bench {
+    /// The first of the processes wins a run, for 10 s. Somebody on the list of replicas is silent, so that a gate stays
+    /// closed for its whole time.
+    async fn won(&self) -> (JobName, Key) {
+        let job = JobName::new("backup").unwrap();
+        let mut chance = Chance { dice: StdRng::seed_from_u64(1), now: self.clock.now() };
+        self.stores[0].apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+        let at = self.clock.now().plus(Duration::from_secs(1));
+        self.clock.step(2_000_000);
+        let cursor = self.stores[0].view(&job, None).await.unwrap().record.cursor.unwrap();
+        let mut bid = chance.bid(&job, &Record::default());
+        bid.target = Target::Next { expect: cursor, passes: vec![], at, due: at };
+        (bid.ttl, bid.mutex, bid.overlap) = (Duration::from_secs(10), None, Overlap::Skip);
+        let Reply::Won(run) = self.stores[0].apply(&job, &Op::Claim(bid)).await.unwrap().reply else {
+            panic!("it is free")
+        };
+        self.stores[2].beat(&Replica { boot_id: "silent".into(), ..replica(3) }).await.unwrap();
+        (job, Key { run_id: run.run_id, fence: run.fence, token: run.token.clone().unwrap() })
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_is_given_back_nothing_is_granted_but_a_holder_keeps_its_run() {
     let bench = Bench::new(&[]).await;
     let (store, other) = (&bench.stores[0], &bench.stores[1]);
-    let job = JobName::new("backup").unwrap();
-    let mut chance = Chance { dice: StdRng::seed_from_u64(1), now: bench.clock.now() };
-    store.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
-    let at = bench.clock.now().plus(Duration::from_secs(1));
-    bench.clock.step(2_000_000);
-    let cursor = store.view(&job, None).await.unwrap().record.cursor.unwrap();
-    let mut bid = chance.bid(&job, &cronclave::record::Record::default());
-    bid.target = cronclave::record::Target::Next { expect: cursor, passes: vec![], at, due: at };
-    (bid.ttl, bid.mutex, bid.overlap) = (Duration::from_secs(10), None, cronclave::job::Overlap::Skip);
-    let Reply::Won(run) = store.apply(&job, &Op::Claim(bid)).await.unwrap().reply else { panic!("it is free") };
-    let key = cronclave::record::Key { run_id: run.run_id, fence: run.fence, token: run.token.clone().unwrap() };
-    // Another server. Somebody who is on the list is not heard: the gate stays closed for its whole time.
+    let (job, key) = bench.won().await;
+    // Another server.
     bench.server.ask::<()>(&["HSET", &format!("{PREFIX}meta"), "server", "0123456789abcdef"]);
-    bench.stores[2].beat(&Replica { boot_id: "silent".into(), ..replica(3) }).await.unwrap();
     let start = Op::Start { key: key.clone(), holder: "one".into(), ttl: Duration::from_secs(10) };
     let why = other.apply(&job, &start).await.unwrap_err();
+    assert!(why.message.contains("grants nothing"), "{why}");
+    let stranger = Key { token: Token::fresh(), ..key.clone() };
+    let why = other.apply(&job, &Op::Renew { key: stranger, ttl: Duration::from_secs(60) }).await.unwrap_err();
     assert!(why.message.contains("grants nothing"), "{why}");
     let renewed = store.apply(&job, &Op::Renew { key: key.clone(), ttl: Duration::from_secs(60) }).await.unwrap();
     assert!(matches!(renewed.reply, Reply::Kept { .. }), "{renewed:?}");
@@ -249,9 +263,25 @@ async fn while_it_is_given_back_nothing_is_granted_but_a_holder_keeps_its_run() 
     let started = store.apply(&job, &brief).await.unwrap();
     assert!(matches!(started.reply, Reply::Kept { .. }));
     // For a while nobody's run is taken over, whatever the clock reads.
-    let reap = Op::Reap { run_id: key.run_id, fence: key.fence, phase: cronclave::record::Phase::Running };
+    let reap = Op::Reap { run_id: key.run_id, fence: key.fence, phase: Phase::Running };
     let reaped = other.apply(&job, &reap).await.unwrap();
     assert_eq!(reaped.reply, Reply::Done);
     let calm = reaped.view.now.since(started.view.now);
     assert!(calm >= Duration::from_secs(3), "after {calm:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_renewed_while_its_record_is_given_back_lasts_as_long_as_was_said() {
+    let bench = Bench::new(&[]).await;
+    let (job, key) = bench.won().await;
+    let copy = bench.copy();
+    // What is lost, and with it the newest record.
+    bench.stores[0].apply(&job, &Op::Pause { until: None, reason: None, by: None }).await.unwrap();
+    bench.lose(Loss::Promoted, &copy);
+    let renewed = bench.stores[0].apply(&job, &Op::Renew { key, ttl: Duration::from_secs(60) }).await.unwrap();
+    let Reply::Kept { until, .. } = renewed.reply else { panic!("not kept but {:?}", renewed.reply) };
+    bench.clock.step(8_000_000);
+    bench.repaired().await;
+    let record = bench.stores[1].view(&job, None).await.unwrap().record;
+    assert_eq!((record.pauses.len(), record.open[0].until), (1, until));
 }
