@@ -211,6 +211,7 @@ async fn without_a_confirmation_a_request_is_sent_again_under_the_same_fence_and
     let entry = bench.entry().await;
     assert_eq!((entry.state, entry.attempts.len()), (State::Succeeded, 1));
     assert_eq!(bench.wire.settled(), (2, 0), "both are acknowledged, one of them dropped");
+    assert!(bench.wire.published(&Exchange::Dead).is_empty());
     let events = bench.store.events(0, 100).await.unwrap();
     let refused =
         events.iter().filter(|(_, event)| matches!(&event.what, What::Fenced { tried, .. } if tried == "start"));
