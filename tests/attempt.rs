@@ -270,7 +270,7 @@ async fn code_that_is_to_be_cancelled_is_told_with_the_next_renewal() {
 
 #[tokio::test(start_paused = true)]
 async fn what_code_printed_last_is_kept() {
-    let bench = Bench::new(every("a", 60), 5);
+    let bench = Bench::new(every("a", 60), 0);
     bench.begin().await.await.unwrap();
     let run_id = bench.entry().await.id.parse().unwrap();
     let kept = bench.store.read_output(run_id, 0).await.unwrap();

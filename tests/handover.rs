@@ -521,3 +521,14 @@ async fn what_is_dead_stays_in_its_queue_until_the_broker_has_its_copy() {
     bench.work(&[&bench.job], vec![bad]).await;
     assert_eq!((bench.wire.published(&Exchange::Dead).len(), bench.wire.settled()), (1, (1, 1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_not_sent_unless_its_start_is_known_to_be_granted() {
+    let bench = Bench::new(message(Completion::Confirm));
+    let parts = bench.parts("web.1", Port::new(&bench.wire));
+    let lease = bench.win(&parts).await;
+    let store = Through::new(bench.store.clone(), Unheard(1.into()), Arc::default());
+    let carried = handover::carry(&Parts { store: Arc::new(store), ..parts }, &bench.job, lease).await;
+    assert!(matches!(carried, Carried::Unanswered(_)), "{carried:?}");
+    assert!(bench.to_others().is_empty());
+}

@@ -736,12 +736,34 @@ fn a_mutex_is_free_while_a_run_waits_for_its_next_attempt() {
 }
 
 #[test]
+fn what_was_begun_gets_the_mutex_before_what_never_began() {
+    let job = Job { overlap: Overlap::Allow, mutex: Some("ledger".into()), ..retrying(2, Backoff::Fixed) };
+    let mut bench = Bench::new(job);
+    let first = bench.go_to(60).start().remove(0);
+    assert_eq!(bench.trigger("r1"), Reply::Done);
+    bench.end(&failed());
+    let Step::Claim(Target::Open { run_id, .. }) = bench.go_to(70).next() else { panic!("both could go on") };
+    assert_eq!(run_id, first.run_id);
+}
+
+#[test]
 fn a_pause_that_is_changed_has_begun_when_it_began() {
     let mut bench = Bench::new(every("backup", 60));
     bench.go_to(10).pause(None);
     bench.go_to(100).pause(Some(at(200)));
     let pauses: Vec<_> = bench.record.pauses.iter().map(|pause| (pause.since, pause.until)).collect();
     assert_eq!(pauses, [(at(10), Some(at(200)))]);
+}
+
+#[test]
+fn a_run_that_was_cancelled_and_lost_is_over_at_once_though_its_job_is_paused() {
+    let mut bench = Bench::new(Job { delivery: Delivery::AtLeastOnce, ..every("backup", 60) });
+    let run = bench.go_to(60).start().remove(0);
+    bench.ask(&Op::Cancel { run_id: run.run_id, by: "ops".into() });
+    bench.pause(None);
+    bench.go_to(91).settle_down();
+    assert_eq!(bench.tally_all(Phase::Running), 0);
+    assert_eq!(bench.tally()[&Stands::Cancelled], 1);
 }
 
 // ---- pause -------------------------------------------------------------------------------------

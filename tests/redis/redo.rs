@@ -8,7 +8,7 @@ use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::{JobName, Overlap};
 use cronclave::lease::Token;
 use cronclave::ledger::What;
-use cronclave::record::{Key, Op, Phase, Record, Reply, Target};
+use cronclave::record::{Key, Op, Record, Reply, Target};
 use cronclave::store::redis::{Redis, Time};
 use cronclave::store::{Repair, Repaired, Replica, Store};
 use rand::SeedableRng;
@@ -247,9 +247,20 @@ impl Bench {
 async fn while_it_is_given_back_nothing_is_granted_but_a_holder_keeps_its_run() {
     let bench = Bench::new(&[]).await;
     let (store, other) = (&bench.stores[0], &bench.stores[1]);
-    let (job, key) = bench.won().await;
-    // Another server.
+    let job = JobName::new("backup").unwrap();
+    let mut chance = Chance { dice: StdRng::seed_from_u64(1), now: bench.clock.now() };
+    store.apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+    let at = bench.clock.now().plus(Duration::from_secs(1));
+    bench.clock.step(2_000_000);
+    let cursor = store.view(&job, None).await.unwrap().record.cursor.unwrap();
+    let mut bid = chance.bid(&job, &cronclave::record::Record::default());
+    bid.target = cronclave::record::Target::Next { expect: cursor, passes: vec![], at, due: at };
+    (bid.ttl, bid.mutex, bid.overlap) = (Duration::from_secs(10), None, cronclave::job::Overlap::Skip);
+    let Reply::Won(run) = store.apply(&job, &Op::Claim(bid)).await.unwrap().reply else { panic!("it is free") };
+    let key = cronclave::record::Key { run_id: run.run_id, fence: run.fence, token: run.token.clone().unwrap() };
+    // Another server. Somebody who is on the list is not heard: the gate stays closed for its whole time.
     bench.server.ask::<()>(&["HSET", &format!("{PREFIX}meta"), "server", "0123456789abcdef"]);
+    bench.stores[2].beat(&Replica { boot_id: "silent".into(), ..replica(3) }).await.unwrap();
     let start = Op::Start { key: key.clone(), holder: "one".into(), ttl: Duration::from_secs(10) };
     let why = other.apply(&job, &start).await.unwrap_err();
     assert!(why.message.contains("grants nothing"), "{why}");
@@ -260,7 +271,7 @@ async fn while_it_is_given_back_nothing_is_granted_but_a_holder_keeps_its_run() 
     let started = store.apply(&job, &brief).await.unwrap();
     assert!(matches!(started.reply, Reply::Kept { .. }));
     // For a while nobody's run is taken over, whatever the clock reads.
-    let reap = Op::Reap { run_id: key.run_id, fence: key.fence, phase: Phase::Running };
+    let reap = Op::Reap { run_id: key.run_id, fence: key.fence, phase: cronclave::record::Phase::Running };
     let reaped = other.apply(&job, &reap).await.unwrap();
     assert_eq!(reaped.reply, Reply::Done);
     let calm = reaped.view.now.since(started.view.now);
@@ -277,11 +288,13 @@ async fn a_lease_renewed_while_its_record_is_given_back_lasts_as_long_as_was_sai
     bench.lose(Loss::Promoted, &copy);
     let renewed = bench.stores[0].apply(&job, &Op::Renew { key, ttl: Duration::from_secs(60) }).await.unwrap();
     let Reply::Kept { until, .. } = renewed.reply else { panic!("not kept but {:?}", renewed.reply) };
-    bench.clock.step(8_000_000);
+    // The gate is left to open in its own time: those who know what was lost have to tell before.
     for _ in 0..600 {
-        let record = bench.stores[1].view(&job, None).await.unwrap().record;
-        if !record.pauses.is_empty() {
-            assert_eq!(record.open[0].until, until);
+        let view = bench.stores[1].view(&job, None).await;
+        if let Ok(view) = view
+            && !view.record.pauses.is_empty()
+        {
+            assert_eq!(view.record.open[0].until, until);
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -295,5 +308,6 @@ async fn while_it_is_given_back_nobody_but_its_holder_keeps_a_run() {
     let (job, key) = bench.won().await;
     bench.server.ask::<()>(&["HSET", &format!("{PREFIX}meta"), "server", "0123456789abcdef"]);
     let stranger = Op::Renew { key: Key { token: Token::fresh(), ..key }, ttl: Duration::from_secs(60) };
-    assert_eq!(bench.stores[1].apply(&job, &stranger).await.unwrap().reply, Reply::Fenced, "in the end");
+    let answer = bench.stores[1].apply(&job, &stranger).await;
+    assert!(!answer.as_ref().is_ok_and(|answer| matches!(answer.reply, Reply::Kept { .. })), "{answer:?}");
 }
