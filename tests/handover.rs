@@ -4,26 +4,33 @@
 
 #[path = "common/jobs.rs"]
 mod jobs;
+#[path = "common/through.rs"]
+mod through;
 #[path = "common/wire.rs"]
 mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use cronclave::attempt::Carried;
 use cronclave::broker::{Exchange, Message, Queue, REASON};
 use cronclave::clock::Clock;
 use cronclave::handover;
 use cronclave::job::{Action, Command, Completion, Delivery, Format, Job, Publish, QueueName, Task};
-use cronclave::lease::{Lease, RunId, Trigger};
+use cronclave::lease::{Ended, Lease, RunId, Trigger, Work};
 use cronclave::ledger::{Entry, State, What};
 use cronclave::parts::Parts;
 use cronclave::race::{self, Race};
 use cronclave::record::{Op, Phase, Target};
 use cronclave::replica::{Identity, Jobs};
+use cronclave::runner::{Control, Runner};
 use cronclave::store::{Memory, Query, Store};
 use cronclave::worker;
 use jobs::{every, secs, start_of_time};
+use through::{Call, Hook, Through};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -53,6 +60,44 @@ fn message(complete_on: Completion) -> Task {
         persistent: true,
         complete_on,
     })
+}
+
+/// Takes its time.
+struct Slow(Duration);
+
+#[async_trait]
+impl Runner for Slow {
+    async fn run(&self, _: &Job, _: &Work, _: Control) -> Ended {
+        sleep(self.0).await;
+        Ended::succeeded()
+    }
+}
+
+/// So many starts are granted, but nobody hears of it.
+struct Unheard(AtomicUsize);
+
+#[async_trait]
+impl Hook for Unheard {
+    async fn after(&self, call: &Call<'_>) {
+        let less = |count: usize| count.checked_sub(1);
+        if let Call::Apply(Op::Start { .. }) = call
+            && self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+        {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// No answer, for ever.
+struct Silent;
+
+#[async_trait]
+impl Hook for Silent {
+    async fn before(&self, call: &Call<'_>) {
+        if let Call::Apply(_) = call {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 impl Bench {
@@ -106,7 +151,12 @@ impl Bench {
 
     /// A worker with these jobs, on what was published so far.
     async fn work(&self, jobs: &[&Arc<Job>], requests: Vec<Message>) -> JoinHandle<()> {
-        let parts = self.parts("worker.1", Port::new(&self.wire));
+        let life = self.employ(self.parts("worker.1", Port::new(&self.wire)), jobs, requests);
+        sleep(secs(20)).await;
+        life
+    }
+
+    fn employ(&self, parts: Parts, jobs: &[&Arc<Job>], requests: Vec<Message>) -> JoinHandle<()> {
         let by_name = jobs.iter().map(|job| (job.name.clone(), (*job).clone())).collect();
         let (_, jobs) = watch::channel(Arc::new(Jobs { by_name, ..Jobs::default() }));
         let queues = Some([QueueName::default()].into());
@@ -115,7 +165,6 @@ impl Bench {
         for request in requests {
             self.wire.deliver(Queue::Tasks(QueueName::default()), request);
         }
-        sleep(secs(20)).await;
         life
     }
 
@@ -162,6 +211,7 @@ async fn without_a_confirmation_a_request_is_sent_again_under_the_same_fence_and
     let entry = bench.entry().await;
     assert_eq!((entry.state, entry.attempts.len()), (State::Succeeded, 1));
     assert_eq!(bench.wire.settled(), (2, 0), "both are acknowledged, one of them dropped");
+    assert!(bench.wire.published(&Exchange::Dead).is_empty());
     let events = bench.store.events(0, 100).await.unwrap();
     let refused =
         events.iter().filter(|(_, event)| matches!(&event.what, What::Fenced { tried, .. } if tried == "start"));
@@ -371,4 +421,114 @@ async fn what_is_no_request_is_dead_and_the_worker_goes_on() {
     for (reason, said) in reasons.iter().zip(["not JSON", "bytes", "v2", "other", "not a request"]) {
         assert!(reason.contains(said), "{reason}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_may_begin_before_its_request_is_confirmed() {
+    let bench = Bench::new(on_worker());
+    bench.wire.next_fates([Fate::Slow(secs(5))]);
+    let parts = bench.parts("web.1", Port::new(&bench.wire));
+    let lease = bench.win(&parts).await;
+    let sending = bench.begin(parts, lease);
+    sleep(secs(1)).await;
+    assert_eq!(bench.phases().await, [Phase::Published]);
+    assert_eq!(sending.await.unwrap(), Carried::HandedOver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_the_jobs_patience_before_it_is_sent_again() {
+    let bench = Bench::with(Job { task: on_worker(), start_within: Some(secs(120)), ..every("close", 60) });
+    bench.hand_over().await;
+    let view = bench.store.view(&bench.job.name, None).await.unwrap();
+    let left = view.record.open[0].until.since(view.now);
+    assert!(left > secs(115) && left <= secs(120), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_cancelled_while_the_broker_is_away_is_not_kept_for_it() {
+    let bench = Bench::new(on_worker());
+    bench.wire.set_away(true);
+    let parts = bench.parts("web.1", Port::new(&bench.wire));
+    let lease = bench.win(&parts).await;
+    let run_id = lease.work.run_id;
+    let sending = bench.begin(parts, lease);
+    sleep(secs(1)).await;
+    bench.store.apply(&bench.job.name, &Op::Cancel { run_id, by: "ops".into() }).await.unwrap();
+    sleep(secs(10)).await;
+    assert_eq!(bench.entry().await.state, State::Cancelled, "with the next renewal");
+    assert!(matches!(sending.await.unwrap(), Carried::Settled(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_claim_is_anothers_is_not_sent() {
+    let bench = Bench::new(message(Completion::Confirm));
+    let parts = bench.parts("web.1", Port::new(&bench.wire));
+    let lease = bench.win(&parts).await;
+    let evict = Op::Evict { run_id: lease.work.run_id, fence: lease.work.fence, by: "ops".into() };
+    bench.store.apply(&bench.job.name, &evict).await.unwrap();
+    let carried = handover::carry(&parts, &bench.job, lease).await;
+    assert!(matches!(carried, Carried::NotStarted(_)), "{carried:?}");
+    assert!(bench.to_others().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_acknowledged_when_its_run_has_ended_or_the_broker_would_lose_patience() {
+    for (takes, until) in [(20, 20), (300, 45)] {
+        let bench = Bench::new(on_worker());
+        bench.hand_over().await;
+        let parts = bench.parts("worker.1", Port::new(&bench.wire));
+        let parts = Parts { runner: Arc::new(Slow(secs(takes))), ..parts };
+        bench.employ(parts, &[&bench.job], bench.requests());
+        sleep(secs(until - 2)).await;
+        assert_eq!(bench.wire.settled(), (0, 0), "{takes} s");
+        sleep(secs(4)).await;
+        assert_eq!(bench.wire.settled(), (1, 0), "{takes} s");
+        sleep(secs(takes)).await;
+        assert_eq!(bench.entry().await.state, State::Succeeded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_the_worker_does_not_hear_of_is_its_own_all_the_same() {
+    let bench = Bench::new(on_worker());
+    bench.hand_over().await;
+    let parts = bench.parts("worker.1", Port::new(&bench.wire));
+    let store = Through::new(bench.store.clone(), Unheard(1.into()), Arc::default());
+    bench.employ(Parts { store: Arc::new(store), ..parts }, &[&bench.job], bench.requests());
+    sleep(secs(25)).await;
+    assert_eq!((bench.entry().await.state, bench.wire.settled()), (State::Succeeded, (1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_a_worker_could_not_begin_is_left_to_others_when_it_stops() {
+    let bench = Bench::new(on_worker());
+    bench.hand_over().await;
+    let parts = bench.parts("worker.1", Port::new(&bench.wire));
+    let store = Through::new(bench.store.clone(), Silent, Arc::default());
+    let (stop, parts) = (parts.stop.clone(), Parts { store: Arc::new(store), ..parts });
+    let life = bench.employ(parts, &[&bench.job], bench.requests());
+    sleep(secs(5)).await;
+    stop.softly();
+    life.await.unwrap();
+    assert_eq!(bench.wire.settled(), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dead_stays_in_its_queue_until_the_broker_has_its_copy() {
+    let bench = Bench::new(on_worker());
+    bench.wire.next_fates([Fate::Lost]);
+    let bad = Message { body: b"no request".into(), ..Message::default() };
+    bench.work(&[&bench.job], vec![bad]).await;
+    assert_eq!((bench.wire.published(&Exchange::Dead).len(), bench.wire.settled()), (1, (1, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_not_sent_unless_its_start_is_known_to_be_granted() {
+    let bench = Bench::new(message(Completion::Confirm));
+    let parts = bench.parts("web.1", Port::new(&bench.wire));
+    let lease = bench.win(&parts).await;
+    let store = Through::new(bench.store.clone(), Unheard(1.into()), Arc::default());
+    let carried = handover::carry(&Parts { store: Arc::new(store), ..parts }, &bench.job, lease).await;
+    assert!(matches!(carried, Carried::Unanswered(_)), "{carried:?}");
+    assert!(bench.to_others().is_empty());
 }

@@ -673,6 +673,99 @@ fn a_changed_schedule_does_not_catch_up_its_past() {
     assert_eq!(bench.waits(), at(960));
 }
 
+// ---- the edges of the rule ----------------------------------------------------------------------
+
+#[test]
+fn nothing_starts_a_microsecond_early() {
+    let mut bench = Bench::new(every("backup", 60));
+    let target = Target::Next { expect: bench.record.cursor.unwrap(), passes: vec![], at: at(60), due: at(60) };
+    let claim = bench.op(&Step::Claim(target)).unwrap();
+    bench.now = at(60).minus(Duration::from_micros(1));
+    assert_eq!(bench.ask(&claim), Reply::Early(at(60)));
+    assert!(matches!(bench.go_to(60).ask(&claim), Reply::Won(_)));
+}
+
+#[test]
+fn the_newest_success_is_that_of_the_newest_occurrence_whichever_ends_last() {
+    let mut bench = Bench::new(Job { overlap: Overlap::Allow, lease: secs(1000), ..every("backup", 60) });
+    let older = bench.go_to(60).start().remove(0);
+    let newer = bench.go_to(120).start().remove(0);
+    for run in [newer, older] {
+        let settle = Op::Settle { key: Bench::key(&run), ended: Ended::succeeded(), next: None };
+        assert_eq!(bench.ask(&settle), Reply::Done);
+    }
+    assert_eq!(bench.record.last_success, Some(at(120)));
+}
+
+#[test]
+fn allow_bounds_runs_that_are_asked_for_one_by_one_as_well() {
+    let mut bench = overlapping(Overlap::Allow);
+    let mut claim = |request: u64| {
+        let target = Target::Request {
+            run_id: RunId::of_request(&bench.job.name, &request.to_string()),
+            at: None,
+            trigger: Trigger::Cli { by: None },
+            args: BTreeMap::new(),
+            expect: None,
+        };
+        let claim = bench.op(&Step::Claim(target)).unwrap();
+        bench.ask(&claim)
+    };
+    let most = Overlap::ALLOW_LIMIT as u64;
+    assert!((0..most).all(|request| matches!(claim(request), Reply::Won(_))));
+    assert!(matches!(claim(most), Reply::Busy(_)));
+}
+
+#[test]
+fn a_holder_that_has_settled_cannot_put_off_the_next_attempt() {
+    let mut bench = Bench::new(retrying(2, Backoff::Fixed));
+    let run = bench.go_to(60).start().remove(0);
+    bench.end(&failed());
+    let before = bench.record.clone();
+    assert_eq!(bench.ask(&Op::Renew { key: Bench::key(&run), ttl: secs(3600) }), Reply::Fenced);
+    assert_eq!(bench.record, before);
+}
+
+#[test]
+fn a_mutex_is_free_while_a_run_waits_for_its_next_attempt() {
+    let mut bench = Bench::new(Job { mutex: Some("ledger".into()), ..retrying(2, Backoff::Fixed) });
+    bench.go_to(60).start();
+    assert!(bench.mutex.held.is_some());
+    bench.end(&failed());
+    assert_eq!((bench.record.open.len(), &bench.mutex.held), (1, &None));
+}
+
+#[test]
+fn what_was_begun_gets_the_mutex_before_what_never_began() {
+    let job = Job { overlap: Overlap::Allow, mutex: Some("ledger".into()), ..retrying(2, Backoff::Fixed) };
+    let mut bench = Bench::new(job);
+    let first = bench.go_to(60).start().remove(0);
+    assert_eq!(bench.trigger("r1"), Reply::Done);
+    bench.end(&failed());
+    let Step::Claim(Target::Open { run_id, .. }) = bench.go_to(70).next() else { panic!("both could go on") };
+    assert_eq!(run_id, first.run_id);
+}
+
+#[test]
+fn a_pause_that_is_changed_has_begun_when_it_began() {
+    let mut bench = Bench::new(every("backup", 60));
+    bench.go_to(10).pause(None);
+    bench.go_to(100).pause(Some(at(200)));
+    let pauses: Vec<_> = bench.record.pauses.iter().map(|pause| (pause.since, pause.until)).collect();
+    assert_eq!(pauses, [(at(10), Some(at(200)))]);
+}
+
+#[test]
+fn a_run_that_was_cancelled_and_lost_is_over_at_once_though_its_job_is_paused() {
+    let mut bench = Bench::new(Job { delivery: Delivery::AtLeastOnce, ..every("backup", 60) });
+    let run = bench.go_to(60).start().remove(0);
+    bench.ask(&Op::Cancel { run_id: run.run_id, by: "ops".into() });
+    bench.pause(None);
+    bench.go_to(91).settle_down();
+    assert_eq!(bench.tally_all(Phase::Running), 0);
+    assert_eq!(bench.tally()[&Stands::Cancelled], 1);
+}
+
 // ---- pause -------------------------------------------------------------------------------------
 
 #[test]

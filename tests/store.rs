@@ -224,6 +224,7 @@ promises! {
     a_claim_ended_by_force_is_over_for_its_holder
     a_newer_claim_is_not_ended_by_force
     a_request_made_twice_is_one_run
+    a_request_is_known_by_all_of_its_identity
     a_request_is_refused_while_a_run_is_open
     a_run_by_hand_excludes_the_schedule_and_leaves_the_cursor
     one_mutex_keeps_two_jobs_apart
@@ -813,6 +814,22 @@ async fn a_request_made_twice_is_one_run(bench: Bench) {
     bench.settle(&key, Ended::succeeded()).await;
     assert_eq!(bench.reply(request(&bench, "r1", Overlap::Skip)).await, Reply::Done);
     assert!(bench.open().await.is_empty(), "asked again after it ran, it does not run again");
+}
+
+async fn a_request_is_known_by_all_of_its_identity(bench: Bench) {
+    let bench = bench.registered().await;
+    let (one, two): (Vec<u8>, Vec<u8>) = ((0..16).collect(), (16..32).collect());
+    // The end of the first and the beginning of the second: it may stand there where they are kept side by side.
+    let other = [&one[8..], &two[..8]].concat();
+    for id in [one, two, other] {
+        let Op::Trigger { at, trigger, args, expect, on_record, .. } = request(&bench, "r", Overlap::QueueAll) else {
+            panic!("a request")
+        };
+        let run_id = RunId::from_bytes(id.try_into().unwrap());
+        let ask = Op::Trigger { run_id, at, trigger, args, overlap: Overlap::QueueAll, expect, on_record };
+        assert_eq!(bench.reply(ask).await, Reply::Done);
+    }
+    assert_eq!(bench.open().await.len(), 3);
 }
 
 async fn a_request_is_refused_while_a_run_is_open(bench: Bench) {

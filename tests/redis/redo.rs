@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cronclave::clock::{Clock, Timestamp};
-use cronclave::job::JobName;
+use cronclave::job::{JobName, Overlap};
+use cronclave::lease::Token;
 use cronclave::ledger::What;
-use cronclave::record::{Op, Reply};
+use cronclave::record::{Key, Op, Record, Reply, Target};
 use cronclave::store::redis::{Redis, Time};
 use cronclave::store::{Repair, Repaired, Replica, Store};
 use rand::SeedableRng;
@@ -241,6 +242,27 @@ async fn one_record_that_somebody_removed_is_put_back() {
     assert_eq!(answer.events.iter().map(|event| &event.what).collect::<Vec<_>>(), [&restored]);
 }
 
+impl Bench {
+    /// The first of the processes wins a run, for 10 s. Somebody on the list of replicas is silent, so that a gate stays
+    /// closed for its whole time.
+    async fn won(&self) -> (JobName, Key) {
+        let job = JobName::new("backup").unwrap();
+        let mut chance = Chance { dice: StdRng::seed_from_u64(1), now: self.clock.now() };
+        self.stores[0].apply(&job, &Op::Register { spec: 1 }).await.unwrap();
+        let at = self.clock.now().plus(Duration::from_secs(1));
+        self.clock.step(2_000_000);
+        let cursor = self.stores[0].view(&job, None).await.unwrap().record.cursor.unwrap();
+        let mut bid = chance.bid(&job, &Record::default());
+        bid.target = Target::Next { expect: cursor, passes: vec![], at, due: at };
+        (bid.ttl, bid.mutex, bid.overlap) = (Duration::from_secs(10), None, Overlap::Skip);
+        let Reply::Won(run) = self.stores[0].apply(&job, &Op::Claim(bid)).await.unwrap().reply else {
+            panic!("it is free")
+        };
+        self.stores[2].beat(&Replica { boot_id: "silent".into(), ..replica(3) }).await.unwrap();
+        (job, Key { run_id: run.run_id, fence: run.fence, token: run.token.clone().unwrap() })
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn while_it_is_given_back_nothing_is_granted_but_a_holder_keeps_its_run() {
     let bench = Bench::new(&[]).await;
@@ -274,4 +296,38 @@ async fn while_it_is_given_back_nothing_is_granted_but_a_holder_keeps_its_run() 
     assert_eq!(reaped.reply, Reply::Done, "{started:#?} {reaped:#?}");
     let calm = reaped.view.now.since(started.view.now);
     assert!(calm >= Duration::from_secs(3), "after {calm:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_renewed_while_its_record_is_given_back_lasts_as_long_as_was_said() {
+    let bench = Bench::new(&[]).await;
+    let (job, key) = bench.won().await;
+    let copy = bench.copy();
+    // What is lost, and with it the newest record.
+    bench.stores[0].apply(&job, &Op::Pause { until: None, reason: None, by: None }).await.unwrap();
+    bench.lose(Loss::Promoted, &copy);
+    let renewed = bench.stores[0].apply(&job, &Op::Renew { key, ttl: Duration::from_secs(60) }).await.unwrap();
+    let Reply::Kept { until, .. } = renewed.reply else { panic!("not kept but {:?}", renewed.reply) };
+    // The gate is left to open in its own time: those who know what was lost have to tell before.
+    for _ in 0..600 {
+        let view = bench.stores[1].view(&job, None).await;
+        if let Ok(view) = view
+            && !view.record.pauses.is_empty()
+        {
+            assert_eq!(view.record.open[0].until, until);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the pause was not given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_is_given_back_nobody_but_its_holder_keeps_a_run() {
+    let bench = Bench::new(&[]).await;
+    let (job, key) = bench.won().await;
+    bench.server.ask::<()>(&["HSET", &format!("{PREFIX}meta"), "server", "0123456789abcdef"]);
+    let stranger = Op::Renew { key: Key { token: Token::fresh(), ..key }, ttl: Duration::from_secs(60) };
+    let answer = bench.stores[1].apply(&job, &stranger).await;
+    assert!(!answer.as_ref().is_ok_and(|answer| matches!(answer.reply, Reply::Kept { .. })), "{answer:?}");
 }
