@@ -206,7 +206,7 @@ async fn what_lapsed_before_it_began_does_not_run() {
 async fn code_is_given_what_the_store_knows_of_its_run() {
     let bench = Bench::new(every("a", 60), 1);
     let mut lease = bench.win().await;
-    let known = std::mem::replace(&mut lease.work.args, BTreeMap::new());
+    let known = std::mem::take(&mut lease.work.args);
     // As a worker has it: its request says hardly more than which run it is.
     lease.work.attempt = 7;
     attempt::run(&bench.parts, &bench.job, lease).await;

@@ -169,7 +169,8 @@ async fn lost_and_given_back(rights: &[&str], loss: Loss) {
     assert_ne!(Data { position: 0, ..Data::default() }.records, before.records);
     let repaired = bench.repaired().await;
     println!("{loss:?}: {repaired}");
-    assert!(repaired.calls > 50, "{repaired}");
+    // How many of so many random operations change anything is up to chance.
+    assert!(repaired.calls > 15, "{repaired}");
     assert_eq!((repaired.unknown, repaired.replicas), (0, 3), "{repaired}");
     let after = Data::of(&bench.server);
     for (name, record) in &before.records {
