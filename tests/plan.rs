@@ -619,6 +619,20 @@ fn what_came_due_before_a_closed_day_is_not_decided_with_it_in_a_pause() {
 }
 
 #[test]
+fn what_a_calendar_closed_before_a_pause_is_told_with_what_ran_before_it() {
+    let mut bench = closed_on_sundays(MisfirePolicy::RunAll);
+    bench.go_to(HOUR / 2);
+    bench.settle_down();
+    bench.go_to(18 * HOUR + HOUR / 2);
+    bench.ask(&Op::Pause { by: None, reason: None, until: None });
+    bench.go_to(20 * HOUR + 60);
+    bench.ask(&Op::Resume { by: None, catch_up: false });
+    assert_eq!(bench.run_all(), [18 * HOUR]);
+    let expected = [(Stands::SkippedCalendar, 17), (Stands::Succeeded, 1), (Stands::SkippedPaused, 2)];
+    assert_eq!(bench.tally(), HashMap::from(expected));
+}
+
+#[test]
 fn after_an_outage_run_all_runs_the_newest_up_to_its_bound_oldest_first() {
     let mut bench = late(misfire(MisfirePolicy::RunAll, 86_400, 5));
     assert_eq!(bench.go_to(60 * 1000 + 30).run_all(), [59_760, 59_820, 59_880, 59_940, 60_000]);

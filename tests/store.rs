@@ -234,6 +234,7 @@ promises! {
     published_runs_start_under_the_token_of_whoever_takes_them
     time_never_goes_back
     changes_that_give_others_something_to_do_are_announced
+    a_claim_that_is_given_back_is_announced_to_others
     output_is_kept_in_order_and_can_lose_its_middle
     history_is_filtered_and_newest_first
     history_can_be_cut_to_the_newest_of_each_job
@@ -1013,6 +1014,19 @@ async fn changes_that_give_others_something_to_do_are_announced(bench: Bench) {
     let (next, jobs) = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
     assert_eq!(jobs, [other]);
     assert!(next > position);
+}
+
+async fn a_claim_that_is_given_back_is_announced_to_others(bench: Bench) {
+    let bench = bench.registered().await;
+    let expect = bench.cursor().await;
+    bench.go_to(60);
+    let (key, _) = bench.win(expect, 60).await;
+    let (position, _) = bench.store.changed(0).await.unwrap();
+    let store = bench.store.clone();
+    let waiting = tokio::spawn(async move { store.changed(position).await.unwrap() });
+    assert_eq!(bench.reply(Op::Release { key }).await, Reply::Done);
+    let (_, jobs) = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
+    assert_eq!(jobs, [bench.job.clone()]);
 }
 
 async fn output_is_kept_in_order_and_can_lose_its_middle(bench: Bench) {
