@@ -2,7 +2,8 @@
 //! that fail, forget and change places. The jobs themselves keep the ledger that is held against the history.
 //!
 //! `tests/chaos` runs the scenarios of `table`, in which two designs that are in use everywhere run beside ours, and makes
-//! a table of them. Each is under its faults for 6 s, or for `CHAOS_SECONDS`; all of it stays within eight minutes.
+//! a table of them. By themselves the tests are the short form: ours is under each fault for 4 s, and the others run where a
+//! test looks at them.
 #![allow(clippy::unwrap_used)]
 
 #[path = "disorder/clocks.rs"]

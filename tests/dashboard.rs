@@ -31,7 +31,7 @@ use site::Site;
 const PACKAGES: [&str; 2] = ["playwright==1.65.2", "axe-playwright-python==0.1.8"];
 
 /// A story may take so long.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Jobs of the stories.
 const JOBS: &str = include_str!("dashboard/jobs.toml");

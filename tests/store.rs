@@ -1026,7 +1026,7 @@ async fn a_claim_that_is_given_back_is_announced_to_others(bench: Bench) {
     let waiting = tokio::spawn(async move { store.changed(position).await.unwrap() });
     assert_eq!(bench.reply(Op::Release { key }).await, Reply::Done);
     let (_, jobs) = tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
-    assert_eq!(jobs, [bench.job.clone()]);
+    assert_eq!(jobs, std::slice::from_ref(&bench.job));
 }
 
 async fn output_is_kept_in_order_and_can_lose_its_middle(bench: Bench) {

@@ -40,7 +40,7 @@ fn at_work() -> Cluster {
     for index in 0..THREE {
         cluster.serve(index);
     }
-    until("the jobs run", || starts(&cluster) > 5 * load::JOBS);
+    until("the jobs run", || starts(&cluster) > 2 * load::JOBS);
     // Past the first heartbeats, by which later ones are judged.
     sleep(6);
     cluster
@@ -52,9 +52,9 @@ fn a_store_whose_clock_is_set_an_hour_forward_starts_nothing_early_or_twice() {
     cluster.redis().set_clock(HOUR);
     all_say(&cluster, "was set 1h forward", 1);
     let before = starts(&cluster);
-    sleep(10);
-    say(&format!("an hour ahead: {} starts in 10 s, by the time that has really passed", starts(&cluster) - before));
-    assert!(starts(&cluster) > before + 5 * load::JOBS, "what is due goes on: {}", cluster.logs());
+    sleep(5);
+    say(&format!("an hour ahead: {} starts in 5 s, by the time that has really passed", starts(&cluster) - before));
+    assert!(starts(&cluster) > before + 2 * load::JOBS, "what is due goes on: {}", cluster.logs());
     let status = cluster.cronclave(&["status"]).output().unwrap();
     let status = String::from_utf8_lossy(&status.stdout).into_owned();
     assert!(status.contains("! the store's clock was set 1h forward"), "{status}");
@@ -66,8 +66,8 @@ fn a_store_whose_clock_is_set_an_hour_forward_starts_nothing_early_or_twice() {
     cluster.redis().set_clock(0);
     all_say(&cluster, "the store's clock is believed again", 1);
     let before = starts(&cluster);
-    sleep(8);
-    assert!(starts(&cluster) > before + 4 * load::JOBS, "it goes on: {}", cluster.logs());
+    sleep(5);
+    assert!(starts(&cluster) > before + 2 * load::JOBS, "it goes on: {}", cluster.logs());
     cluster.stop();
     let tally = load::reckon_starts(&cluster);
     say(&format!("a store an hour ahead: {tally}"));
@@ -79,11 +79,11 @@ fn a_store_whose_clock_is_set_an_hour_back_starts_nothing_until_it_is_right_agai
     cluster.redis().set_clock(-HOUR);
     all_say(&cluster, "was set back", 1);
     let before = starts(&cluster);
-    sleep(10);
+    sleep(5);
     assert_eq!(starts(&cluster), before, "nothing is due yet by its clock");
     cluster.redis().set_clock(0);
     all_say(&cluster, "the store's clock is believed again", 1);
-    until("it goes on", || starts(&cluster) > before + 8 * load::JOBS);
+    until("it goes on", || starts(&cluster) > before + 3 * load::JOBS);
     cluster.stop();
     let tally = load::reckon_starts(&cluster);
     say(&format!("a store that was an hour back: {tally}"));
@@ -98,7 +98,7 @@ fn on_one_machine() -> Cluster {
         given.iter().for_each(|(name, value)| cluster.give(index, name, value));
         cluster.serve(index);
     }
-    until("the jobs run", || starts(&cluster) > 5 * load::JOBS);
+    until("the jobs run", || starts(&cluster) > 2 * load::JOBS);
     sleep(6);
     cluster
 }
@@ -109,13 +109,13 @@ fn a_machine_whose_clock_is_set_an_hour_forward_starts_nothing_early_or_twice() 
     servers::set_clock(&cluster.path("clock"), HOUR);
     all_say(&cluster, "went 1h forward at once", 1);
     let before = starts(&cluster);
-    sleep(10);
-    assert!(starts(&cluster) > before + 5 * load::JOBS, "what is due goes on: {}", cluster.logs());
+    sleep(5);
+    assert!(starts(&cluster) > before + 2 * load::JOBS, "what is due goes on: {}", cluster.logs());
     // The time in the file never goes back: it stands still for an hour from here on, and what is due is granted.
     servers::set_clock(&cluster.path("clock"), 0);
     let before = starts(&cluster);
-    sleep(10);
-    assert!(starts(&cluster) > before + 5 * load::JOBS, "it goes on: {}", cluster.logs());
+    sleep(5);
+    assert!(starts(&cluster) > before + 2 * load::JOBS, "it goes on: {}", cluster.logs());
     cluster.stop();
     let tally = load::reckon_starts(&cluster);
     say(&format!("a machine an hour ahead: {tally}"));
@@ -127,11 +127,11 @@ fn a_machine_whose_clock_is_set_an_hour_back_says_that_its_time_stands_still() {
     servers::set_clock(&cluster.path("clock"), -HOUR);
     all_say(&cluster, "of 3 replicas: occurrences wait for the clocks", 1);
     let before = starts(&cluster);
-    sleep(10);
+    sleep(5);
     assert_eq!(starts(&cluster), before, "nothing is due yet by its clock");
     servers::set_clock(&cluster.path("clock"), 0);
     all_say(&cluster, "the store's clock is believed again", 1);
-    until("it goes on", || starts(&cluster) > before + 8 * load::JOBS);
+    until("it goes on", || starts(&cluster) > before + 3 * load::JOBS);
     cluster.stop();
     let tally = load::reckon_starts(&cluster);
     say(&format!("a machine that was an hour back: {tally}"));

@@ -26,6 +26,9 @@ pub(crate) struct Row {
     pub(crate) due: usize,
     /// Starts of these, without those that were one too many.
     pub(crate) started: usize,
+    /// Occurrences of after the faults that wait for their turn: a backlog is worked off as fast as the machine can.
+    #[serde(default)]
+    pub(crate) waiting: usize,
     /// Starts of an occurrence beyond its first, other than attempts that its job asked for.
     pub(crate) doubles: usize,
     /// Occurrences that neither started nor left a word.
@@ -62,6 +65,9 @@ pub(crate) struct Happened<'a> {
 /// A run is on time within a second and a half, as tests run on loaded machines.
 pub(crate) const ON_TIME: i64 = 1_500_000;
 
+/// What is said of an occurrence that has come due, and was not yet looked at when it was asked.
+pub(crate) const UNDECIDED: &str = "not_yet";
+
 /// What the word of a history says that is no start.
 fn tells(word: &str) -> bool {
     !matches!(word, "succeeded" | "queued" | "claimed" | "published" | "running" | "retrying")
@@ -95,7 +101,10 @@ impl Row {
                     (Some(_), _) => row.started += 1,
                     _ => {}
                 }
-                if let Some(word) = word.filter(|word| tells(word)) {
+                let waits = |word: &&str| *word == UNDECIDED || !tells(word);
+                if lines.is_none() && second > happened.healed.as_secs() && word.is_some_and(waits) {
+                    row.waiting += 1;
+                } else if let Some(word) = word.filter(|word| tells(word)) {
                     *row.recorded.entry((*word).to_owned()).or_default() += 1;
                 }
                 let latest = lines.and_then(|lines| lines.iter().map(|line| late(line) / 1000).max());
@@ -130,6 +139,12 @@ impl Row {
         let path = rows.join(format!("{}-{}.json", self.scenario, self.contender));
         fs::write(path, serde_json::to_string_pretty(self).unwrap()).unwrap();
     }
+}
+
+/// Whether it is `tests/chaos` that runs this, and makes a table of it.
+pub(crate) fn is_asked_for() -> bool {
+    #[allow(clippy::disallowed_methods, reason = "set by whoever runs the tests")]
+    std::env::var_os("CHAOS_OUT").is_some()
 }
 
 /// Where the report goes: `CHAOS_OUT`, or else `target/chaos`.

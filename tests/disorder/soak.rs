@@ -1,7 +1,7 @@
 //! Five thousand occurrences a minute, on replicas and on workers, under random faults of all kinds that leave the store
 //! what it has; and whether memory, descriptors and keys stay what they are.
 //!
-//! `tests/chaos --soak 30` runs it for half an hour; otherwise it lasts 40 s, with half as many.
+//! `tests/chaos --soak 30` runs it for half an hour; otherwise it lasts 20 s, with half as many.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,7 +35,7 @@ fn extent() -> (Duration, usize) {
     let minutes = std::env::var("CHAOS_SOAK").ok().and_then(|text| text.parse::<f64>().ok());
     match minutes {
         Some(minutes) => (Duration::from_secs_f64(minutes * 60.0), JOBS[0]),
-        None => (Duration::from_secs(40), JOBS[1]),
+        None => (Duration::from_secs(20), JOBS[1]),
     }
 }
 

@@ -32,7 +32,7 @@ fn clocks_apart(scenario: &str, title: &str, clocks: [(&str, f64); REPLICAS]) ->
         }
         sleep(0.5);
     };
-    field.disturb(scenario, title, turn, |_| {})
+    field.beside_others().disturb(scenario, title, turn, |_| {})
 }
 
 /// The others do what their clocks say. That each instant has several owners would only be seen after minutes.

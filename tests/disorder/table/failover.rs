@@ -110,7 +110,8 @@ fn x05b_a_failover_in_which_some_stay_with_the_old_master_for_a_moment() {
     let mut pair = Pair::start();
     let (field, own) = Field::movable(pair.port(0));
     let turn = |field: &mut Field| fail_over(&mut pair, &own, field, 2, Duration::from_millis(400));
-    let result = field.disturb("X5b", "failover, 2 of 5 stay with the old master for 400 ms", turn, |_| {});
+    let result =
+        field.beside_others().disturb("X5b", "failover, 2 of 5 stay with the old master for 400 ms", turn, |_| {});
     // Two masters at once: whoever asks each of them is told by each that nobody else did.
     result.others_fail();
     assert_eq!(result.ours.early, 0, "{:?}", result.ours);
@@ -123,7 +124,7 @@ fn x10_on_two_sides_of_a_partition_only_the_one_with_a_replica_starts() {
     (0..REPLICAS).for_each(|index| field.ours.give(index, "CRONCLAVE_DURABILITY", "replicated"));
     let turn = |field: &mut Field| fail_over(&mut pair, &own, field, 2, Duration::from_secs(2));
     let what = "split brain for 2 s, 2 of 5 with the old master, durability = replicated";
-    let result = field.disturb("X10", what, turn, |_| {});
+    let result = field.beside_others().disturb("X10", what, turn, |_| {});
     result.others_fail();
     assert_eq!((result.ours.doubles, result.ours.early), (0, 0), "{:?}", result.ours);
     result.says(&["takes writes without them", "min-replicas-to-write 1", "CRONCLAVE_DURABILITY=replicated"]);

@@ -12,7 +12,7 @@ use crate::servers::Redis;
 
 #[test]
 fn x00_undisturbed_every_contender_starts_each_occurrence_of_twenty_jobs_a_second_exactly_once() {
-    let result = Field::with(&[]).disturb("X0", "undisturbed", |_| sleep(1.0), |_| {});
+    let result = Field::with(&[]).beside_others().disturb("X0", "undisturbed", |_| sleep(1.0), |_| {});
     result.spotless().all_ran();
     let tally = load::reckon(&result.field.ours);
     tally.all_ran();
@@ -47,7 +47,7 @@ fn x02_replicas_killed_at_any_moment_start_nothing_twice_and_hide_nothing() {
             turn(field);
         }
     };
-    let result = field.disturb("X2", "kill -9 of random replicas", turn, |_| {});
+    let result = field.beside_others().disturb("X2", "kill -9 of random replicas", turn, |_| {});
     result.spotless().only_lost().fails(Design::Lock).restarts_grow();
 }
 
@@ -64,6 +64,6 @@ fn x03_replicas_frozen_past_their_leases_at_any_moment_start_nothing_twice() {
         sleep(2.2);
         frozen.iter().for_each(|index| field.signal(*index, Signal::CONT));
     };
-    let result = field.disturb("X3", "replicas frozen for longer than leases", freeze, |_| {});
+    let result = field.beside_others().disturb("X3", "replicas frozen for longer than leases", freeze, |_| {});
     result.spotless().only_lost().fails(Design::Lock);
 }
