@@ -41,6 +41,9 @@ pub(crate) fn venv(name: &str, packages: &[&str]) -> PathBuf {
     let versions = packages.join("-").replace("==", "-");
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{versions}"));
     let ready = dir.join("ready");
+    // Tests that run side by side want the same one.
+    let lock = std::fs::File::create(dir.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
     if !ready.exists() {
         let mut venv = Command::new("python3");
         venv.args(["-m", "venv", "--clear"]).arg(&dir);
