@@ -163,6 +163,7 @@ impl Inner {
             book.set(Series::CheckFailing, [check.word().into()], 0.0);
         }
         book.count(Series::Stalled, [], 0);
+        book.count(Series::Repairs, [], 0);
         book.set(Series::LastReload, [], sight::seconds(self.clock.now()));
         book.shift(Series::SseClients, [], 0.0);
         self.follow_jobs();
