@@ -76,6 +76,14 @@ pub(crate) fn duration(unless_said: Duration) -> Duration {
     secs.map_or(unless_said, Duration::from_secs)
 }
 
+/// Whether a process catches TERM, or is over.
+fn can_be_told_to_stop(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.is_none_or(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << 14) != 0)
+        || status.contains("zombie")
+}
+
 /// A cluster for these jobs: [`Cluster::with_another`] or [`Cluster::with_another_on_redis`].
 pub(crate) type Found = fn(&str) -> Cluster;
 
@@ -330,6 +338,8 @@ impl Cluster {
     pub(crate) fn stop(&mut self) {
         let children: Vec<Child> = self.replicas.iter_mut().filter_map(Option::take).collect();
         for child in &children {
+            // One that was just started may not have got so far, and would die of it.
+            until("a replica can be told to stop", || can_be_told_to_stop(child.id()));
             signal(child.id().cast_signed(), Signal::TERM);
         }
         for mut child in children {
