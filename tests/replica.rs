@@ -257,15 +257,10 @@ async fn another_time_zone_database_among_the_replicas_is_told_once() {
         pid: 1,
         started_at: start_of_time(),
         last_seen_at: start_of_time(),
-        clock_skew_seconds: 0.0,
         config_digest: "d".into(),
         tzdb: tzdb.into(),
         jobs: 1,
-        running: 0,
-        queues: Vec::new(),
-        slots: 0,
-        failing: BTreeMap::new(),
-        zones: BTreeMap::new(),
+        ..Replica::default()
     };
     let store = alone.store.clone();
     let beats = tokio::spawn(async move {
@@ -313,15 +308,11 @@ fn other(digest: &str, tzdb: &str, zones: &[(&str, &str)]) -> Replica {
         pid: 1,
         started_at: start_of_time(),
         last_seen_at: start_of_time(),
-        clock_skew_seconds: 0.0,
         config_digest: digest.into(),
         tzdb: tzdb.into(),
         jobs: 1,
-        running: 0,
-        queues: Vec::new(),
-        slots: 0,
-        failing: BTreeMap::new(),
         zones: zones.iter().map(|(zone, hash)| ((*zone).to_owned(), (*hash).to_owned())).collect(),
+        ..Replica::default()
     }
 }
 

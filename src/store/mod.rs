@@ -147,7 +147,7 @@ pub struct Piece {
 }
 
 /// A running process of the cluster, as it last reported.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Default, Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replica {
     /// Random at each start.
     pub boot_id: String,

@@ -22,15 +22,7 @@ fn replica(name: &str) -> Replica {
         pid: 1,
         started_at: at,
         last_seen_at: at,
-        clock_skew_seconds: 0.0,
-        config_digest: String::new(),
-        tzdb: String::new(),
-        jobs: 0,
-        running: 0,
-        queues: Vec::new(),
-        slots: 0,
-        failing: BTreeMap::new(),
-        zones: BTreeMap::new(),
+        ..Replica::default()
     }
 }
 

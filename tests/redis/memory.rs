@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cronclave::clock::Timestamp;
 use cronclave::job::{Delivery, JobName, Overlap};
 use cronclave::lease::{Ended, RunId, Token, Trigger};
 use cronclave::record::{Bid, Key, Op, Phase, Reply, Target};
@@ -34,23 +33,7 @@ async fn claim(store: &Redis, job: &JobName, request: &str) -> Result<Key, Store
 }
 
 fn replica() -> Replica {
-    Replica {
-        boot_id: "boot".into(),
-        name: "web.1".into(),
-        version: "0".into(),
-        pid: 1,
-        started_at: Timestamp::EPOCH,
-        last_seen_at: Timestamp::EPOCH,
-        clock_skew_seconds: 0.0,
-        config_digest: String::new(),
-        tzdb: String::new(),
-        jobs: 0,
-        running: 0,
-        queues: Vec::new(),
-        slots: 0,
-        failing: BTreeMap::new(),
-        zones: BTreeMap::new(),
-    }
+    Replica { boot_id: "boot".into(), name: "web.1".into(), version: "0".into(), pid: 1, ..Replica::default() }
 }
 
 fn start(key: &Key) -> Op {

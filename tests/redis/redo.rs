@@ -145,17 +145,7 @@ fn replica(index: usize) -> Replica {
         name: format!("replica-{index}"),
         version: "0".into(),
         pid: 1,
-        started_at: Timestamp::EPOCH,
-        last_seen_at: Timestamp::EPOCH,
-        clock_skew_seconds: 0.0,
-        config_digest: String::new(),
-        tzdb: String::new(),
-        jobs: 0,
-        running: 0,
-        queues: Vec::new(),
-        slots: 0,
-        failing: BTreeMap::new(),
-        zones: BTreeMap::new(),
+        ..Replica::default()
     }
 }
 
