@@ -12,7 +12,7 @@ pub(crate) fn lasted(tally: &Tally, time: Duration) {
 }
 
 /// How long it is disturbed.
-const ROUND: Duration = Duration::from_secs(20);
+const ROUND: Duration = Duration::from_secs(12);
 
 /// Disturbs a cluster in turns of its choice for as long as a load test lasts, then sees that it gets over it.
 pub(crate) fn disturb(

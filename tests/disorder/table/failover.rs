@@ -4,8 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::Cluster;
-use crate::cluster::SIGN;
+use crate::cluster::{Cluster, LONG, SIGN};
 use crate::field::{Field, PATIENT, TTL, sleep, sleep_until_second};
 use crate::load::{self, JOBS, REPLICAS};
 use crate::proxy::Proxy;
@@ -52,7 +51,7 @@ impl Pair {
 }
 
 fn wait_until_it_follows(server: &Redis) {
-    let given_up = Instant::now() + Duration::from_secs(20);
+    let given_up = Instant::now() + LONG;
     while !server.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up") {
         assert!(Instant::now() < given_up, "it never follows");
         sleep(0.02);
