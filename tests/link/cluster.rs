@@ -1,6 +1,5 @@
 //! Several servers: all our keys are on one of them, and the store finds it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use cronclave::store::redis::{Address, Redis as Store, Time};
