@@ -2,7 +2,7 @@
 //! that fail, forget and change places. The jobs themselves keep the ledger that is held against the history.
 //!
 //! `tests/chaos` runs the scenarios of `table`, in which two designs that are in use everywhere run beside ours, and makes
-//! a table of them. By themselves the tests are the short form: ours is under each fault for 4 s, and the others run where a
+//! a table of them. By themselves the tests are the short form: ours is under each fault for 3 s, and the others run where a
 //! test looks at them.
 #![allow(clippy::unwrap_used)]
 

@@ -67,7 +67,7 @@ impl Drop for Turn {
 
 /// How long a load test lasts under one kind of fault, unless whoever runs the tests said otherwise.
 #[allow(dead_code, reason = "not every test has faults")]
-pub(crate) const UNDER_FAULTS: Duration = Duration::from_secs(4);
+pub(crate) const UNDER_FAULTS: Duration = Duration::from_secs(3);
 
 /// `CHAOS_SECONDS`, or else `unless_said`.
 pub(crate) fn duration(unless_said: Duration) -> Duration {
