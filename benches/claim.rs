@@ -4,6 +4,8 @@
 //! `cargo bench --bench claim` prints operations a second and ratios of one run on one machine.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "common/figures.rs"]
+mod figures;
 #[path = "../tests/common/servers.rs"]
 mod servers;
 
@@ -26,28 +28,39 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let bare = bare_inserts(&dir.path().join("bare.db"));
-    println!("bare insert, one a transaction: {bare:.0} a second");
     for width in SIDE_BY_SIDE {
         let memory = runtime.block_on(claims(Arc::new(Memory::new(Clock::system())), width));
         let path = dir.path().join(format!("claims-{width}.db"));
         let store = Sqlite::open(&path, Create::IfMissing, Clock::system()).unwrap();
         let sqlite = runtime.block_on(claims(Arc::new(store), width));
-        println!(
-            "{width:>3} side by side: memory {memory:>8.0} a second, sqlite {sqlite:>6.0} ({:.2} of the bare insert)",
-            sqlite / bare
+        figures::tell(
+            "claim",
+            &format!("{width} side by side on a file"),
+            &[
+                ("operations_per_second", sqlite),
+                ("memory_per_second", memory),
+                ("bare_insert_per_second", bare),
+                ("bare_insert_ratio", sqlite / bare),
+            ],
         );
     }
     let server = servers::Redis::plain();
     for width in SIDE_BY_SIDE {
         let set = runtime.block_on(bare_sets(&server.url(), width));
-        let before = processor(server.pid());
+        let before = figures::processor(server.pid());
         let store =
             runtime.block_on(async { Redis::open(server.url().parse().unwrap(), &width.to_string(), Time::Server) });
         let redis = runtime.block_on(claims(Arc::new(store), width));
-        let each = (processor(server.pid()) - before) / (redis * ROUND.as_secs_f64()) * 1e6;
-        println!(
-            "{width:>3} side by side: redis {redis:>6.0} a second ({:.2} of the bare SET, {each:.1} us of the server each)",
-            redis / set
+        let each = (figures::processor(server.pid()) - before) / (redis * ROUND.as_secs_f64()) * 1e6;
+        figures::tell(
+            "claim",
+            &format!("{width} side by side on Redis"),
+            &[
+                ("operations_per_second", redis),
+                ("bare_set_per_second", set),
+                ("bare_set_ratio", redis / set),
+                ("redis_us_each", each),
+            ],
         );
     }
 }
@@ -94,13 +107,6 @@ async fn bare_sets(url: &str, width: usize) -> f64 {
         total += worker.await.unwrap();
     }
     f64::from(total) / began.elapsed().as_secs_f64()
-}
-
-/// Seconds of processor time that a process has used.
-fn processor(pid: i32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }
 
 /// Operations a second: each job claims its next occurrence and is cancelled, over and over.

@@ -6,6 +6,8 @@
 
 #[path = "../tests/disorder/cluster.rs"]
 mod cluster;
+#[path = "common/figures.rs"]
+mod figures;
 #[path = "../tests/common/invariants.rs"]
 mod invariants;
 #[path = "../tests/common/rabbit.rs"]
@@ -50,15 +52,21 @@ fn main() {
             _ => {}
         }
     }
-    println!("{:<8} {:>6}  {:>20}  {:>20}", "on", "runs", "claim to start", "instant to start");
-    println!("{:<8} {:>6}  {:>9} {:>10}  {:>9} {:>10}", "", "", "p50", "p99", "p50", "p99");
     for (kind, waits) in waits {
-        let of = |pick: fn(&(Duration, Duration)) -> Duration| {
+        let of = |pick: fn(&(Duration, Duration)) -> Duration, share: usize| {
             let mut all: Vec<Duration> = waits.iter().map(pick).collect();
             all.sort();
-            [50, 99].map(|share| format!("{:.1} ms", all[all.len() * share / 100].as_secs_f64() * 1e3))
+            figures::ms(all[all.len() * share / 100])
         };
-        let ([a, b], [c, d]) = (of(|wait| wait.0), of(|wait| wait.1));
-        println!("{kind:<8} {:>6}  {a:>9} {b:>10}  {c:>9} {d:>10}", waits.len());
+        figures::tell(
+            "handover",
+            &format!("on a {kind}"),
+            &[
+                ("claim_to_start_p50_ms", of(|wait| wait.0, 50)),
+                ("claim_to_start_p99_ms", of(|wait| wait.0, 99)),
+                ("instant_to_start_p50_ms", of(|wait| wait.1, 50)),
+                ("instant_to_start_p99_ms", of(|wait| wait.1, 99)),
+            ],
+        );
     }
 }

@@ -1,48 +1,121 @@
-//! What a replica costs that has nothing to do: 10,000 jobs, each due once a day.
+//! What a replica costs that has nothing to do: jobs that are each due once a year.
 //!
-//! `cargo bench --bench idle` prints the time to ready, the memory and the processor time of ten
-//! idle seconds, for the first start (which registers every job) and for the next.
+//! `cargo bench --bench idle [-- JOBS...]` (1,000, 10,000 and 100,000 by default) prints, on a file and on a Redis, the
+//! time to ready of the first start, which registers every job, and of the next; the memory of that when nobody has looked
+//! for a minute, and its processor time and calls of Redis in 20 s; and how long the program takes to say `--help`.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "common/figures.rs"]
+mod figures;
+#[path = "../tests/common/servers.rs"]
+mod servers;
+
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const JOBS: usize = 10_000;
+const IDLE: Duration = Duration::from_secs(20);
+
+/// For a minute what people may look at is kept fresh.
+const UNATTENDED: Duration = Duration::from_secs(75);
+
+/// How many jobs stand in one file.
+const A_FILE: usize = 10_000;
 
 fn main() {
-    let dir = tempfile::tempdir().unwrap();
-    let minute = |n: usize| (n % 60, n / 60 % 24);
-    let jobs: String = (0..JOBS)
-        .map(|n| format!("[jobs.job-{n}]\nschedule = \"{} {} * * *\"\ncommand = \"true\"\n", minute(n).0, minute(n).1))
-        .collect();
-    fs::write(dir.path().join("jobs.toml"), format!("version = 1\n{jobs}")).unwrap();
-    println!("{JOBS} jobs, each due once a day");
-    for start in ["first start", "next start"] {
+    let words = std::env::args().skip(1).filter(|word| word != "--bench");
+    let mut sizes: Vec<usize> = words.map(|word| word.parse().unwrap()).collect();
+    if sizes.is_empty() {
+        sizes.extend([1_000, 10_000, 100_000]);
+    }
+    let help = figures::median((0..20).map(|_| figures::ms(help())).collect());
+    let bytes = fs::metadata(env!("CARGO_BIN_EXE_cronclave")).unwrap().len() as f64;
+    figures::tell("idle", "the program", &[("help_ms", help), ("size_mb", bytes / 1e6)]);
+    for jobs in sizes {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("schedules")).unwrap();
+        for first in (0..jobs).step_by(A_FILE) {
+            let path = dir.path().join(format!("schedules/{first}.toml"));
+            fs::write(path, file(first..jobs.min(first + A_FILE))).unwrap();
+        }
+        let redis = servers::Redis::plain();
+        for (store, server) in [("a file", None), ("Redis", Some(&redis))] {
+            let first = {
+                let first = Replica::start(dir.path(), server);
+                // It registers them, beside being ready.
+                std::thread::sleep(Duration::from_secs(5).max(first.ready * 2));
+                first.ready.as_secs_f64()
+            };
+            let next = Replica::start(dir.path(), server);
+            std::thread::sleep(UNATTENDED);
+            let mut told = vec![("first_ready_s", first), ("ready_s", next.ready.as_secs_f64())];
+            let pid = next.child.id().cast_signed();
+            let now = || (figures::processor(pid), server.map_or(0.0, calls));
+            let before = now();
+            std::thread::sleep(IDLE);
+            let after = now();
+            let each = |from: f64, to: f64| (to - from) / IDLE.as_secs_f64();
+            told.push(("busy_percent", each(before.0, after.0) * 100.0));
+            for (name, line) in [("memory_mib", "VmRSS"), ("own_memory_mib", "RssAnon"), ("peak_mib", "VmHWM")] {
+                told.push((name, memory(&next.child, line) as f64 / 1024.0));
+            }
+            if let Some(server) = server {
+                told.push(("redis_calls_per_second", each(before.1, after.1)));
+                told.push(("redis_bytes_a_job", bytes_of(server) / jobs as f64));
+            }
+            figures::tell("idle", &format!("{jobs} jobs on {store}"), &told);
+        }
+    }
+}
+
+fn file(jobs: std::ops::Range<usize>) -> String {
+    let mut text = "version = 1\n".to_owned();
+    for n in jobs {
+        let (minute, hour) = (n % 60, n / 60 % 24);
+        writeln!(text, "[jobs.job-{n}]\nschedule = \"{minute} {hour} 1 1 *\"\ncommand = \"true\"").unwrap();
+    }
+    text
+}
+
+struct Replica {
+    child: Child,
+    ready: Duration,
+}
+
+impl Replica {
+    fn start(dir: &Path, redis: Option<&servers::Redis>) -> Replica {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let began = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cronclave"))
-            .args(["serve", "--config", "jobs.toml", "--listen", &format!("127.0.0.1:{port}")])
-            .current_dir(dir.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut serve = Command::new(env!("CARGO_BIN_EXE_cronclave"));
+        serve.args(["serve", "--config", "schedules", "--listen", &format!("127.0.0.1:{port}")]).current_dir(dir);
+        if let Some(redis) = redis {
+            serve.env("REDIS_URL", redis.url());
+        }
+        let child = serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while !is_ready(port) {
-            assert!(began.elapsed() < Duration::from_secs(60), "never ready");
+            assert!(began.elapsed() < Duration::from_secs(300), "never ready");
             std::thread::sleep(Duration::from_millis(2));
         }
-        let ready = began.elapsed();
-        std::thread::sleep(Duration::from_secs(5));
-        let before = processor_seconds(&child);
-        std::thread::sleep(Duration::from_secs(10));
-        let idle = processor_seconds(&child) - before;
-        let (peak, now) = (memory(&child, "VmHWM"), memory(&child, "VmRSS"));
-        println!("{start}: ready in {ready:.2?}, {now} MB (peak {peak} MB), {:.2} % of a core while idle", idle * 10.0);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        Replica { child, ready: began.elapsed() }
     }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn help() -> Duration {
+    let began = Instant::now();
+    let said = Command::new(env!("CARGO_BIN_EXE_cronclave")).arg("--help").output().unwrap();
+    assert!(said.status.success());
+    began.elapsed()
 }
 
 fn is_ready(port: u16) -> bool {
@@ -52,16 +125,20 @@ fn is_ready(port: u16) -> bool {
     asked.is_ok() && stream.read_to_string(&mut text).is_ok() && text.starts_with("HTTP/1.1 200")
 }
 
+/// How often the server has read from a client so far: what is sent together is one call.
+fn calls(redis: &servers::Redis) -> f64 {
+    let text: String = redis.ask(&["INFO", "stats"]);
+    text.lines().find_map(|line| line.strip_prefix("total_reads_processed:")?.trim().parse().ok()).unwrap()
+}
+
+/// What its data takes, which was nothing at first.
+fn bytes_of(redis: &servers::Redis) -> f64 {
+    let text: String = redis.ask(&["INFO", "memory"]);
+    text.lines().find_map(|line| line.strip_prefix("used_memory_dataset:")?.trim().parse().ok()).unwrap()
+}
+
 fn memory(child: &Child, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
-fn processor_seconds(child: &Child) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    // The kernel counts a hundred ticks a second for user space, whatever its own rate.
-    ticks / 100.0
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

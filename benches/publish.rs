@@ -4,6 +4,8 @@
 //!     cargo bench --bench publish
 #![allow(missing_docs, clippy::unwrap_used)]
 
+#[path = "common/figures.rs"]
+mod figures;
 #[path = "../tests/common/rabbit.rs"]
 mod rabbit;
 #[path = "../tests/common/servers.rs"]
@@ -21,6 +23,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 
 /// So many messages are sent at each measurement.
 const MESSAGES: usize = 10_000;
+const ROUNDS: usize = 3;
 
 fn message() -> Message {
     let text = |text: &str| text.to_owned();
@@ -91,25 +94,32 @@ async fn main() {
     let channel = Arc::new(connection.create_channel().await.unwrap());
     channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
     for window in [1, 100, 1000] {
-        for round in 1..=3 {
+        let (mut ours, mut plain) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
             rabbit.purge("%2F", "cronclave.q.bench.q");
             let (channel, properties) = (channel.clone(), properties());
-            let plain = rate(window, move || {
-                let (channel, properties) = (channel.clone(), properties.clone());
-                async move { send_plainly(&channel, &[b'x'; 600], properties).await }
-            })
-            .await;
+            plain.push(
+                rate(window, move || {
+                    let (channel, properties) = (channel.clone(), properties.clone());
+                    async move { send_plainly(&channel, &[b'x'; 600], properties).await }
+                })
+                .await,
+            );
             rabbit.purge("%2F", "cronclave.q.bench.q");
             let (broker, message) = (broker.clone(), Arc::new(message()));
-            let ours = rate(window, move || {
-                let (broker, message) = (broker.clone(), message.clone());
-                async move { broker.publish(&message).await.unwrap() }
-            })
-            .await;
-            println!(
-                "{window:5} at a time, round {round}: {ours:7.0}/s, lapin alone {plain:7.0}/s, ratio {:.2}",
-                ours / plain
+            ours.push(
+                rate(window, move || {
+                    let (broker, message) = (broker.clone(), message.clone());
+                    async move { broker.publish(&message).await.unwrap() }
+                })
+                .await,
             );
         }
+        let [ours, plain] = [ours, plain].map(figures::median);
+        figures::tell(
+            "publish",
+            &format!("{window} at a time"),
+            &[("ours_per_second", ours), ("lapin_per_second", plain), ("lapin_ratio", ours / plain)],
+        );
     }
 }

@@ -5,6 +5,8 @@
 //! corpus that all three take and answer alike.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "common/figures.rs"]
+mod figures;
 #[path = "../tests/common/strings.rs"]
 mod strings;
 
@@ -78,13 +80,19 @@ fn side_by_side() {
         times.len() == NEXT && times == after_theirs(&two) && times == after_croners(&three)
     });
     println!("{} of {all} expressions, which all three answer alike", texts.len());
-    println!(
-        "{:<24} {:>12} {:>12} {:>12} {:>14} {:>14}",
-        "ns each", "cronclave", "cron", "croner", "cron/ours", "croner/ours"
-    );
     let row = |what: &str, times: [f64; 3]| {
         let [one, two, three] = times;
-        println!("{what:<24} {one:>12.0} {two:>12.0} {three:>12.0} {:>14.2} {:>14.2}", two / one, three / one);
+        figures::tell(
+            "schedule",
+            what,
+            &[
+                ("ours_ns", one),
+                ("cron_ns", two),
+                ("croner_ns", three),
+                ("cron_ratio", one / two),
+                ("croner_ratio", one / three),
+            ],
+        );
     };
     row(
         "parse",
@@ -105,8 +113,8 @@ fn side_by_side() {
     let zone = Zone::parse("Europe/Berlin").unwrap();
     let berlin: Vec<_> =
         texts.iter().filter_map(|text| Schedule::parse(text, &zone, Rules::default(), "job").ok()).collect();
-    println!("{:<24} {:>12.0}", "next 5, Europe/Berlin", each(&berlin, after_ours));
-    println!("{:<24} {:>12.0}", "before", each(&one, |one| one.before(start())));
+    figures::tell("schedule", "next 5, Europe/Berlin", &[("ours_ns", each(&berlin, after_ours))]);
+    figures::tell("schedule", "before", &[("ours_ns", each(&one, |one| one.before(start())))]);
 }
 
 /// Asked again before it counts: what the machine did meanwhile is not the expression's fault.
@@ -163,13 +171,18 @@ fn reading() {
     let config = config::load(&sources, &|_| None, start()).unwrap();
     let took = began.elapsed();
     let bytes = (memory() - before) as f64 / config.jobs.len() as f64;
-    println!(
-        "\n{} jobs of 500 expressions read in {took:.2?}, {bytes:.0} bytes each (resident memory)",
-        config.jobs.len()
-    );
     let began = Instant::now();
     let due = config.jobs.iter().filter(|job| job.next_open(start()).is_some()).count();
-    println!("the next time of each of {due}: {:.2?}", began.elapsed());
+    assert_eq!(due, config.jobs.len());
+    figures::tell(
+        "schedule",
+        &format!("{due} jobs of 500 expressions"),
+        &[
+            ("read_ms", figures::ms(took)),
+            ("next_of_each_ms", figures::ms(began.elapsed())),
+            ("resident_bytes_a_job", bytes),
+        ],
+    );
 }
 
 /// Resident memory in bytes.

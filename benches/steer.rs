@@ -6,6 +6,8 @@
 //! is measured, and told apart.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "common/figures.rs"]
+mod figures;
 #[path = "../tests/common/servers.rs"]
 mod servers;
 
@@ -227,7 +229,10 @@ fn measure(jobs: usize) {
             });
             std::thread::sleep(SETTLE);
             let used = |watching: &Option<Child>| {
-                [processor(replica.id()), watching.as_ref().map_or(0.0, |child| processor(child.id()))]
+                [
+                    figures::processor(replica.id().cast_signed()),
+                    watching.as_ref().map_or(0.0, |child| figures::processor(child.id().cast_signed())),
+                ]
             };
             let (from, before) = (micros(), used(&watching));
             std::thread::sleep(PHASE - SETTLE);
@@ -280,12 +285,7 @@ fn tell(jobs: usize, starts: &str, seen: &[Seen], recorded: &[Recorded]) {
         .map(|(due, now)| (due.parse().unwrap(), now.parse().unwrap()))
         .collect();
     println!("{jobs} jobs a second; {CLIENTS} clients and a scrape each second; {ROUNDS} rounds of {PHASE:?} in turn");
-    println!(
-        "{:<14}{:>8}{:>8}{:>12}{:>12}{:>9}{:>9}{:>14}{:>14}",
-        "watched by", "clients", "starts", "p50", "p99", "p50", "p99", "replica cpu", "clients cpu"
-    );
     let mut first = None;
-    let mut json = serde_json::Map::new();
     for watch in Watch::ALL {
         let phases: Vec<&Seen> = seen.iter().filter(|seen| seen.watch == watch).collect();
         let is_in = |due: u64| phases.iter().any(|phase| (phase.from..phase.upto).contains(&due));
@@ -309,31 +309,19 @@ fn tell(jobs: usize, starts: &str, seen: &[Seen], recorded: &[Recorded]) {
         states.retain(|_, count| *count > 0);
         let silent = due.saturating_sub(states.values().sum());
         let there = phases.iter().map(|phase| phase.there).sum::<f64>() / phases.len() as f64;
-        println!(
-            "{:<14}{there:>8.0}{:>8}{:>9.1} ms{:>9.1} ms{:>8.2}x{:>8.2}x{:>12.0} %{:>12.0} %",
-            watch.word(),
-            late.len(),
-            p50 * 1e3,
-            p99 * 1e3,
-            p50 / one,
-            p99 / two,
-            cpu[0] * 100.0,
-            cpu[1] * 100.0
+        figures::tell(
+            "steer",
+            &format!("{jobs} jobs a second, watched by {}", watch.word()),
+            &[
+                ("clients", there),
+                ("p50_ms", p50 * 1e3),
+                ("p99_ms", p99 * 1e3),
+                ("p50_ratio", p50 / one),
+                ("p99_ratio", p99 / two),
+                ("replica_processor_percent", cpu[0] * 100.0),
+                ("clients_processor_percent", cpu[1] * 100.0),
+            ],
         );
         println!("    {due} were due; on record: {states:?}; in silence: {silent}");
-        json.insert(
-            watch.word().into(),
-            serde_json::json!({
-                "clients": there, "due": due, "starts": late.len(), "recorded": states, "silent": silent, "p50_seconds": p50, "p99_seconds": p99, "p50_ratio": p50 / one,
-                "p99_ratio": p99 / two, "replica_cpu": cpu[0], "clients_cpu": cpu[1],
-            }),
-        );
     }
-    println!("{}", serde_json::json!({"bench": "steer", "jobs": jobs, "clients": CLIENTS, "watched_by": json}));
-}
-
-fn processor(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }

@@ -137,7 +137,12 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    Following { start: Timestamp, origin: Instant, skew_us: Arc<AtomicI64> },
+    /// Without an origin it stands still.
+    Following {
+        start: Timestamp,
+        origin: Option<Instant>,
+        skew_us: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
@@ -148,10 +153,16 @@ impl Clock {
 
     /// A clock that reads `start` now and then follows tokio's time, paused or not.
     pub fn starting_at(start: Timestamp) -> Self {
-        Clock(Source::Following { start, origin: Instant::now(), skew_us: Arc::default() })
+        Clock(Source::Following { start, origin: Some(Instant::now()), skew_us: Arc::default() })
     }
 
-    /// Steps a clock made by [`Clock::starting_at`] by so many microseconds; the system's clock is left alone.
+    /// A clock that reads `start` until it is stepped.
+    pub fn standing_at(start: Timestamp) -> Self {
+        Clock(Source::Following { start, origin: None, skew_us: Arc::default() })
+    }
+
+    /// Steps a clock made by [`Clock::starting_at`] or [`Clock::standing_at`] by so many microseconds; the system's
+    /// clock is left alone.
     pub fn step(&self, micros: i64) {
         if let Source::Following { skew_us, .. } = &self.0 {
             skew_us.fetch_add(micros, Ordering::SeqCst);
@@ -165,7 +176,7 @@ impl Clock {
             Source::System => Utc::now().into(),
             Source::Following { start, origin, skew_us } => {
                 let skewed = start.as_micros() + skew_us.load(Ordering::SeqCst);
-                Timestamp::from_micros(skewed).plus(origin.elapsed())
+                Timestamp::from_micros(skewed).plus(origin.map(|origin| origin.elapsed()).unwrap_or_default())
             }
         }
     }

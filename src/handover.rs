@@ -35,6 +35,17 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Does what the job says with a lease that was won: carries it out here, or hands it over.
 pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
+    if lease.not_before > Instant::now() {
+        tokio::select! {
+            biased;
+            () = until_due(parts, job, lease.not_before) => {}
+            // Nothing was begun: whoever stays can still start it on time.
+            () = parts.stop.soft() => {
+                let why = "its replica stops before it is due".to_owned();
+                return give_back(parts, job, &key, lease.trusted_until, why).await;
+            }
+        }
+    }
     let carried = match &job.task {
         Task::Run(_) => {
             let trusted_until = lease.trusted_until;
@@ -57,6 +68,16 @@ pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
         Err(Undone::Lost) => Carried::NotStarted("the claim had lapsed before it was sent".into()),
         Err(Undone::Over(ended)) => settle(parts, job, &key, &lease, ended).await,
     }
+}
+
+/// Waits until a run that was won ahead of its instant is due, or its start is to be committed.
+async fn until_due(parts: &Parts, job: &Job, due: Instant) {
+    if job.task.is_sent() {
+        return sleep_until(due).await;
+    }
+    let waiting = parts.waiting.wait();
+    sleep_until(due - attempt::EDGE).await;
+    sleep_until(due - attempt::edge(waiting.count())).await;
 }
 
 /// Why nothing was handed over.

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-use crate::job::{JobName, stable_digest};
+use crate::hash::stable_digest;
+use crate::job::JobName;
 
 /// The identity of a run, stable over its attempts: the key to make its effects idempotent.
 ///
@@ -226,6 +227,8 @@ pub struct Lease {
     pub trusted_until: Instant,
     /// How long a renewal lasts.
     pub ttl: Duration,
+    /// On our monotonic clock: its code does not begin before. Past, unless it was won ahead of its instant.
+    pub not_before: Instant,
 }
 
 /// How an attempt ended.

@@ -1,6 +1,7 @@
 //! What a process works with: the [`Parts`] that replica, attempt and `run` share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,11 +48,42 @@ pub struct Parts {
     pub tap: Option<Tap>,
     /// Wakes runs of this process that are to look whether they should go on.
     pub nudges: Nudges,
+    /// How many runs of this process wait for their instant.
+    pub waiting: Waiting,
 }
 
 impl Parts {
     /// How long an unstarted claim lasts unless a job's lease is shorter.
     pub const CLAIM_TTL: Duration = Duration::from_secs(10);
+}
+
+/// Counts those who wait.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<AtomicUsize>);
+
+/// Waits, for as long as this lives.
+#[derive(Debug)]
+pub struct Waits(Waiting);
+
+impl Waiting {
+    /// One more from now on.
+    pub fn wait(&self) -> Waits {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Waits(self.clone())
+    }
+}
+
+impl Waits {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The way to the runs that this process carries, by their ids.

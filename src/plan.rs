@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::job::{Delivery, Job, Misfire, MisfirePolicy, Overlap};
 use crate::lease::{Ended, Fence, Outcome, RunId, Trigger, Work};
 use crate::ledger::{Fate, Pass};
-use crate::record::{Mutex, Open, Phase, Record, Target};
+use crate::record::{Bid, Mutex, Open, Phase, Record, Target};
 
 /// What the store knew about a job at one instant.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,6 +63,9 @@ pub enum Step {
     },
     /// Nothing to do before then, unless the record changes.
     Wait(Timestamp),
+    /// Nothing to do before then, when the next occurrence is due, unless the record changes. It may be bid for as long
+    /// before as [`Bid::AHEAD`] says.
+    Race(Timestamp),
     /// Nothing to do, unless the record changes.
     Finished,
 }
@@ -119,7 +122,7 @@ fn step(job: &Job, view: &View, read: Timestamp, decides: bool) -> Step {
     backlog.blocked = view.mutex.held.as_ref().is_some_and(|held| held.until > now);
     if backlog.due.is_empty() {
         let closed = !backlog.closed.is_empty();
-        return if closed { backlog.decide(std::iter::empty()) } else { wait(job, view, backlog.next) };
+        return if closed { backlog.decide(std::iter::empty()) } else { look_ahead(job, view, read, &backlog) };
     }
     if !job.enabled {
         return backlog.decide(std::iter::repeat(Fate::SkippedDisabled));
@@ -230,6 +233,22 @@ fn wait(job: &Job, view: &View, until: Option<Timestamp>) -> Step {
     }
 }
 
+/// Nothing is due: waits for the next occurrence, or claims it already. Not if anything may be in its way when it is
+/// due; that is decided then. Nor by a clock that is not believed: who wins by it begins at once.
+fn look_ahead(job: &Job, view: &View, read: Timestamp, backlog: &Backlog) -> Step {
+    let free = job.enabled && job.mutex.is_none() && view.record.open.is_empty() && read <= view.now;
+    let Some((at, due)) = backlog.next.filter(|(at, _)| free && job.closed(*at).is_none()) else {
+        return wait(job, view, backlog.next_due());
+    };
+    if due <= view.now.plus(Bid::AHEAD) {
+        return Step::Claim(Target::Next { expect: backlog.cursor, passes: Vec::new(), at, due });
+    }
+    match wait(job, view, Some(due)) {
+        Step::Wait(until) if until == due => Step::Race(due),
+        step => step,
+    }
+}
+
 /// Occurrences that nobody has decided.
 struct Backlog {
     cursor: Timestamp,
@@ -239,8 +258,8 @@ struct Backlog {
     closed: Vec<(Timestamp, Timestamp)>,
     /// How many more that no calendar closes are due after those, counted up to [`Misfire::MOST`].
     beyond: usize,
-    /// When the first that is not due will be.
-    next: Option<Timestamp>,
+    /// The first that is not due: (scheduled, due).
+    next: Option<(Timestamp, Timestamp)>,
     /// The mutex is held: what would be claimed waits for it.
     blocked: bool,
 }
@@ -263,7 +282,7 @@ impl Backlog {
         while let Some(at) = job.schedule.after(edge) {
             let due = job.due(at);
             if due > now {
-                backlog.next = Some(due);
+                backlog.next = Some((at, due));
                 break;
             }
             if backlog.due.len() + backlog.closed.len() == GLANCE {
@@ -276,6 +295,10 @@ impl Backlog {
             edge = at;
         }
         backlog
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.next.map(|(_, due)| due)
     }
 
     /// Forgets for now all but the first `count`.
@@ -355,7 +378,7 @@ fn overlapping(job: &Job, view: &View, backlog: &Backlog) -> Option<Step> {
     let in_line = backlog.due.iter().take_while(|(_, due)| *due <= run.opened).count();
     let newer = in_line < backlog.due.len();
     if in_line > 0 && !run.is_queued() && !(job.overlap == Overlap::Replace && newer) {
-        return Some(wait(job, view, backlog.next));
+        return Some(wait(job, view, backlog.next_due()));
     }
     Some(match job.overlap {
         Overlap::Skip | Overlap::Allow => backlog.decide(std::iter::repeat(Fate::SkippedOverlap)),
@@ -363,7 +386,7 @@ fn overlapping(job: &Job, view: &View, backlog: &Backlog) -> Option<Step> {
         Overlap::QueueAll => backlog.decide(queue_fates(Overlap::QUEUE_LIMIT.saturating_sub(queued))),
         Overlap::Replace => match view.record.open.iter().find(|run| !run.cancel) {
             Some(run) => Step::Cancel(run.run_id),
-            None => wait(job, view, backlog.next),
+            None => wait(job, view, backlog.next_due()),
         },
     })
 }

@@ -1,19 +1,30 @@
 //! The race for a run: a random back-off, then one bid, asked until it is answered or out of time.
+//!
+//! It is run a little ahead of the instant where nothing can be in the way then, so that who has won it starts on time.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::clock::Timestamp;
 use crate::job::Job;
 use crate::lease::{Lease, Token, Work};
 use crate::measure::{Claim, Measure};
-use crate::parts::Parts;
+use crate::parts::{Dice, Parts};
 use crate::plan::View;
 use crate::record::{Bid, Op, Open, Reply, Target};
 use crate::store::{Answer, StoreError, Trouble};
 
 /// Replicas spread their bids over this long, so that none wins much more than its share.
 pub const SPREAD: Duration = Duration::from_millis(20);
+
+/// Ahead of an instant they bid at one of so many moments, and so long one after the other: what is bid for at once is
+/// answered at once.
+const MOMENTS: f64 = 5.0;
+const APART: Duration = Duration::from_millis(20);
+
+/// A claim ahead of its instant lapses so long after it. Its holder is there, or will not come.
+const LAPSES: Duration = Duration::from_secs(2);
 
 /// Who has no way to the broker lets those go first who may have one.
 const BEHIND: Duration = Duration::from_millis(500);
@@ -30,14 +41,33 @@ pub enum Race {
     Lost(Answer),
 }
 
-/// Waits a random moment, then bids for `target`.
+/// When to bid for what is due at `due`: a random while ahead of it.
+pub fn ahead_of(due: Timestamp, dice: &Dice) -> Timestamp {
+    due.minus(Bid::AHEAD).plus(APART.mul_f64((dice.roll() * MOMENTS).floor()))
+}
+
+/// Bids for `target`, wanted when the store's clock read `seen`; after a random moment, unless that was waited for
+/// already as [`ahead_of`] it, or is long past.
 ///
 /// # Errors
 /// When the store did not answer while the claim could have been any good.
-pub async fn run(parts: &Parts, job: &Job, target: Target) -> Result<Race, StoreError> {
+pub async fn run(parts: &Parts, job: &Job, target: Target, seen: Timestamp) -> Result<Race, StoreError> {
+    // By what the clock read before we ask: whatever is answered, its time may be another by then.
+    let read = parts.store.clock().unwrap_or(seen);
+    let due = if let Target::Next { due, .. } = &target { Some(*due) } else { None };
+    let ahead = due.map_or(Duration::ZERO, |due| due.since(read));
+    let not_before = Instant::now() + ahead;
     let behind = if job.task.is_sent() && parts.broker.down().is_some() { BEHIND } else { Duration::ZERO };
-    sleep(behind + parts.dice.pause(SPREAD)).await;
-    let ttl = parts.claim_ttl.min(job.lease);
+    // Who had no room when it was due comes at a moment of its own, and holds its place meanwhile.
+    let is_fresh = due.is_none_or(|due| read.since(due) < SPREAD);
+    let spread = if ahead.is_zero() && is_fresh { parts.dice.pause(SPREAD) } else { Duration::ZERO };
+    if !(behind + spread).is_zero() {
+        sleep(behind + spread).await;
+    }
+    let mut ttl = parts.claim_ttl.min(job.lease);
+    if !ahead.is_zero() {
+        ttl = ttl.min(ahead + LAPSES);
+    }
     let bid = Bid {
         target,
         token: Token::fresh(),
@@ -62,7 +92,7 @@ pub async fn run(parts: &Parts, job: &Job, target: Target) -> Result<Race, Store
     Ok(match &answer.reply {
         Reply::Won(open) => {
             let work = work(job, open, &answer.view);
-            Race::Won(Box::new(Lease { work, token, trusted_until, ttl: job.lease }), answer)
+            Race::Won(Box::new(Lease { work, token, trusted_until, ttl: job.lease, not_before }), answer)
         }
         _ => Race::Lost(answer),
     })

@@ -21,9 +21,10 @@ use crate::event::{Bus, Told};
 use crate::hook;
 use crate::http::Front;
 use crate::inbox;
-use crate::job::{QueueName, Reach};
+use crate::job::{Job, QueueName, Reach, Task};
 use crate::metrics::{Metrics, StoreKind};
-use crate::parts::{Dice, Nudges, Parts};
+use crate::notify::{self, Notify, Scene};
+use crate::parts::{Dice, Nudges, Parts, Waiting};
 use crate::replica::{self, Identity, Jobs, Pulse, Setup};
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
 use crate::schedule::tzdb_version;
@@ -108,14 +109,26 @@ pub fn parts(process: &Process, backends: Backends, handlers: Handlers) -> Parts
         cluster: process.cluster.clone(),
         runner: Arc::new(runner),
         bus: Bus::default(),
-        stop: Stop::default(),
+        stop: Stop::default().hurrying(process.hurry),
         clock: Clock::system(),
         dice: Dice::random(),
         holder: process.replica.clone(),
         claim_ttl: Parts::CLAIM_TTL,
         tap: None,
         nudges: Nudges::default(),
+        waiting: Waiting::default(),
     }
+}
+
+/// The jobs that need a RabbitMQ, where there is none.
+pub fn without_broker<'a>(process: &Process, config: &'a Config) -> Vec<&'a str> {
+    let needs = |job: &&Arc<Job>| match job.task {
+        Task::Queue(..) => process.redis.is_some(),
+        Task::Publish(_) => true,
+        Task::Run(_) => false,
+    };
+    let all = config.jobs.iter().filter(|_| process.amqp.is_none());
+    all.filter(needs).map(|job| job.name.as_str()).collect()
 }
 
 /// How hooks are told.
@@ -218,12 +231,18 @@ impl Service {
             bus: parts.bus.clone(),
             asked: reload_out,
         };
-        let steering = tokio::spawn(steer(signals, parts.stop.clone(), pulse, reload, grace));
+        let notify = Notify::of(&config::environment);
+        let (runs, stop) = (parts.nudges.clone(), parts.stop.clone());
+        let scene = Scene { pulse, runs, jobs: jobs_out.clone(), stop, grace };
+        let telling = tokio::spawn(notify::keep_telling(notify.clone(), scene.clone()));
+        let steering = tokio::spawn(steer(signals, scene, reload, notify));
         let replica = async {
             if self.role.replica {
                 replica::run(parts.clone(), setup, jobs_out.clone(), pulse_in).await;
             } else {
                 pulse_in.send_replace(Pulse { ready: true, ..Pulse::default() });
+                parts.stop.soft().await;
+                pulse_in.send_replace(Pulse { stopping: true, ..Pulse::default() });
             }
         };
         let worker = async {
@@ -270,6 +289,7 @@ impl Service {
         if let Some(http) = http {
             let _ = tokio::time::timeout(Duration::from_secs(2), http).await;
         }
+        telling.abort();
         Ok(())
     }
 }
@@ -293,50 +313,37 @@ impl Signals {
 }
 
 /// Hears signals and watches files for as long as the replica lives.
-async fn steer(
-    mut signals: Signals,
-    stop: Stop,
-    mut pulse: watch::Receiver<Pulse>,
-    mut reload: Reload,
-    grace: Duration,
-) {
-    let mut ready = false;
+async fn steer(mut signals: Signals, scene: Scene, mut reload: Reload, notify: Notify) {
     let mut look = Instant::now() + WATCH;
     loop {
         tokio::select! {
-            _ = signals.term.recv() => stopping(&stop, 15, &pulse, grace),
-            _ = signals.int.recv() => stopping(&stop, 2, &pulse, grace),
-            _ = signals.hup.recv() => drop(reload.now(true)),
-            _ = signals.usr2.recv() => drop(reload.now(true)),
+            _ = signals.term.recv() => stopping(&scene, 15),
+            _ = signals.int.recv() => stopping(&scene, 2),
+            _ = signals.hup.recv() => reload.on_request(&notify),
+            _ = signals.usr2.recv() => reload.on_request(&notify),
             Some(answer) = reload.asked.recv() => drop(answer.send(reload.now(true))),
             () = sleep(look.saturating_duration_since(Instant::now())), if reload.watch => {
                 look = Instant::now() + WATCH;
                 let _ = reload.now(false);
-            }
-            Ok(()) = pulse.changed(), if !ready => {
-                ready = pulse.borrow().ready;
-                if ready {
-                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-                }
             }
         }
     }
 }
 
 /// The first signal drains; the second ends the process with the code a shell gives it.
-fn stopping(stop: &Stop, number: i32, pulse: &watch::Receiver<Pulse>, grace: Duration) {
-    if stop.is_soft() {
+fn stopping(scene: &Scene, number: i32) {
+    if scene.stop.is_soft() {
         // What still runs is ended by its supervisor, which notices that we are gone.
         std::process::exit(128 + number);
     }
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    let text = match pulse.borrow().running {
+    // Some are about to begin, and some are a worker's.
+    let text = match scene.pulse.borrow().running.max(scene.runs.leases().0) {
         0 => "stopping".to_owned(),
-        running => format!("stopping: {running} going, waiting up to {grace:?} (signal again to stop at once)"),
+        running => format!("stopping: {running} going, waiting up to {:?} (signal again to stop at once)", scene.grace),
     };
     // That nobody reads it must not keep us from stopping.
     let _ = writeln!(std::io::stderr(), "{text}");
-    stop.softly();
+    scene.stop.softly();
 }
 
 /// Keeps the jobs as the files say.
@@ -352,6 +359,13 @@ struct Reload {
 }
 
 impl Reload {
+    /// Reads the files because of a signal, which systemd may have had sent.
+    fn on_request(&mut self, notify: &Notify) {
+        notify.reloading();
+        let _ = self.now(true);
+        notify.reloaded();
+    }
+
     /// Reads the files; unless `asked`, only acts when they changed. A mistake changes nothing.
     fn now(&mut self, asked: bool) -> Result<Reloaded, Vec<Diagnostic>> {
         let sources = match config::find(&self.paths, &mut std::io::empty()) {

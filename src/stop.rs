@@ -1,5 +1,7 @@
 //! Stopping in two steps: softly, which starts nothing new, then hard, which ends what is going.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
 /// Shared by everything that has to stop.
@@ -7,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Stop {
     soft: CancellationToken,
     hard: CancellationToken,
+    hurry: Option<Duration>,
 }
 
 impl Stop {
@@ -19,6 +22,17 @@ impl Stop {
     pub fn hard(&self) {
         self.soft.cancel();
         self.hard.cancel();
+    }
+
+    /// The same, where what is going has so long at most between being asked to end and being killed.
+    #[must_use]
+    pub fn hurrying(self, hurry: Option<Duration>) -> Stop {
+        Stop { hurry, ..self }
+    }
+
+    /// How long code that may take `kill_after` to end has for it, once everything is to end.
+    pub fn last(&self, kill_after: Duration) -> Duration {
+        self.hurry.map_or(kill_after, |hurry| hurry.min(kill_after))
     }
 
     /// Whether nothing new is to start.

@@ -28,7 +28,7 @@ use crate::store::Replica;
 
 /// A delivery is held no longer than this: brokers give what is not acknowledged in time to somebody else, RabbitMQ
 /// after 30 minutes unless told otherwise, and can be told 60 s at the least. The run goes on without it.
-const HELD: Duration = Duration::from_secs(45);
+pub const HELD: Duration = Duration::from_secs(45);
 
 /// A job that is not in the files here may be in those of another worker, or be read here a moment later.
 const UNKNOWN: Duration = Duration::from_secs(5);
@@ -205,6 +205,7 @@ impl Slot {
             // Only until it has started; it is tried again if the store does not answer.
             trusted_until: Instant::now() + job.lease.min(self.parts.claim_ttl),
             ttl: job.lease,
+            not_before: Instant::now(),
         };
         let mut running = pin!(attempt::run(&self.parts, job, lease));
         tokio::select! {

@@ -24,7 +24,7 @@ use cronclave::parts::Parts;
 use cronclave::race::{self, Race};
 use cronclave::record::{Op, Open, Target};
 use cronclave::runner::{Chunk, Control, Halt, Runner, Stream};
-use cronclave::store::{Memory, Query, Store};
+use cronclave::store::{Create, Memory, Query, Sqlite, Store};
 use jobs::{every, secs, start_of_time};
 use through::{Call, Hook, Through};
 use tokio::task::JoinHandle;
@@ -128,7 +128,7 @@ impl Bench {
         let trigger = Trigger::Manual { by: None, reason: None };
         let args = BTreeMap::from([("day".to_owned(), "monday".to_owned())]);
         let target = Target::Request { run_id: RunId::fresh(self.clock.now()), at: None, trigger, args, expect: None };
-        match race::run(&self.parts, &self.job, target).await.unwrap() {
+        match race::run(&self.parts, &self.job, target, self.clock.now()).await.unwrap() {
             Race::Won(lease, _) => *lease,
             Race::Lost(answer) => panic!("{:?}", answer.reply),
         }
@@ -275,4 +275,50 @@ async fn what_code_printed_last_is_kept() {
     let run_id = bench.entry().await.id.parse().unwrap();
     let kept = bench.store.read_output(run_id, 0).await.unwrap();
     assert_eq!(kept.iter().map(|(_, piece)| piece.bytes.as_slice()).collect::<Vec<_>>(), [b"last words"]);
+}
+
+/// In real time: a file's answers come from a thread.
+#[tokio::test]
+async fn a_clock_that_was_set_back_does_not_put_off_what_is_due_by_the_time_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::starting_at(start_of_time());
+    let store: Arc<dyn Store> =
+        Arc::new(Sqlite::open(&dir.path().join("c.db"), Create::IfMissing, clock.clone()).unwrap());
+    let parts = wire::parts(store.clone(), clock.clone(), "web.1");
+    let job = every("nightly", 60);
+    store.apply(&job.name, &Op::Register { spec: job.spec() }).await.unwrap();
+    let cursor = store.view(&job.name, None).await.unwrap().record.cursor.unwrap();
+    clock.step(60_000_000);
+    store.apply(&job.name, &Op::Register { spec: 1 }).await.unwrap();
+    clock.step(-3_600_000_000);
+    let due = start_of_time().plus(secs(60));
+    let seen = store.view(&job.name, None).await.unwrap().now;
+    assert!(seen >= due, "the file's time does not go back");
+    let target = Target::Next { expect: cursor, passes: Vec::new(), at: due, due };
+    let Race::Won(lease, _) = race::run(&parts, &job, target, seen).await.unwrap() else { panic!("it is due") };
+    assert!(lease.not_before <= Instant::now(), "it is put off by {:?}", lease.not_before - Instant::now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_long_due_is_bid_for_at_once_and_what_is_due_now_after_a_random_pause() {
+    let (mut now, mut late) = (Duration::ZERO, Duration::ZERO);
+    for (behind, waited) in [(0, &mut now), (1, &mut late)] {
+        for _ in 0..20 {
+            let clock = Clock::standing_at(start_of_time());
+            let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
+            let parts = wire::parts(store.clone(), clock.clone(), "web.1");
+            let job = every("nightly", 60);
+            let answer = store.apply(&job.name, &Op::Register { spec: job.spec() }).await.unwrap();
+            let due = start_of_time().plus(secs(60));
+            clock.step(60_000_000 + behind * 1_000_000);
+            let expect = answer.view.record.cursor.unwrap();
+            let target = Target::Next { expect, passes: Vec::new(), at: due, due };
+            let began = Instant::now();
+            let race = race::run(&parts, &job, target, clock.now()).await.unwrap();
+            assert!(matches!(race, Race::Won(..)), "nobody else wants it");
+            *waited += began.elapsed();
+        }
+    }
+    assert!(now > Duration::ZERO && now <= race::SPREAD * 20, "{now:?}");
+    assert_eq!(late, Duration::ZERO, "it holds a place meanwhile");
 }

@@ -27,6 +27,7 @@ use cronclave::record::{Bid, Key, Op, Reply, Target};
 use cronclave::replica::{Jobs, Pulse};
 use cronclave::runner::Handlers;
 use cronclave::service::{self, Backends};
+use cronclave::stop::Stop;
 use cronclave::store::Memory;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -393,6 +394,33 @@ impl Counting {
         tell(11, What::Started { run_id, attempt: 1, fence, holder });
         tell(13, What::Ended { run_id, attempt: 1, fence, ended: Ended::succeeded(), next: None });
     }
+}
+
+/// What keeps an idle replica busy.
+#[tokio::test(start_paused = true)]
+async fn what_is_last_known_is_read_anew_every_5_s_while_somebody_asks_and_else_once_a_minute() {
+    let desk = Arc::new(Counting::of(&["job-0"]).desk);
+    tokio::spawn(desk.clone().remember(Stop::default()));
+    let sleep = |secs| tokio::time::sleep(Duration::from_secs(secs));
+    // Each reading is a thing of its own.
+    let seen = async || desk.seen().await.unwrap().snapshot;
+    sleep(1).await;
+    let first = seen().await;
+    sleep(6).await;
+    assert!(!Arc::ptr_eq(&first, &seen().await), "a start counts as a question");
+    sleep(120).await;
+    let old = seen().await;
+    sleep(6).await;
+    let kept = seen().await;
+    sleep(6).await;
+    assert!(Arc::ptr_eq(&kept, &seen().await) && (Arc::ptr_eq(&old, &kept)), "nobody has asked");
+    sleep(60).await;
+    assert!(!Arc::ptr_eq(&kept, &seen().await), "once a minute");
+    let asked = desk.look().await.unwrap().snapshot;
+    sleep(6).await;
+    let next = seen().await;
+    sleep(6).await;
+    assert!(!Arc::ptr_eq(&asked, &next) && !Arc::ptr_eq(&next, &seen().await), "somebody has asked");
 }
 
 #[tokio::test]

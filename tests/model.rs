@@ -14,9 +14,11 @@ use std::hash::Hash;
 use std::time::Instant;
 
 use cronclave::job::{Delivery, Job, Overlap};
+use cronclave::record::Bid;
 use stateright::{Checker, HasDiscoveries, Model};
 
 use claims::{Claims, Without};
+use jobs::{every, secs};
 use requests::Requests;
 
 /// Explores every state: whatever is promised holds, and whatever should be possible is.
@@ -95,6 +97,16 @@ fn two_replicas_keep_every_promise_under_every_overlap_policy() {
         model.job = Job { overlap, ..model.job };
         holds(&format!("two replicas, {overlap:?}"), model);
     }
+}
+
+#[test]
+fn replicas_that_race_ahead_of_the_instant_keep_every_promise() {
+    // Moments are half a second apart: all that happens otherwise may happen before the instant, too.
+    let mut model = Claims { tick: Bid::AHEAD, end: 5, ..Claims::small() };
+    model.job = Job { overlap: Overlap::QueueAll, lease: secs(1), ..every("backup", 1) };
+    holds("two replicas, ahead", model.clone());
+    model.job = Job { delivery: Delivery::AtLeastOnce, ..model.job };
+    holds("two replicas, ahead, at least once", model);
 }
 
 #[test]

@@ -110,7 +110,7 @@ impl Bench {
             Step::Overdue { expect, due } => Op::Overdue { expect, due },
             Step::Slow { run_id, fence } => Op::Slow { run_id, fence },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: "its next occurrence".into() },
-            Step::Wait(_) | Step::Finished => return None,
+            Step::Wait(_) | Step::Race(_) | Step::Finished => return None,
         })
     }
 
@@ -120,7 +120,7 @@ impl Bench {
         loop {
             let step = self.next();
             let Some(op) = self.op(&step) else {
-                if let Step::Wait(until) = step {
+                if let Step::Wait(until) | Step::Race(until) = step {
                     assert!(until > self.now, "waits for {until}, which is past");
                 }
                 return taken;
@@ -137,7 +137,7 @@ impl Bench {
     fn waits(&mut self) -> Timestamp {
         self.settle_down();
         match self.next() {
-            Step::Wait(until) => until,
+            Step::Wait(until) | Step::Race(until) => until,
             other => panic!("does not wait but {other:?}"),
         }
     }
@@ -306,8 +306,11 @@ fn an_occurrence_with_jitter_starts_when_it_is_due_and_not_before() {
     let due = job.due(at(60));
     assert!(due > at(60), "this name has no share at this instant; take another one");
     assert_eq!(bench.waits(), due);
-    bench.now = due.minus(Duration::from_micros(1));
+    bench.now = due.minus(Bid::AHEAD + Duration::from_micros(1));
     assert_eq!(bench.settle_down(), []);
+    bench.now = due.minus(Bid::AHEAD);
+    assert!(matches!(bench.settle_down()[..], [Step::Claim(_)]));
+    assert_eq!(bench.record.open[0].opened, due, "it is won, and begins when it is due");
     bench.now = due;
     assert_eq!(bench.start().len(), 1);
 }
@@ -690,13 +693,43 @@ fn a_changed_schedule_does_not_catch_up_its_past() {
 // ---- the edges of the rule ----------------------------------------------------------------------
 
 #[test]
-fn nothing_starts_a_microsecond_early() {
-    let mut bench = Bench::new(every("backup", 60));
+fn what_may_have_something_in_its_way_is_not_won_a_microsecond_early() {
+    let mut bench = Bench::new(Job { mutex: Some("ledger".into()), ..every("backup", 60) });
+    assert_eq!(bench.waits(), at(60));
     let target = Target::Next { expect: bench.record.cursor.unwrap(), passes: vec![], at: at(60), due: at(60) };
     let claim = bench.op(&Step::Claim(target)).unwrap();
     bench.now = at(60).minus(Duration::from_micros(1));
+    assert_eq!(bench.next(), Step::Wait(at(60)));
     assert_eq!(bench.ask(&claim), Reply::Early(at(60)));
     assert!(matches!(bench.go_to(60).ask(&claim), Reply::Won(_)));
+}
+
+/// So many milliseconds before the second.
+fn before(secs: u64, millis: u64) -> Timestamp {
+    at(secs).minus(Duration::from_millis(millis))
+}
+
+#[test]
+fn where_nothing_is_in_the_way_the_race_is_run_ahead_of_the_instant() {
+    let mut bench = Bench::new(every("backup", 60));
+    bench.now = before(60, 501);
+    assert_eq!(bench.next(), Step::Race(at(60)));
+    bench.now = before(60, 500);
+    assert!(matches!(bench.settle_down()[..], [Step::Claim(_)]));
+    // Its successor waits for it, as it would had it been won on time.
+    assert!(matches!(bench.next(), Step::Wait(_)));
+}
+
+#[test]
+fn what_is_open_closed_or_disabled_shortly_before_the_instant_is_decided_at_the_instant() {
+    let mut bench = Bench::new(Job { lease: secs(1000), ..every("backup", 60) });
+    bench.go_to(60).start();
+    bench.now = before(120, 100);
+    assert_eq!(bench.next(), Step::Wait(at(120)), "the run may still end in time");
+    assert!(matches!(bench.go_to(120).settle_down()[..], [Step::Decide { .. }]), "it did not");
+    let mut bench = Bench::new(Job { enabled: false, ..every("backup", 60) });
+    bench.now = before(60, 100);
+    assert_eq!(bench.next(), Step::Wait(at(60)));
 }
 
 #[test]

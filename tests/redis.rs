@@ -193,7 +193,12 @@ impl Chance {
     fn bid(&mut self, job: &JobName, record: &Record) -> Bid {
         let fates = [Fate::Queued, Fate::Missed, Fate::Coalesced, Fate::SkippedOverlap];
         let target = match self.below(8) {
-            0..=3 => {
+            // Shortly ahead of an instant, or a little longer.
+            0 => {
+                let at = self.now.plus(Duration::from_millis(self.of(&[1, 499, 500, 501])));
+                Target::Next { expect: self.expect(record), passes: Vec::new(), at, due: at }
+            }
+            1..=3 => {
                 let expect = self.expect(record);
                 let (passes, edge) = self.passes(expect, &fates);
                 let step = self.of(&[0, 1, 1, 1, 1, 7]);

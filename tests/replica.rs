@@ -20,7 +20,7 @@ use cronclave::job::{Job, Overlap};
 use cronclave::lease::{Ended, RunId, Trigger, Work};
 use cronclave::ledger::State;
 use cronclave::parts::{Dice, Parts};
-use cronclave::record::Op;
+use cronclave::record::{Op, Phase};
 use cronclave::replica::{Identity, Jobs, Pulse, Setup};
 use cronclave::runner::{Control, Halt, Runner};
 use cronclave::schedule::{Rules, Schedule, Zone};
@@ -68,6 +68,10 @@ struct Alone {
     life: JoinHandle<()>,
 }
 
+fn at(second: u64) -> Timestamp {
+    start_of_time().plus(secs(second))
+}
+
 fn named(jobs: Vec<Job>) -> Arc<Jobs> {
     let by_name: BTreeMap<_, _> = jobs.into_iter().map(|job| (job.name.clone(), Arc::new(job))).collect();
     Arc::new(Jobs { by_name, digest: "d".into(), ..Jobs::default() })
@@ -103,6 +107,7 @@ impl Alone {
             claim_ttl: Parts::CLAIM_TTL,
             tap: None,
             nudges: cronclave::parts::Nudges::default(),
+            waiting: cronclave::parts::Waiting::default(),
         };
         let (jobs_in, jobs_out) = watch::channel(named(jobs));
         let (pulse_in, pulse) = watch::channel(Pulse::default());
@@ -169,6 +174,70 @@ async fn a_request_made_while_a_replica_begins_to_listen_is_not_overlooked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_won_ahead_of_its_instant_begins_on_the_instant() {
+    let jobs = (0..20).map(|n| every(&format!("job-{n}"), 60)).collect();
+    let alone = Alone::on(|store| store, jobs, secs(1), 100);
+    sleep(Duration::from_millis(59_700)).await;
+    let won = alone.store.snapshot().await.unwrap();
+    assert!(won.records.values().all(|record| record.open.len() == 1), "they are won");
+    assert_eq!(alone.starts(), 0, "and wait");
+    sleep(secs(5)).await;
+    let began = alone.began.lock().unwrap().clone();
+    assert_eq!(began.len(), 20);
+    assert!(began.iter().all(|(_, began)| *began == at(60)), "{began:?}");
+    alone.end().await;
+}
+
+/// The store's clock is known to a few milliseconds only.
+struct Doubtful;
+
+#[async_trait]
+impl Hook for Doubtful {
+    fn doubt(&self) -> Duration {
+        Duration::from_millis(7)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_a_clock_that_is_known_to_a_few_milliseconds_nothing_begins_early() {
+    let jobs: Vec<Job> = (0..20).map(|n| every(&format!("job-{n}"), 10)).collect();
+    let wrap = |inner: Arc<Memory>| -> Arc<dyn Store> { Arc::new(Through::new(inner, Doubtful, Arc::default())) };
+    let alone = Alone::on(wrap, jobs, Duration::ZERO, 100);
+    sleep(secs(65)).await;
+    let began = alone.began.lock().unwrap().clone();
+    assert_eq!(began.len(), 120);
+    let late = |began: Timestamp| began.as_micros() % 10_000_000;
+    assert!(began.iter().all(|(_, began)| late(*began) < 10_000), "{began:?}");
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_stops_gives_back_what_it_won_ahead_and_starts_nothing() {
+    let job = every("job", 60);
+    let alone = Alone::on(|store| store, vec![job.clone()], secs(1), 100);
+    sleep(Duration::from_millis(59_700)).await;
+    let (store, began) = (alone.store.clone(), alone.began.clone());
+    alone.end().await;
+    let run = store.view(&job.name, None).await.unwrap().record.open.remove(0);
+    assert_eq!((run.phase, run.until), (Phase::Waiting, at(60)), "whoever stays can start it on time");
+    sleep(secs(5)).await;
+    assert_eq!(began.lock().unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_place_is_not_taken_ahead_of_the_instant() {
+    let (soon, asked) = (every("soon", 60), by_hand("asked"));
+    let alone = Alone::on(|store| store, vec![soon, asked.clone()], secs(1), 1);
+    sleep(Duration::from_millis(59_700)).await;
+    alone.store.apply(&asked.name, &request("r", &asked)).await.unwrap();
+    sleep(secs(5)).await;
+    let began = alone.began.lock().unwrap().clone();
+    assert_eq!(began.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["asked", "soon"]);
+    assert!(began[0].1 < at(60), "it need not wait for what is not due: {began:?}");
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_is_taken_up_at_once() {
     let job = by_hand("asked");
     let alone = Alone::on(|store| store, vec![job.clone()], secs(1), 10);
@@ -224,8 +293,9 @@ async fn it_is_ready_once_it_has_seen_its_jobs_and_no_more_while_it_stops() {
     let alone = Alone::on(|store| store, vec![every("slow", 10)], secs(3), 10);
     assert!(!alone.pulse.borrow().ready);
     sleep(secs(11)).await;
-    let pulse = *alone.pulse.borrow();
+    let pulse = alone.pulse.borrow().clone();
     assert!(pulse.ready && pulse.running == 1);
+    assert_eq!(pulse.next, Some((cronclave::job::JobName::new("slow").unwrap(), start_of_time().plus(secs(20)))));
     alone.parts.stop.softly();
     sleep(secs(1)).await;
     assert!(!alone.pulse.borrow().ready && alone.pulse.borrow().stopping);
@@ -400,6 +470,9 @@ async fn an_hour_that_the_clock_leaps_over_starts_nothing_early_and_is_believed_
     alone.parts.clock.step(3_600_000_000);
     sleep(secs(60)).await;
     assert_eq!(alone.starts(), 12, "each when it is due by the time that has passed");
+    let began = alone.began.lock().unwrap().clone();
+    let late = |began: &Timestamp| began.as_micros() % 10_000_000;
+    assert!(began.iter().all(|(_, began)| late(began) < 1_000_000), "none is won ahead and begun at once: {began:?}");
     let found = checks(&mut told);
     assert!(matches!(&found[..], [(Check::StoreClock, Some(text))] if text.contains("went 1h forward")), "{found:?}");
     sleep(secs(600)).await;

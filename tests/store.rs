@@ -47,12 +47,12 @@ fn at(secs: u64) -> Timestamp {
 
 impl Bench {
     fn memory() -> Bench {
-        let clock = Clock::starting_at(start_of_time());
+        let clock = Clock::standing_at(start_of_time());
         Bench { store: Arc::new(Memory::new(clock.clone())), clock, job: job("backup"), _ground: None }
     }
 
     fn sqlite() -> Bench {
-        let clock = Clock::starting_at(start_of_time());
+        let clock = Clock::standing_at(start_of_time());
         let dir = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&dir.path().join("test.db"), Create::IfMissing, clock.clone()).unwrap();
         Bench { store: Arc::new(store), clock, job: job("backup"), _ground: Some(Box::new(dir)) }
@@ -73,7 +73,7 @@ impl Bench {
     }
 
     fn on_redis(url: &str, ground: Arc<dyn Any + Send + Sync>) -> Bench {
-        let clock = Clock::starting_at(start_of_time());
+        let clock = Clock::standing_at(start_of_time());
         let name = Token::fresh().0;
         let store = Redis::open(url.parse().unwrap(), &name, Time::Given(clock.clone()));
         Bench { store: Arc::new(store), clock, job: job("backup"), _ground: Some(Box::new(ground)) }
@@ -159,8 +159,12 @@ fn bid(target: Target, token: &Token) -> Bid {
     }
 }
 
+fn next_at(expect: Timestamp, secs: u64) -> Target {
+    Target::Next { expect, passes: vec![], at: at(secs), due: at(secs) }
+}
+
 fn claim_next(expect: Timestamp, secs: u64, token: &Token) -> Op {
-    Op::Claim(bid(Target::Next { expect, passes: vec![], at: at(secs), due: at(secs) }, token))
+    Op::Claim(bid(next_at(expect, secs), token))
 }
 
 fn claim_open(run: &Open, token: &Token, delivery: Delivery) -> Op {
@@ -198,6 +202,10 @@ promises! {
     a_changed_schedule_counts_from_its_first_sight
     an_occurrence_that_was_decided_is_stale
     an_occurrence_is_never_granted_early
+    an_occurrence_that_nothing_is_in_the_way_of_is_won_ahead_and_begins_on_time
+    what_may_be_in_the_way_of_an_occurrence_is_seen_when_it_is_due
+    what_was_won_ahead_and_given_back_waits_for_its_instant
+    what_was_won_ahead_does_not_start_once_its_job_is_paused
     who_does_not_know_the_cursor_is_told_to_look_again
     a_bid_asked_again_is_answered_the_same
     a_claim_that_was_not_started_is_taken_over_with_a_larger_fence
@@ -379,6 +387,71 @@ async fn an_occurrence_is_never_granted_early(bench: Bench) {
     let target = Target::Next { expect: cursor, passes: vec![], at: at(60), due: at(75) };
     assert_eq!(bench.reply(Op::Claim(bid(target, &Token::fresh()))).await, Reply::Early(at(75)));
     assert_eq!(bench.cursor().await, cursor);
+}
+
+/// Moves the store's clock to so many milliseconds before the second.
+fn go_before(bench: &Bench, secs: u64, millis: i64) {
+    bench.go_to(secs);
+    bench.clock.step(-millis * 1000);
+}
+
+async fn an_occurrence_that_nothing_is_in_the_way_of_is_won_ahead_and_begins_on_time(bench: Bench) {
+    let bench = bench.registered().await;
+    let cursor = bench.cursor().await;
+    go_before(&bench, 60, 501);
+    assert_eq!(bench.reply(claim_next(cursor, 60, &Token::fresh())).await, Reply::Early(at(60)));
+    go_before(&bench, 60, 500);
+    let brief = Bid { ttl: Duration::from_millis(1), ..bid(next_at(cursor, 60), &Token::fresh()) };
+    let Reply::Won(run) = bench.reply(Op::Claim(brief.clone())).await else { panic!("it is free") };
+    assert_eq!((run.opened, run.until), (at(60), at(60)), "nobody else begins it before");
+    let key = Key { run_id: run.run_id, fence: run.fence, token: brief.token };
+    go_before(&bench, 60, 20);
+    assert!(matches!(bench.start(&key).await, Reply::Kept { .. }));
+    assert_eq!(bench.open().await[0].started_at, Some(at(60)));
+    bench.go_to(61);
+    assert_eq!(bench.settle(&key, Ended::succeeded()).await, Reply::Done);
+    let history = bench.store.history(&Query::default()).await.unwrap();
+    assert_eq!(history[0].attempts[0].started_at, Some(at(60)));
+}
+
+async fn what_may_be_in_the_way_of_an_occurrence_is_seen_when_it_is_due(bench: Bench) {
+    let bench = bench.registered().await;
+    let cursor = bench.cursor().await;
+    go_before(&bench, 60, 100);
+    let mutex = Bid { mutex: Some("ledger".into()), ..bid(next_at(cursor, 60), &Token::fresh()) };
+    assert_eq!(bench.reply(Op::Claim(mutex)).await, Reply::Early(at(60)));
+    let skips = Target::Next { expect: cursor, passes: vec![one(30, Fate::Missed)], at: at(60), due: at(60) };
+    assert_eq!(bench.reply(Op::Claim(bid(skips, &Token::fresh()))).await, Reply::Early(at(60)));
+    bench.win(cursor, 60).await;
+    go_before(&bench, 61, 100);
+    assert_eq!(bench.reply(claim_next(at(60), 61, &Token::fresh())).await, Reply::Early(at(61)));
+}
+
+async fn what_was_won_ahead_and_given_back_waits_for_its_instant(bench: Bench) {
+    let bench = bench.registered().await;
+    let cursor = bench.cursor().await;
+    go_before(&bench, 60, 200);
+    let (key, _) = bench.win(cursor, 60).await;
+    assert_eq!(bench.reply(Op::Release { key }).await, Reply::Done);
+    let run = bench.open().await.remove(0);
+    go_before(&bench, 60, 100);
+    let again = claim_open(&run, &Token::fresh(), Delivery::AtMostOnce);
+    assert!(matches!(bench.reply(again.clone()).await, Reply::Busy(_)), "it is not due");
+    bench.go_to(60);
+    assert!(matches!(bench.reply(again).await, Reply::Won(_)));
+}
+
+async fn what_was_won_ahead_does_not_start_once_its_job_is_paused(bench: Bench) {
+    let bench = bench.registered().await;
+    let cursor = bench.cursor().await;
+    go_before(&bench, 60, 200);
+    let (key, _) = bench.win(cursor, 60).await;
+    let pause = Op::Pause { until: None, reason: None, by: None };
+    assert_eq!(bench.reply(pause).await, Reply::Done);
+    go_before(&bench, 60, 20);
+    assert_eq!(bench.start(&key).await, Reply::Fenced);
+    let run = bench.open().await.remove(0);
+    assert_eq!((run.phase, run.until), (Phase::Waiting, at(60)), "it is asked for again afterwards");
 }
 
 async fn who_does_not_know_the_cursor_is_told_to_look_again(bench: Bench) {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::broker::cloud::CloudEvent;
 use crate::broker::{Exchange, Message, word};
 use crate::clock::Timestamp;
-use crate::job::stable_digest;
+use crate::hash::stable_digest;
 use crate::lease::{Ended, Fence, Outcome, RunId, Trigger};
 use crate::ledger::{Event, Fate, Next, State, What};
 

@@ -1,7 +1,7 @@
 //! Carries one won lease to its end. The only place that starts user code.
 //!
-//! Start is a commit of its own, immediately before the code; the lease is renewed at a third of
-//! its length until nothing of the code is left; then the outcome is settled.
+//! Start is a commit of its own, immediately before the code, or a moment ahead of the instant at which the
+//! code begins; the lease is renewed at a third of its length until nothing of the code is left; then the outcome is settled.
 
 mod kept;
 mod output;
@@ -28,6 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The same, once this process has been told to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long ahead of its instant a start is committed, so that the way to the store does not stand between the instant and
+/// the code, when so many runs of this process wait for theirs. Who dies in between leaves a run that counts as begun.
+pub(crate) fn edge(waiting: usize) -> Duration {
+    const LEAST: Duration = Duration::from_millis(3);
+    const EACH: Duration = Duration::from_micros(100);
+    EDGE.min(LEAST + EACH * u32::try_from(waiting).unwrap_or(u32::MAX))
+}
+
+/// Never longer than this.
+pub(crate) const EDGE: Duration = Duration::from_millis(200);
 
 /// What became of a lease.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +68,7 @@ pub async fn run(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     settle(parts, job, &key, &lease, ended).await
 }
 
-/// Commits the start. What is refused here was never run.
+/// Commits the start, and waits until it is due. What is refused here was never run.
 pub(crate) async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease) -> Result<(), Carried> {
     let asked = Instant::now();
     let op = Op::Start { key: key.clone(), holder: parts.holder.clone(), ttl: lease.ttl };
@@ -79,6 +90,9 @@ pub(crate) async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease
         }
     }
     let begun_before = answer.events.is_empty();
+    if lease.not_before > Instant::now() {
+        sleep_until(lease.not_before).await;
+    }
     if begun_before || lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
         // The answer took so long that the code could hardly be stopped in time; or an earlier request was granted
         // whose answer got lost, and the lease counts from then.
@@ -135,7 +149,9 @@ async fn carry(parts: &Parts, job: &Job, key: &Key, lease: &Lease) -> Ended {
             }
             reason = &mut watching, if why.is_none() => {
                 why = Some(reason);
-                halt.send_replace(Halt::Stop { grace: grace(job, lease.ttl) });
+                let grace = grace(job, lease.ttl);
+                let grace = if reason == Why::Stopping { parts.stop.last(grace) } else { grace };
+                halt.send_replace(Halt::Stop { grace });
             }
         }
     };

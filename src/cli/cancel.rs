@@ -73,9 +73,14 @@ impl Cancel {
 fn told(cancelled: &Cancelled) -> String {
     let (job, short) = (&cancelled.job, cancelled.id.short());
     match (cancelled.open, cancelled.phase) {
-        (true, Phase::Waiting) => format!("cancelled run {short} of {job}: it had not started"),
+        (true, Phase::Waiting) => {
+            format!("cancelled run {short} of {job}: it had not started. Again: cronclave trigger {job}")
+        }
         (true, _) => {
-            format!("asked {} to stop run {short} of {job}. See: cronclave logs -f {short}", cancelled.replica)
+            format!(
+                "asked {} to stop run {short} of {job}. See: cronclave logs -f {short}. Again: cronclave trigger {job}",
+                cancelled.replica
+            )
         }
         _ => format!("run {short} of {job} ended meanwhile"),
     }

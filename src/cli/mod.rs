@@ -3,13 +3,16 @@
 mod backfill;
 mod cancel;
 mod client;
+mod completions;
 mod dead;
 mod diff;
+mod doctor;
 mod events;
 mod explain;
 mod failure;
 mod fence;
 mod find;
+mod healthcheck;
 mod heard;
 mod history;
 mod hooks;
@@ -18,6 +21,7 @@ mod init;
 mod jobs;
 mod locks;
 mod logs;
+mod man;
 mod next;
 mod out;
 mod pause;
@@ -30,6 +34,7 @@ mod sarif;
 mod schema;
 mod serve;
 mod show;
+mod simulate;
 mod status;
 mod times;
 mod trigger;
@@ -43,7 +48,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{self, Config, Flags, Process};
 use crate::schedule::Zone;
@@ -52,11 +57,19 @@ use crate::store::{Create, Store};
 use failure::Failure;
 use show::Style;
 
+/// The version, the commit if whoever built this named it, and what it was built for.
+fn long_version() -> String {
+    let commit = option_env!("CRONCLAVE_COMMIT").map(|commit| format!("commit {commit}, ")).unwrap_or_default();
+    let (machine, system) = (std::env::consts::ARCH, std::env::consts::OS);
+    format!("{} ({commit}{machine} {system})", env!("CARGO_PKG_VERSION"))
+}
+
 /// What is typed.
 #[derive(Debug, Parser)]
 #[command(
     name = "cronclave",
     version,
+    long_version = long_version(),
     about = "Cluster-safe cron. Run any number of replicas; every occurrence starts once.",
     after_help = "Start here:   cronclave init && cronclave serve",
     max_term_width = 100,
@@ -137,6 +150,8 @@ enum Command {
     Next(next::Next),
     /// Say what a cron expression means; or an error code
     Explain(explain::Explain),
+    /// Live through the coming days with these files, in a moment
+    Simulate(simulate::Simulate),
     /// Show what a change of schedule files would change
     Diff(diff::Diff),
     /// Print the schema of schedule files for editors, or the reference page
@@ -174,6 +189,17 @@ enum Command {
     Dead(dead::Dead),
     /// Show hooks, test them, send again what they did not take
     Hooks(hooks::Hooks),
+    /// Test settings, files, servers, clocks and limits, and say what mends them
+    Doctor(doctor::Doctor),
+    /// Exit with 0 when the replica of this machine is ready (for containers)
+    Healthcheck(healthcheck::Healthcheck),
+    /// Print what a shell needs to complete commands, flags and jobs
+    Completions(completions::Completions),
+    /// Print or write the manual pages
+    Man(man::Man),
+    /// Print the names of jobs, for the shells
+    #[command(name = "__complete", hide = true)]
+    Complete(completions::Complete),
 }
 
 impl Command {
@@ -209,6 +235,7 @@ impl Command {
             Command::Validate(command) => command.run(context),
             Command::Next(command) => command.run(context),
             Command::Explain(command) => command.run(context),
+            Command::Simulate(command) => command.run(context),
             Command::Diff(command) => command.run(context),
             Command::Schema(command) => command.run(),
             Command::Jobs(command) => command.run(context).await,
@@ -227,6 +254,11 @@ impl Command {
             Command::Fence(command) => command.run(context).await,
             Command::Dead(command) => command.run(context).await,
             Command::Hooks(command) => command.run(context).await,
+            Command::Doctor(command) => command.run(context).await,
+            Command::Healthcheck(command) => command.run(context).await,
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
+            Command::Complete(command) => command.run(context),
         }
     }
 }
@@ -284,7 +316,9 @@ impl Context {
 
     /// Store and broker, for a command that only looks or steers.
     async fn backends(&self, process: &Process) -> Result<Backends, Failure> {
-        Ok(service::reach(process, Create::Never).await?)
+        // What somebody put there all the same may be looked at; where nothing can be, a Redis is what is missing.
+        let found = service::reach(process, Create::Never).await;
+        found.or_else(|error| process.must_last().map_err(Failure::from).and(Err(error.into())))
     }
 
     /// The store alone.
@@ -302,12 +336,27 @@ fn colors(wanted: Color, terminal: bool) -> bool {
     match wanted {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => {
-            let set = |name: &str| config::environment(name).is_some();
-            let plain = set("NO_COLOR") || config::environment("TERM").is_some_and(|term| term == "dumb");
-            set("FORCE_COLOR") || (!plain && terminal)
-        }
+        Color::Auto => config::environment("FORCE_COLOR").is_some() || (!environment_is_plain() && terminal),
     }
+}
+
+/// Help and mistakes are written before what was typed is understood: `--color` holds for them as well.
+fn color_of_help() -> ColorChoice {
+    let words: Vec<String> = std::env::args().skip(1).take_while(|word| word != "--").collect();
+    let asked = words.iter().enumerate().find_map(|(at, word)| match word.strip_prefix("--color")? {
+        "" => words.get(at + 1).map(String::as_str),
+        rest => rest.strip_prefix('='),
+    });
+    match asked {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ if environment_is_plain() => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+}
+
+fn environment_is_plain() -> bool {
+    config::environment("NO_COLOR").is_some() || config::environment("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Who types this, as far as the environment tells.
@@ -337,7 +386,8 @@ fn log_to_stderr() -> Result<(), Failure> {
 
 /// Parses what was typed, does it, and answers with the exit code of the table in the manual.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&Cli::command().color(color_of_help()).get_matches())
+        .unwrap_or_else(|error| error.exit());
     if let Err(failure) = log_to_stderr() {
         return failure.tell();
     }

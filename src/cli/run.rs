@@ -112,6 +112,7 @@ impl Run {
         let backends = if self.no_lock {
             service::open_without_record(&process)
         } else {
+            process.must_last()?;
             service::reach(&process, Create::IfMissing).await?
         };
         let mut parts = service::parts(&process, backends, Handlers::default());
@@ -119,6 +120,8 @@ impl Run {
             // A server answers or refuses at once; whoever types this is not kept waiting for a change of its mind.
             parts.claim_ttl = PATIENCE;
         }
+        // It is asked to end at once, so that it has all the time there is for that.
+        parts.stop = Stop::default().hurrying(process.hurry.map(|hurry| process.grace + hurry));
         parts.tap = Some(Arc::new(|_, chunk| {
             // Whoever reads us may have gone; the job goes on.
             let _ = match chunk.stream {
@@ -230,7 +233,7 @@ async fn win(parts: &Parts, job: &Job, asked: &Asked, patience: Option<Duration>
     let began = Instant::now();
     let mut told = false;
     loop {
-        let answer = match race::run(parts, job, asked.target(parts, job).await?).await? {
+        let answer = match race::run(parts, job, asked.target(parts, job).await?, parts.clock.now()).await? {
             Race::Won(lease, _) => return Ok(*lease),
             // Something started since it was looked: perhaps this very occurrence.
             Race::Lost(answer) if answer.reply == Reply::Moved => continue,

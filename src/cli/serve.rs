@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use clap::Args;
 use serde_json::json;
@@ -11,7 +11,6 @@ use super::{Context, Failure, out};
 use crate::clock::Clock;
 use crate::config::{Config, Flags, LogFormat, Process};
 use crate::http::{self, Front};
-use crate::job::{Job, Task};
 use crate::parts::Parts;
 use crate::phrase;
 use crate::report::Reporter;
@@ -33,7 +32,7 @@ pub(super) struct Serve {
     /// Where to answer HTTP [env: CRONCLAVE_LISTEN, or PORT for all addresses] [default: 127.0.0.1:8080, or any free port]
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<String>,
-    /// Answer no HTTP
+    /// Answer no HTTP [env: CRONCLAVE_LISTEN=none]
     #[arg(long, conflicts_with = "listen")]
     no_http: bool,
     /// Change nothing over HTTP, whoever asks [env: CRONCLAVE_READ_ONLY]
@@ -51,7 +50,7 @@ pub(super) struct Serve {
     /// Carry out requests for workers as well, so many at once from each queue [env: CRONCLAVE_WORKERS] [default: 0]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
-    /// Do not read schedule files again when they change (a HUP signal still does)
+    /// Do not read schedule files again when they change (a HUP signal still does) [env: CRONCLAVE_WATCH=0]
     #[arg(long)]
     no_watch: bool,
     /// How lines are written [env: CRONCLAVE_LOG_FORMAT] [default: text on a terminal, json elsewhere]
@@ -93,6 +92,7 @@ impl Serve {
             workers: self.workers,
             grace: self.grace,
             log_output: self.log_output,
+            no_watch: self.no_watch,
             ..Flags::default()
         })?;
         let (sources, config) =
@@ -100,6 +100,7 @@ impl Serve {
         for warning in &config.warnings {
             out::bare_note(format_args!("{}\n", warning.render(context.colored())));
         }
+        process.must_last()?;
         let role = Role { slots: process.workers, ..Role::default() };
         let front = front(&process).await?;
         // After the address: whoever cannot serve makes no file.
@@ -121,7 +122,8 @@ impl Serve {
             });
             reporter.began("replica.started", begun);
         }
-        let service = Service { process, parts, config, sources, watch: !self.no_watch, front, role };
+        let watch = process.watch;
+        let service = Service { process, parts, config, sources, watch, front, role };
         service_until_told(service, reporter).await
     }
 }
@@ -165,13 +167,8 @@ pub(super) fn reporter(process: &Process, format: LogFormat) -> Reporter {
 
 /// Jobs that need a broker fail without one; whoever starts this hears of it before they do.
 fn warn_of_no_broker(process: &Process, config: &Config) {
-    let needs = |job: &&Arc<Job>| match job.task {
-        Task::Queue(..) => process.redis.is_some(),
-        Task::Publish(_) => true,
-        Task::Run(_) => false,
-    };
-    let names: Vec<&str> = config.jobs.iter().filter(needs).map(|job| job.name.as_str()).collect();
-    if process.amqp.is_none() && !names.is_empty() {
+    let names = service::without_broker(process, config);
+    if !names.is_empty() {
         out::note(format_args!("no run of {} can begin: set AMQP_URL to the address of a RabbitMQ", names.join(", ")));
     }
 }

@@ -37,6 +37,11 @@ impl Style {
         if self.unicode { symbol } else { word }
     }
 
+    /// The symbol in its colour, and blanks up to `width`.
+    pub(super) fn marked(&self, mark: Mark, width: usize) -> String {
+        self.painted(mark, &format!("{:<width$}", self.symbol(mark)))
+    }
+
     fn painted(&self, mark: Mark, line: &str) -> String {
         let color = match mark {
             Mark::Good => 32,

@@ -27,7 +27,8 @@ run. It needs the same store as the replicas, and the same broker: AMQP_URL, or 
 SQLite file. TERM or Ctrl-C: no new request is taken, what runs may end within --grace, what was
 not begun goes to another worker.")]
 pub(super) struct Worker {
-    /// Take requests from this queue only; repeatable [default: every queue that the jobs name]
+    /// Take requests from this queue only; repeatable [env: CRONCLAVE_QUEUES, separated by ,] [default: every queue
+    /// that the jobs name]
     #[arg(long, value_name = "NAME")]
     queue: Vec<String>,
     /// Runs at once from each queue [env: CRONCLAVE_CONCURRENCY] [default: 4]
@@ -42,7 +43,7 @@ pub(super) struct Worker {
     /// Answer HTTP here, for health and metrics [env: CRONCLAVE_LISTEN] [default: nowhere]
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<String>,
-    /// Do not read schedule files again when they change (a HUP signal still does)
+    /// Do not read schedule files again when they change (a HUP signal still does) [env: CRONCLAVE_WATCH=0]
     #[arg(long)]
     no_watch: bool,
     /// How lines are written [env: CRONCLAVE_LOG_FORMAT] [default: text on a terminal, json elsewhere]
@@ -67,15 +68,20 @@ impl Worker {
             concurrency: self.concurrency,
             grace: self.grace,
             log_output: self.log_output,
+            no_watch: self.no_watch,
             ..Flags::default()
         })?;
-        let queues = self.queue.iter().map(|name| queue(name)).collect::<Result<BTreeSet<_>, _>>()?;
+        let listed = config::environment("CRONCLAVE_QUEUES").filter(|_| self.queue.is_empty()).unwrap_or_default();
+        let listed = listed.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+        let queues =
+            self.queue.into_iter().chain(listed).map(|name| queue(&name)).collect::<Result<BTreeSet<_>, _>>()?;
         let (sources, config) =
             service::read_config(&process.config).map_err(|wrong| Failure::config(&wrong, context.colored()))?;
         if process.redis.is_some() && process.amqp.is_none() {
             let why = "a worker takes requests from a RabbitMQ: set AMQP_URL to its address";
             return Err(Failure::new(Failure::CONFIG, why.to_owned()));
         }
+        process.must_last()?;
         let front = serve::front(&process).await?;
         let backends = service::open(&process, Create::IfMissing)?;
         let format = serve::format(self.log_format, &process);
@@ -120,7 +126,8 @@ impl Worker {
         }
         let queues = Some(queues).filter(|queues| !queues.is_empty());
         let role = Role { replica: false, slots: process.concurrency, queues };
-        let service = Service { process, parts, config, sources, watch: !self.no_watch, front, role };
+        let watch = process.watch;
+        let service = Service { process, parts, config, sources, watch, front, role };
         serve::service_until_told(service, reporter).await
     }
 }

@@ -15,13 +15,16 @@ mod hooks;
 mod job;
 mod keys;
 mod pages;
+mod platform;
 mod policy;
 mod process;
 mod publish;
 mod reference;
 mod schema;
 mod secrets;
+mod servers;
 mod settings;
+mod vcap;
 mod walk;
 mod warnings;
 mod web;
@@ -47,6 +50,7 @@ pub use diagnostic::{Diagnostic, Place, Region, Severity, Suggestion, report};
 pub use duration::duration;
 pub use find::find;
 pub use pages::{codes, page, page_title};
+pub use platform::Platform;
 pub use process::{Flags, Listen, LogFormat, LogOutput, Process, WrongSetting, environment};
 pub use reference::reference;
 pub use schema::{SCHEMA_FILE, schema, schema_text};
@@ -159,9 +163,9 @@ fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> R
     if found.iter().any(|one| one.severity == Severity::Error) {
         return Err(found);
     }
-    let placed: Vec<(&Job, &Place)> = seen.values().filter_map(|one| Some((one.job.as_ref()?, &one.place))).collect();
+    let placed: Vec<(&Job, &Place)> = seen.values().filter_map(|one| Some((one.job.as_deref()?, &one.place))).collect();
     found.extend(warnings::crowd(&placed, now));
-    let jobs: Vec<Arc<Job>> = seen.into_values().filter_map(|seen| seen.job.map(Arc::new)).collect();
+    let jobs: Vec<Arc<Job>> = seen.into_values().filter_map(|seen| seen.job).collect();
     let hooks = hooks.all();
     let digest = digest::digest(jobs.iter().map(AsRef::as_ref), &hooks);
     Ok(Config { jobs, hooks, digest, files: infos, warnings: found })
@@ -169,7 +173,8 @@ fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> R
 
 /// A job that was declared, sound or not, and where.
 struct Seen {
-    job: Option<Job>,
+    /// Where it stays: a job is large.
+    job: Option<Arc<Job>>,
     place: Place,
     /// What follows its moments.
     wanted: Vec<Wanted>,
@@ -253,7 +258,7 @@ fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
         };
         let job = job::job(walk, &mut shelf, key, value);
         let follows = shelf.follows;
-        remember(walk, &mut shared.seen, key, (job, follows));
+        remember(walk, &mut shared.seen, key, (job.map(Arc::new), follows));
     }
 }
 
@@ -303,7 +308,7 @@ fn version(walk: &mut Walk<'_>, root: &DeTable<'_>) {
 }
 
 /// Keeps a job, or notes that its name is taken.
-fn remember(walk: &mut Walk<'_>, seen: &mut SeenJobs, key: &Key<'_>, (job, wanted): (Option<Job>, Vec<Wanted>)) {
+fn remember(walk: &mut Walk<'_>, seen: &mut SeenJobs, key: &Key<'_>, (job, wanted): (Option<Arc<Job>>, Vec<Wanted>)) {
     let Ok(name) = JobName::new(key.get_ref()) else { return };
     let place = Place {
         file: walk.file.name.clone(),

@@ -3,14 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::secrets::file;
-use super::web::Web;
+use super::platform::{Platform, check_word, fleeting, mended};
+use super::servers::{amqp, redis};
+use super::web::{Web, switch};
 use super::{Env, duration};
-use crate::broker::amqp;
-use crate::store::redis::{Address, Durability};
+use crate::broker;
+use crate::store::redis::Address;
 
 /// The environment of this process. A variable that is empty or not Unicode counts as not set.
 #[allow(clippy::disallowed_methods, reason = "the one reader of the environment")]
@@ -49,6 +50,8 @@ pub struct Flags {
     pub concurrency: Option<usize>,
     /// `--log-output`
     pub log_output: Option<String>,
+    /// `--no-watch`
+    pub no_watch: bool,
 }
 
 /// How this process is set up.
@@ -61,8 +64,10 @@ pub struct Process {
     /// The Redis that holds the state, if one does.
     pub redis: Option<Address>,
     /// The RabbitMQ that carries messages, if one does.
-    pub amqp: Option<amqp::Address>,
-    /// Whether what is missing there is made. Default `true`.
+    pub amqp: Option<broker::amqp::Address>,
+    /// Why the SQLite file would not last where it is, unless there is a Redis or somebody allowed it.
+    pub fleeting: Option<WrongSetting>,
+    /// Whether what is missing at the RabbitMQ is made. Default `true`.
     pub declare: bool,
     /// Whether MQTT clients there hear events and may send triggers. Default `false`.
     pub mqtt: bool,
@@ -78,6 +83,9 @@ pub struct Process {
     pub web: Web,
     /// Between a request to stop and ending what still runs. Default 25 s, less where the platform kills sooner.
     pub grace: Duration,
+    /// Between asking what then still runs to end and killing it, at most. Default: as long as its job allows, less
+    /// where the platform kills sooner and nobody set a grace.
+    pub hurry: Option<Duration>,
     /// Runs side by side at most. Default 100.
     pub max_parallel: usize,
     /// Requests for workers that a replica carries out at once from each queue. Default 0.
@@ -88,6 +96,8 @@ pub struct Process {
     pub log_format: Option<LogFormat>,
     /// Default [`LogOutput::Lines`].
     pub log_output: LogOutput,
+    /// Whether schedule files are read again when they change. Default `true`.
+    pub watch: bool,
 }
 
 /// Where HTTP is served.
@@ -149,6 +159,7 @@ impl Process {
             db: db(flags, env),
             redis: None,
             amqp: None,
+            fleeting: None,
             declare: flag(env, "CRONCLAVE_DECLARE").unwrap_or(true),
             mqtt: flag(env, "CRONCLAVE_MQTT_BRIDGE").unwrap_or(false),
             private_webhooks: flag(env, "CRONCLAVE_WEBHOOKS_ALLOW_PRIVATE").unwrap_or(false),
@@ -157,19 +168,26 @@ impl Process {
             listen: None,
             web: Web::default(),
             grace: Duration::from_secs(25),
+            hurry: None,
             max_parallel: 100,
             workers: 0,
             concurrency: 4,
             log_format: None,
             log_output: LogOutput::default(),
+            watch: !flags.no_watch && flag(env, "CRONCLAVE_WATCH").unwrap_or(true),
         };
         take(redis(flags, env).map(|found| process.redis = found));
         take(amqp(flags, env).map(|found| process.amqp = found));
+        let may_be_lost = switch(env, "CRONCLAVE_DB_EPHEMERAL");
+        if process.redis.is_none() && may_be_lost == Ok(false) {
+            process.fleeting = fleeting(env, &process.db);
+        }
+        take(may_be_lost.map(drop));
         take(check_key_part(&process));
         take(check_word("--cluster / CRONCLAVE_CLUSTER", &process.cluster));
         take(check_word("--replica / CRONCLAVE_REPLICA", &process.replica));
         take(listen(flags, env).map(|found| process.listen = found));
-        take(grace(flags, env).map(|found| process.grace = found));
+        take(grace(flags, env).map(|(grace, hurry)| (process.grace, process.hurry) = (grace, hurry)));
         let asked = (flags.max_parallel, "--max-parallel", "CRONCLAVE_MAX_PARALLEL");
         take(number(asked, env, 1..=10_000).map(|found| process.max_parallel = found.unwrap_or(100)));
         let asked = (flags.workers, "--workers", "CRONCLAVE_WORKERS");
@@ -184,7 +202,31 @@ impl Process {
                 Err(wrong) => wrongs.extend(wrong),
             }
         }
+        // Both servers may be looked for in one list that is broken.
+        wrongs.dedup();
         if wrongs.is_empty() { Ok(process) } else { Err(wrongs) }
+    }
+
+    /// Where HTTP of this machine's replica is asked, as in `http://127.0.0.1:8080`.
+    ///
+    /// # Errors
+    /// When it is set to what is no address.
+    pub fn address(flags: &Flags, env: Env<'_>) -> Result<String, WrongSetting> {
+        let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+        let mut address = listen(flags, env)?.map_or(default, |listen| listen.address);
+        if address.ip().is_unspecified() {
+            // All addresses of this machine: this one always is.
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        Ok(format!("http://{address}"))
+    }
+
+    /// Refuses to keep the state on a disk that does not last. For whoever makes the database; who only looks need not ask.
+    ///
+    /// # Errors
+    /// Why it does not last, and what to set instead.
+    pub fn must_last(&self) -> Result<(), Vec<WrongSetting>> {
+        self.fleeting.clone().map_or(Ok(()), |wrong| Err(vec![wrong]))
     }
 
     /// Where schedule files are looked for; empty means the usual places.
@@ -203,73 +245,9 @@ fn db(flags: &Flags, env: Env<'_>) -> PathBuf {
     named.or_else(|| kept().map(|dir| dir.join("cronclave.db"))).unwrap_or_else(|| "cronclave.db".into())
 }
 
-/// Where providers put the address of their Redis, after our own name for it.
-const REDIS_URLS: [&str; 4] = [REDIS_URL, "REDIS_URL", "REDIS_TLS_URL", "REDISCLOUD_URL"];
-const REDIS_URL: &str = "CRONCLAVE_REDIS_URL";
-const DURABILITY: &str = "CRONCLAVE_DURABILITY";
-
-/// The Redis that was asked for, unless it is a file that was asked for. Both asked for by our own
-/// names is refused: replicas that choose differently would each run everything.
-fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, WrongSetting> {
-    let file = flags.db.as_ref().map(|_| "--db").or_else(|| env("CRONCLAVE_DB").map(|_| "CRONCLAVE_DB"));
-    let url = match (&flags.redis, file) {
-        (Some(url), _) => Some(("--redis".to_owned(), url.clone())),
-        // A flag outdoes the environment.
-        (None, Some("--db")) => return Ok(None),
-        (None, Some(_)) => own_url(env, REDIS_URL)?,
-        (None, None) => match own_url(env, REDIS_URL)? {
-            Some(own) => Some(own),
-            None => REDIS_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?))),
-        },
-    };
-    let Some((place, url)) = url.filter(|(_, url)| !url.trim().is_empty()) else { return Ok(None) };
-    if let Some(file) = file {
-        return Err(wrong(
-            &place,
-            format!("{file} is set as well: choose one, a Redis for many machines or a SQLite file for one"),
-        ));
-    }
-    let address = url.parse::<Address>().map_err(|why| wrong(&place, why))?;
-    let allowed = flag(env, "CRONCLAVE_REDIS_ALLOW_EVICTION").unwrap_or(false);
-    let ca_file = env("CRONCLAVE_REDIS_CA_FILE").map(PathBuf::from);
-    let durability = match env(DURABILITY).filter(|text| !text.trim().is_empty()) {
-        Some(text) => text.parse().map_err(|why| wrong(DURABILITY, why))?,
-        None => Durability::default(),
-    };
-    Ok(Some(address.trusting(ca_file).allowing_eviction(allowed).as_durable_as(durability)))
-}
-
-/// Our own variable, or the file its twin names, as secrets are often mounted.
-pub(super) fn own_url(env: Env<'_>, name: &str) -> Result<Option<(String, String)>, WrongSetting> {
-    if let Some(url) = env(name) {
-        return Ok(Some((name.to_owned(), url)));
-    }
-    let twin = format!("{name}_FILE");
-    let Some(path) = env(&twin) else { return Ok(None) };
-    match file(Path::new(&path)) {
-        Some(url) => Ok(Some((twin, url))),
-        None => Err(wrong(&twin, format!("the file {path} cannot be read"))),
-    }
-}
-
 /// Whether a variable says yes or no.
-fn flag(env: Env<'_>, name: &str) -> Option<bool> {
+pub(super) fn flag(env: Env<'_>, name: &str) -> Option<bool> {
     Some(!["0", "false", "no", "off"].contains(&env(name)?.to_lowercase().as_str()))
-}
-
-/// Where providers put the address of their RabbitMQ, after our own name for it.
-const AMQP_URLS: [&str; 3] = ["AMQP_URL", "CLOUDAMQP_URL", "RABBITMQ_URL"];
-
-/// The RabbitMQ that was asked for.
-fn amqp(flags: &Flags, env: Env<'_>) -> Result<Option<amqp::Address>, WrongSetting> {
-    let url = match &flags.amqp {
-        Some(url) => Some(("--amqp".to_owned(), url.clone())),
-        None => own_url(env, "CRONCLAVE_AMQP_URL")?
-            .or_else(|| AMQP_URLS.iter().find_map(|name| Some(((*name).to_owned(), env(name)?)))),
-    };
-    let Some((place, url)) = url.filter(|(_, url)| !url.trim().is_empty()) else { return Ok(None) };
-    let address = url.parse::<amqp::Address>().map_err(|why| wrong(&place, why))?;
-    Ok(Some(address.trusting(env("CRONCLAVE_AMQP_CA_FILE").map(PathBuf::from))))
 }
 
 /// Routing keys are words between dots.
@@ -283,23 +261,11 @@ fn check_key_part(process: &Process) -> Result<(), WrongSetting> {
 }
 
 fn replica(flags: &Flags, env: Env<'_>, host: &str) -> String {
-    let cf = || Some(format!("{}.{}", env("CF_INSTANCE_GUID").map(|_| "cf")?, env("CF_INSTANCE_INDEX")?));
-    flags
-        .replica
-        .clone()
-        .or_else(|| ["CRONCLAVE_REPLICA", "DYNO"].iter().find_map(|name| env(name)))
-        .or_else(cf)
-        .or_else(|| ["FLY_MACHINE_ID", "RENDER_INSTANCE_ID"].iter().find_map(|name| env(name)))
+    let named = flags.replica.clone().or_else(|| env("CRONCLAVE_REPLICA"));
+    named
+        .or_else(|| Platform::of(env)?.name(env))
         // Several replicas may share a host.
-        .unwrap_or_else(|| format!("{host}-{}", std::process::id()))
-}
-
-fn check_word(place: &str, word: &str) -> Result<(), WrongSetting> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if !word.is_empty() && word.len() <= 100 && word.chars().all(good) {
-        return Ok(());
-    }
-    Err(wrong(place, format!("`{word}` is not a usable name: letters, digits, `.`, `_` and `-`, at most 100")))
+        .unwrap_or_else(|| mended(&format!("{host}-{}", std::process::id())))
 }
 
 fn listen(flags: &Flags, env: Env<'_>) -> Result<Option<Listen>, WrongSetting> {
@@ -309,12 +275,15 @@ fn listen(flags: &Flags, env: Env<'_>) -> Result<Option<Listen>, WrongSetting> {
     let exactly = |address| Ok(Some(Listen { address, is_default: false }));
     let named = flags.listen.clone().map(|text| ("--listen", text));
     if let Some((place, text)) = named.or_else(|| env("CRONCLAVE_LISTEN").map(|text| ("CRONCLAVE_LISTEN", text))) {
+        if text == "none" {
+            return Ok(None);
+        }
         let port = text.strip_prefix(':').and_then(|port| port.parse().ok());
         let any = port.map(|port| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
         let Some(address) = any.or_else(|| text.parse().ok()) else {
             return Err(wrong(
                 place,
-                format!("`{text}` is not an address: write IP:PORT as in 127.0.0.1:8080, or :PORT for all"),
+                format!("`{text}` is not an address: write IP:PORT as in 127.0.0.1:8080, :PORT for all, or none"),
             ));
         };
         return exactly(address);
@@ -329,18 +298,15 @@ fn listen(flags: &Flags, env: Env<'_>) -> Result<Option<Listen>, WrongSetting> {
     Ok(Some(Listen { address, is_default: true }))
 }
 
-fn grace(flags: &Flags, env: Env<'_>) -> Result<Duration, WrongSetting> {
+/// How long, and how long after that. Whoever sets the one knows how much the other may add to it.
+fn grace(flags: &Flags, env: Env<'_>) -> Result<(Duration, Option<Duration>), WrongSetting> {
     let named = flags.grace.clone().map(|text| ("--grace", text));
     if let Some((place, text)) = named.or_else(|| env("CRONCLAVE_GRACE").map(|text| ("CRONCLAVE_GRACE", text))) {
-        return duration(&text).map_err(|why| wrong(place, format!("`{text}`: {why}")));
+        let grace = duration(&text).map_err(|why| wrong(place, format!("`{text}`: {why}")))?;
+        return Ok((grace, None));
     }
-    // Platforms kill what has not stopped in time: Cloud Foundry after 10 s, Fly.io after 5 s.
-    let secs = match (env("CF_INSTANCE_GUID"), env("FLY_MACHINE_ID")) {
-        (Some(_), _) => 8,
-        (_, Some(_)) => 4,
-        _ => 25,
-    };
-    Ok(Duration::from_secs(secs))
+    let platform = Platform::of(env);
+    Ok((platform.map_or(Duration::from_secs(25), Platform::grace), platform.map(Platform::hurry)))
 }
 
 /// A number from a flag or a variable.

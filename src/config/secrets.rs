@@ -6,10 +6,10 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use super::Outside;
 use super::keys::{SECRET, SECRET_USE};
 use super::walk::{Key, Value, Walk};
 use super::words::nearest;
+use super::{Env, Outside};
 use crate::job::Text;
 use crate::signature;
 
@@ -130,7 +130,7 @@ fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, outside: Outside<'_
         "env" => (env(&text), format!("the variable {text} is not set")),
         "file" => (file(Path::new(&text)), format!("the file {text} cannot be read")),
         _ => {
-            let inside = env("CREDENTIALS_DIRECTORY").and_then(|dir| file(&Path::new(&dir).join(&text)));
+            let inside = credential(env, &text).map(|(_, value)| value);
             (inside, format!("there is no credential {text} in $CREDENTIALS_DIRECTORY"))
         }
     };
@@ -145,4 +145,10 @@ fn fetch(walk: &mut Walk<'_>, name: &str, value: &Value<'_>, outside: Outside<'_
 pub(super) fn file(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     Some(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// What systemd put where only this service can read it, and what to call that.
+pub(super) fn credential(env: Env<'_>, name: &str) -> Option<(String, String)> {
+    let text = file(&Path::new(&env("CREDENTIALS_DIRECTORY")?).join(name))?;
+    Some((format!("the credential {name}"), text))
 }

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Env;
-use super::process::{WrongSetting, own_url, wrong};
-use super::secrets::file;
+use super::process::{WrongSetting, wrong};
+use super::secrets::credential;
+use super::servers::own_url;
 
 /// A token that is shorter could be guessed.
 const LEAST_TOKEN: usize = 16;
@@ -116,7 +117,7 @@ impl Web {
     pub(super) fn load(env: Env<'_>) -> Result<Web, Vec<WrongSetting>> {
         let mut wrongs = Vec::new();
         let mut take = |result: Result<(), WrongSetting>| wrongs.extend(result.err());
-        let mut web = Web { tokens_file: env("CRONCLAVE_API_TOKENS_FILE").map(PathBuf::from), ..Web::default() };
+        let mut web = Web { tokens_file: tokens_file(env), ..Web::default() };
         take(token(env).map(|found| web.token = found));
         take(switch(env, "CRONCLAVE_PUBLIC_READ").map(|found| web.public_read = found));
         take(switch(env, "CRONCLAVE_METRICS_PUBLIC").map(|found| web.metrics_public = found));
@@ -134,10 +135,7 @@ impl Web {
 
 /// The token of the variable, of the file that its twin names, or of systemd's credential.
 fn token(env: Env<'_>) -> Result<Option<Secret>, WrongSetting> {
-    let credential = || {
-        let path = Path::new(&env("CREDENTIALS_DIRECTORY")?).join("api_token");
-        file(&path).map(|text| ("the credential api_token".to_owned(), text))
-    };
+    let credential = || credential(env, "api_token");
     let Some((place, text)) = own_url(env, "CRONCLAVE_API_TOKEN")?.or_else(credential) else { return Ok(None) };
     if text.len() < LEAST_TOKEN || !text.bytes().all(|c| c.is_ascii_graphic()) {
         let why = format!(
@@ -149,8 +147,14 @@ fn token(env: Env<'_>) -> Result<Option<Secret>, WrongSetting> {
     Ok(Some(Secret(text)))
 }
 
+/// The file of the variable, or systemd's credential.
+fn tokens_file(env: Env<'_>) -> Option<PathBuf> {
+    let credential = || Some(Path::new(&env("CREDENTIALS_DIRECTORY")?).join("api_tokens")).filter(|path| path.exists());
+    env("CRONCLAVE_API_TOKENS_FILE").map(PathBuf::from).or_else(credential)
+}
+
 /// Yes or no. What is neither is refused: it may be meant to close something.
-fn switch(env: Env<'_>, name: &str) -> Result<bool, WrongSetting> {
+pub(super) fn switch(env: Env<'_>, name: &str) -> Result<bool, WrongSetting> {
     let Some(text) = env(name) else { return Ok(false) };
     match text.to_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),

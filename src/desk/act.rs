@@ -16,6 +16,9 @@ const COUNTED: usize = 1000;
 /// Arguments of a run at most, and bytes of all of them.
 const ARGS: (usize, usize) = (100, 32 * 1024);
 
+/// Bytes of a reason at most.
+const REASON: usize = 2000;
+
 /// A run that is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
@@ -36,9 +39,14 @@ impl Desk {
     /// There is no such job, something is in the way, or the store does not answer.
     pub async fn trigger(&self, name: &str, asked: Asked, by: Option<String>) -> Result<Triggered, Refusal> {
         let job = self.job(name)?;
-        let size: usize = asked.args.iter().map(|(name, value)| name.len() + value.len()).sum();
+        brief(asked.reason.as_deref())?;
+        // As it goes into messages: a byte may take six there.
+        let size = serde_json::to_string(&asked.args).map_or(usize::MAX, |text| text.len());
         if asked.args.len() > ARGS.0 || size > ARGS.1 {
-            let detail = format!("`args` holds too much: at most {} arguments of {} bytes in all", ARGS.0, ARGS.1);
+            let detail = format!(
+                "`args` holds too much: at most {} arguments of {} bytes in all, written as JSON",
+                ARGS.0, ARGS.1
+            );
             return Err(Refusal::wrong("/args", "too_large", detail));
         }
         let now = self.in_time(self.parts.store.view(&job.name, None)).await?.now;
@@ -102,6 +110,7 @@ impl Desk {
         by: Option<String>,
     ) -> Result<Paused, Refusal> {
         let job = self.job(name)?;
+        brief(reason.as_deref())?;
         let now = self.in_time(self.parts.store.view(&job.name, None)).await?.now;
         if let Some(past) = until.filter(|until| *until <= now) {
             let detail = format!("a pause until {past} would be over already: name a later time");
@@ -160,6 +169,7 @@ impl Desk {
     /// # Errors
     /// There is no such open run, there are several, or the store does not answer.
     pub async fn cancel(&self, run: &str, by: String) -> Result<Cancelled, Refusal> {
+        brief(Some(&by))?;
         let look = self.look().await?;
         let (job, open) = self.open_run(&look, run).await?;
         self.tell_about(&open);
@@ -167,6 +177,18 @@ impl Desk {
         let (id, phase, replica) = (open.run_id, open.phase, open.holder);
         Ok(Cancelled { id, job, open: answer.reply == Reply::Done, phase, replica })
     }
+}
+
+/// A reason is a line or two: it goes into the history, events and pages.
+pub(super) fn brief(reason: Option<&str>) -> Result<(), Refusal> {
+    if reason.is_none_or(|reason| reason.len() <= REASON) {
+        return Ok(());
+    }
+    Err(Refusal::wrong(
+        "/reason",
+        "too_large",
+        format!("`reason` is longer than {REASON} bytes: leave a link to the rest"),
+    ))
 }
 
 /// What becomes of what came due in a pause.

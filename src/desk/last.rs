@@ -3,6 +3,7 @@
 //! All records are read at once, for whoever asks meanwhile: an answer never began before its question came.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, RwLock};
@@ -30,6 +31,9 @@ const REST: Duration = Duration::from_secs(1);
 
 /// How often what was last known is made anew when nobody asks, at least.
 const REFRESH: Duration = Duration::from_secs(5);
+
+/// The same when nobody has asked anything for so long.
+const UNATTENDED: Duration = Duration::from_secs(60);
 
 /// That takes a fiftieth of the time at most.
 const SHARE: u32 = 50;
@@ -88,6 +92,8 @@ impl<T: Clone> Kept<T> {
 #[derive(Debug, Default)]
 pub(super) struct Last {
     seen: Mutex<Option<(Instant, Look)>>,
+    /// How much was asked so far.
+    questions: AtomicU64,
     /// When the store last did not answer, and why.
     down: RwLock<Option<(Instant, StoreError)>>,
     /// The newest lines of history, and the newest run of each job that was begun.
@@ -106,7 +112,7 @@ pub(super) struct Last {
 
 impl Desk {
     /// The cluster as it was last seen, without asking.
-    pub(super) async fn seen(&self) -> Option<Look> {
+    pub async fn seen(&self) -> Option<Look> {
         self.last.seen.lock().await.as_ref().map(|(_, look)| look.clone())
     }
 
@@ -165,6 +171,7 @@ impl Desk {
 
     /// Asks the store, unless it just did not answer.
     pub(super) async fn in_time<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        self.last.questions.fetch_add(1, Ordering::Relaxed);
         if let Some((_, error)) = self.last.down.read().await.as_ref().filter(|(at, _)| at.elapsed() < REST) {
             return Err(error.clone());
         }
@@ -176,17 +183,28 @@ impl Desk {
         answer
     }
 
-    /// Keeps what is last known from growing old while nobody asks, until `over`.
+    /// Keeps what is last known from growing old while nobody asks, until `over`. It is read whole, so it may be as old
+    /// as a minute where nobody has looked for that long.
     pub async fn remember(self: Arc<Self>, over: Stop) {
+        let mut attended = Instant::now();
         loop {
             let began = Instant::now();
             if let Err(refusal) = self.refresh().await {
                 tracing::debug!(%refusal, "what is last known grows older");
             }
             let pause = REFRESH.max(began.elapsed() * SHARE);
-            tokio::select! {
-                () = over.soft() => return,
-                () = sleep(pause) => {}
+            let questions = self.last.questions.load(Ordering::Relaxed);
+            loop {
+                tokio::select! {
+                    () = over.soft() => return,
+                    () = sleep(pause) => {}
+                }
+                if self.last.questions.load(Ordering::Relaxed) > questions {
+                    attended = Instant::now();
+                }
+                if attended.elapsed() < UNATTENDED || began.elapsed() >= UNATTENDED {
+                    break;
+                }
             }
         }
     }

@@ -54,6 +54,7 @@ impl Desk {
     /// # Errors
     /// Nobody holds it, it is held under another token, or the store does not answer.
     pub async fn release(&self, key: &str, token: Fence, by: String) -> Result<Released, Refusal> {
+        super::act::brief(Some(&by))?;
         let look = self.look().await?;
         let page = Desk::lock_of(&look, key)?;
         let moved = || {

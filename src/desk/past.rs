@@ -84,6 +84,7 @@ impl Desk {
     /// As [`Desk::backfill_plan`].
     pub async fn backfill(&self, name: &str, fill: Fill, by: Option<String>) -> Result<Backfill, Refusal> {
         let job = self.job(name)?;
+        super::act::brief(fill.reason.as_deref())?;
         let planned = self.planned(&job, &fill).await?;
         let wish = Wish { overlap: fill.overlap.into(), by, reason: fill.reason };
         let mut items = Vec::new();

@@ -64,8 +64,8 @@ struct Held {
     read: u64,
     /// How far the store knows.
     marked: u64,
-    /// Who puts events into words.
-    notices: Notices,
+    /// Who puts events into words, while somebody wants to hear them.
+    notices: Option<Notices>,
     deliverer: Deliverer,
     next_heed: Instant,
     next_expiry: Instant,
@@ -140,18 +140,13 @@ impl Dispatcher {
         let store = &self.kit.parts.store;
         let (asked, hold) = (Instant::now(), self.kit.settings.hold);
         let Some(mark) = limited(store.take_outbox(Outbox::Hooks, &self.name, hold)).await? else { return Ok(None) };
-        let mut notices = Notices::new(&self.kit.parts.cluster);
-        let before = limited(store.events(mark.saturating_sub(BEFORE), 2_000)).await?;
-        for (_, event) in before.iter().filter(|(position, _)| *position <= mark) {
-            notices.learn(event);
-        }
         let deliverer = Deliverer::begin(self.kit.clone()).await?;
         let begun = Instant::now();
         Ok(Some(Held {
             trusted_until: asked + hold,
             read: mark,
             marked: mark,
-            notices,
+            notices: None,
             deliverer,
             next_heed: begun,
             next_expiry: begun,
@@ -197,8 +192,48 @@ impl Dispatcher {
         !jobs.hooks.is_empty() || follows()
     }
 
+    /// Goes past what nobody wants to hear. Whether somebody does.
+    async fn pass(&self, held: &mut Held) -> Result<bool, StoreError> {
+        if self.is_wanted() {
+            return Ok(true);
+        }
+        // Looked at after the position: nobody had registered before anything up to it happened.
+        let (next, _) = limited(self.kit.parts.store.changed(0)).await?;
+        let jobs = self.kit.jobs.borrow().clone();
+        let (registered, _) = limited(self.kit.registry.known(&jobs.hooks)).await?;
+        if self.is_wanted() || !registered.is_empty() {
+            return Ok(true);
+        }
+        held.read = held.read.max(next - 1);
+        held.notices = None;
+        Ok(false)
+    }
+
+    /// Who puts events after `mark` into words.
+    async fn notices(&self, mark: u64) -> Result<Notices, StoreError> {
+        let mut notices = Notices::new(&self.kit.parts.cluster);
+        let before = limited(self.kit.parts.store.events(mark.saturating_sub(BEFORE), 2_000)).await?;
+        for (_, event) in before.iter().filter(|(position, _)| *position <= mark) {
+            notices.learn(event);
+        }
+        Ok(notices)
+    }
+
     /// Reads on, and sees to what follows. Whether there may be more.
     async fn read(&self, held: &mut Held) -> Result<bool, StoreError> {
+        if !self.pass(held).await? {
+            return Ok(false);
+        }
+        let mut notices = match held.notices.take() {
+            Some(notices) => notices,
+            None => self.notices(held.read).await?,
+        };
+        let more = self.see_to(held, &mut notices).await;
+        held.notices = Some(notices);
+        more
+    }
+
+    async fn see_to(&self, held: &mut Held, notices: &mut Notices) -> Result<bool, StoreError> {
         let events = limited(self.kit.parts.store.events(held.read, BATCH)).await?;
         let Some((first, event)) = events.first() else { return Ok(false) };
         // Looked at after the events: who registered before something happened hears of it.
@@ -213,7 +248,7 @@ impl Dispatcher {
         }
         let (mut chains, mut warnings) = (Vec::new(), Vec::new());
         for (position, event) in &events {
-            let notice = held.notices.of(*position, event);
+            let notice = notices.of(*position, event);
             let all = following(&known, *position, event, notice.as_ref(), now);
             deliveries.extend(all.deliveries);
             chains.extend(all.chains);

@@ -12,7 +12,8 @@ use super::guard;
 use super::registration::{MOST, Off, Refused, Registered, Registration, Wish, invalid, renewed};
 use crate::announce;
 use crate::clock::Clock;
-use crate::job::{Hook, HookName, Pattern, Reach, Text, stable_digest};
+use crate::hash::stable_digest;
+use crate::job::{Hook, HookName, Pattern, Reach, Text};
 use crate::parts::Parts;
 use crate::store::{Collection, Draft, Expect, Span, Store, StoreError};
 

@@ -14,7 +14,6 @@ use serde_json::json;
 use super::problem::{Code, Problem};
 use crate::config;
 use crate::desk::Desk;
-use crate::replica::{Pulse, STUCK};
 
 /// These routes.
 pub(super) fn routes() -> Router<Arc<Desk>> {
@@ -34,15 +33,14 @@ struct Check {
 
 /// Never depends on the store: an outage of it must not restart all replicas.
 async fn livez(State(desk): State<Arc<Desk>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let turned = desk.pulse.borrow().turned;
-    let stuck = turned.map(|turned| turned.elapsed()).filter(|since| *since > STUCK);
+    let stuck = desk.pulse.borrow().stuck();
     let bad = stuck.map(|since| format!("the scheduler's loop is stuck for {since:?}"));
     told(bad, &[Check { name: "loop", good: stuck.is_none() }], &headers, query.as_deref())
 }
 
 async fn readyz(State(desk): State<Arc<Desk>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let pulse: Pulse = *desk.pulse.borrow();
-    let turns = pulse.stopping || pulse.turned.is_none_or(|turned| turned.elapsed() <= STUCK);
+    let pulse = desk.pulse.borrow().clone();
+    let turns = pulse.stuck().is_none();
     let checks = [
         Check { name: "store", good: pulse.store_up },
         Check { name: "not stopping", good: !pulse.stopping },

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
+use crate::hash::stable_hash;
 use crate::schedule::{Calendar, Schedule};
 
 pub use hook::{Hook, HookName, Moment, Pattern, Reach, Reaction, Reactions, Shape};
@@ -139,9 +139,7 @@ impl Job {
     ///
     /// Jitter and calendars have no part in it: with others the occurrences are still the same.
     pub fn spec(&self) -> u64 {
-        let (text, zone) = (self.schedule.text(), self.schedule.zone().name().to_owned());
-        let more = format!("{:?} {:?}", self.schedule.rules(), self.schedule.window());
-        stable_hash(&[text.as_bytes(), zone.as_bytes(), more.as_bytes()])
+        self.schedule.spec()
     }
 
     /// The calendar that keeps the occurrence scheduled for `at` from running: one of `skip_on` that has
@@ -197,22 +195,6 @@ impl Job {
         let share = stable_hash(&[b"jitter", self.name.as_str().as_bytes(), &at.as_micros().to_be_bytes()]);
         at.plus(Duration::from_millis(share % room_ms))
     }
-}
-
-/// A hash that every replica, build and machine agrees on (the first 8 bytes of SHA-256).
-pub(crate) fn stable_hash(parts: &[&[u8]]) -> u64 {
-    let digest = stable_digest(parts);
-    u64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
-}
-
-/// SHA-256 over the parts, each led by its length so that no two lists of parts read alike.
-pub(crate) fn stable_digest(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
 }
 
 /// What to do about occurrences that came due while nobody could start them.

@@ -56,6 +56,10 @@ impl Store for MeasuredStore {
         self.store.heard(job)
     }
 
+    fn clock(&self) -> Option<Timestamp> {
+        self.store.clock()
+    }
+
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         self.store.repairs()
     }

@@ -86,7 +86,7 @@ series! {
     RunDuration "cronclave_run_duration_seconds" Kind::Histogram(RUNS), ["job_name"],
         "How long attempts took whose end this process recorded";
     StartDelay "cronclave_run_start_delay_seconds" Kind::Histogram(DELAYS), [],
-        "From a run's instant to the start of its first attempt by this process";
+        "From a run's instant to the start of its first attempt by this process; 0 when that was committed ahead of the instant";
     Retries "cronclave_run_retries_total" Kind::Counter, ["job_name"],
         "Attempts that ended and are followed by another";
     Occurrences "cronclave_occurrences_total" Kind::Counter, ["job_name", "decision"],

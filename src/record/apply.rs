@@ -1,5 +1,7 @@
 //! What the store grants: one operation on one record, in one step.
 
+use std::time::Duration;
+
 use super::granting::{Granting, remember, requested};
 use super::op::{Op, Reply};
 use super::{Mutex, Record};
@@ -59,7 +61,7 @@ impl Granting<'_> {
 
     pub(super) fn decide(&mut self, expect: Timestamp, passes: &[Pass], due: Timestamp) -> Reply {
         let Some(last) = passes.last() else { return Reply::Done };
-        if let Some(refusal) = self.refuse_decision(expect, passes, last.through, due) {
+        if let Some(refusal) = self.refuse_decision(expect, passes, last.through, due, Duration::ZERO) {
             return refusal;
         }
         self.pass(passes);

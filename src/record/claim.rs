@@ -1,5 +1,7 @@
 //! What the store grants to a bid.
 
+use std::time::Duration;
+
 use super::granting::{Granting, remember, requested, waiting};
 use super::op::{Bid, Reply, Target};
 use super::{Open, Phase, REMEMBERED};
@@ -28,7 +30,10 @@ impl Granting<'_> {
     }
 
     fn claim_next(&mut self, bid: &Bid, expect: Timestamp, passes: &[Pass], at: Timestamp, due: Timestamp) -> Reply {
-        if let Some(refusal) = self.refuse_decision(expect, passes, at, due) {
+        // Before it is due nobody knows what will be in its way then, but that nothing is in its way may be known.
+        let alone = self.record.open.is_empty() && passes.is_empty() && bid.mutex.is_none();
+        let ahead = if alone { Bid::AHEAD } else { Duration::ZERO };
+        if let Some(refusal) = self.refuse_decision(expect, passes, at, due, ahead) {
             return refusal;
         }
         if passes.last().is_some_and(|pass| pass.through >= at) {
@@ -45,7 +50,7 @@ impl Granting<'_> {
         }
         self.pass(passes);
         self.record.cursor = Some(at);
-        self.record.open.push(waiting(run_id, at, self.now));
+        self.record.open.push(waiting(run_id, at, self.now.max(due)));
         self.grant(self.record.open.len() - 1, bid)
     }
 
@@ -113,7 +118,7 @@ impl Granting<'_> {
         run.fence = fence;
         run.token = Some(bid.token.clone());
         run.holder.clone_from(&bid.holder);
-        run.until = self.now.plus(bid.ttl);
+        run.until = self.now.plus(bid.ttl).max(run.opened);
         run.mutex.clone_from(&bid.mutex);
         (run.started_at, run.slow) = (None, false);
         let run = run.clone();

@@ -1,6 +1,7 @@
 //! One operation on its way: what all of them may do to a record.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::op::{Key, Reply};
 use super::{Held, Mutex, Open, Phase, Record};
@@ -29,12 +30,13 @@ impl Granting<'_> {
         passes: &[Pass],
         last: Timestamp,
         due: Timestamp,
+        ahead: Duration,
     ) -> Option<Reply> {
         let Some(cursor) = self.record.cursor else { return Some(Reply::Moved) };
         if last <= cursor {
             return Some(Reply::Stale);
         }
-        if due > self.now {
+        if due > self.now.plus(ahead) {
             return Some(Reply::Early(due));
         }
         // Only who knew the cursor has seen every occurrence since: none can slip through between.
@@ -124,19 +126,19 @@ impl Granting<'_> {
 }
 
 /// A run that nobody has claimed yet.
-pub(super) fn waiting(run_id: RunId, scheduled_at: Timestamp, now: Timestamp) -> Open {
+pub(super) fn waiting(run_id: RunId, scheduled_at: Timestamp, opened: Timestamp) -> Open {
     Open {
         run_id,
         scheduled_at,
         trigger: Trigger::Schedule,
         args: BTreeMap::new(),
-        opened: now,
+        opened,
         phase: Phase::Waiting,
         attempt: 1,
         fence: Fence(0),
         token: None,
         holder: String::new(),
-        until: now,
+        until: opened,
         cancel: false,
         mutex: None,
         started_at: None,

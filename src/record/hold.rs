@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::granting::{Granting, remember};
 use super::op::{Key, Reply};
-use super::{Open, Phase, REMEMBERED};
+use super::{Open, Pause, Phase, REMEMBERED};
 use crate::lease::{Ended, Fence, Outcome, RunId};
-use crate::ledger::{Next, What};
+use crate::ledger::{Event, Next, What};
 
 impl Granting<'_> {
     pub(super) fn published(&mut self, key: &Key, ttl: Duration) -> Reply {
@@ -42,7 +42,14 @@ impl Granting<'_> {
     pub(super) fn start(&mut self, key: &Key, holder: &str, ttl: Duration) -> Reply {
         let Some(index) = self.newest(key) else { return self.fence_off(key, "start", None) };
         let now = self.now;
-        if self.record.open[index].phase == Phase::Published && self.record.paused(now).is_some() {
+        let run = &self.record.open[index];
+        let postpones = |pause: &Pause| match run.phase {
+            Phase::Published => true,
+            // It was paused before it was due.
+            Phase::Claimed => run.is_held_by(&key.token) && pause.since < run.opened,
+            Phase::Running | Phase::Waiting => false,
+        };
+        if self.record.paused(now).is_some_and(postpones) {
             return self.postpone(index, key);
         }
         let run = &mut self.record.open[index];
@@ -66,10 +73,13 @@ impl Granting<'_> {
         run.token = Some(key.token.clone());
         holder.clone_into(&mut run.holder);
         run.until = now.plus(ttl);
-        run.started_at = Some(now);
+        // Granted a moment before it is due, its code begins when it is.
+        let begins = now.max(run.opened);
+        run.started_at = Some(begins);
         let run = run.clone();
         self.hold_mutex(&run);
-        self.tell(What::Started { run_id: run.run_id, attempt: run.attempt, fence: run.fence, holder: run.holder });
+        let what = What::Started { run_id: run.run_id, attempt: run.attempt, fence: run.fence, holder: run.holder };
+        self.events.push(Event { at: begins, job: self.job.clone(), what });
         Reply::Kept { until: run.until, cancel: false }
     }
 
@@ -77,7 +87,7 @@ impl Granting<'_> {
     fn postpone(&mut self, index: usize, key: &Key) -> Reply {
         let run = &mut self.record.open[index];
         run.phase = Phase::Waiting;
-        run.until = self.now;
+        run.until = self.now.max(run.opened);
         self.free_mutex(key.run_id);
         self.tell(What::Released { run_id: key.run_id, fence: key.fence });
         Reply::Fenced
@@ -133,7 +143,7 @@ impl Granting<'_> {
             // Its holder knows what no record tells: that the code never began.
             Phase::Claimed | Phase::Published | Phase::Running if run.is_held_by(&key.token) => {
                 run.phase = Phase::Waiting;
-                run.until = self.now;
+                run.until = self.now.max(run.opened);
                 run.started_at = None;
                 self.free_mutex(key.run_id);
                 self.tell(What::Released { run_id: key.run_id, fence: key.fence });

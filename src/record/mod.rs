@@ -109,7 +109,7 @@ pub struct Open {
     /// Arguments given by whoever asked for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub args: BTreeMap<String, String>,
-    /// When it came to be.
+    /// When it came to be; when it is due, if it was claimed before. Nothing of it begins earlier.
     pub opened: Timestamp,
     /// How far it is.
     pub phase: Phase,

@@ -30,6 +30,12 @@ pub struct Bid {
     pub mutex: Option<String>,
 }
 
+impl Bid {
+    /// So long before an occurrence is due it may be bid for, if nothing of its job is in the way: who has won it by
+    /// then can start it on time. Its code does not begin before.
+    pub const AHEAD: Duration = Duration::from_millis(500);
+}
+
 /// What a bid is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Target {

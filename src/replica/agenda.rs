@@ -1,13 +1,20 @@
 //! When to look at which job again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::job::JobName;
+use crate::job::{Job, JobName};
+
+/// So many jobs are looked through for what starts next.
+const GLANCES: usize = 32;
+
+/// No job wakes so long ahead of its instant.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// The store's clock, seen at a moment of our own: how its time is told without asking it.
 #[derive(Debug, Clone, Copy)]
@@ -25,24 +32,29 @@ impl Anchor {
 /// Wake times by the store's clock, each job at most once.
 pub(super) struct Agenda {
     anchor: watch::Receiver<Anchor>,
-    order: BTreeSet<(Timestamp, JobName)>,
-    at: BTreeMap<JobName, Timestamp>,
+    /// By time and, for many of one time, by turn: names are slow to compare.
+    order: BTreeMap<(Timestamp, u64), JobName>,
+    places: HashMap<JobName, (Timestamp, u64)>,
+    turns: u64,
 }
 
 impl Agenda {
     pub(super) fn new(anchor: watch::Receiver<Anchor>) -> Self {
-        Agenda { anchor, order: BTreeSet::new(), at: BTreeMap::new() }
+        Agenda { anchor, order: BTreeMap::new(), places: HashMap::new(), turns: 0 }
     }
 
     pub(super) fn set(&mut self, job: &JobName, at: Timestamp) {
-        self.remove(job);
-        self.order.insert((at, job.clone()));
-        self.at.insert(job.clone(), at);
+        self.turns += 1;
+        let place = (at, self.turns);
+        if let Some(old) = self.places.insert(job.clone(), place) {
+            self.order.remove(&old);
+        }
+        self.order.insert(place, job.clone());
     }
 
     /// Wakes the job at `at`, unless it wakes earlier.
     pub(super) fn bring_forward(&mut self, job: &JobName, at: Timestamp) {
-        if self.at.get(job).is_none_or(|known| at < *known) {
+        if self.places.get(job).is_none_or(|(known, _)| at < *known) {
             self.set(job, at);
         }
     }
@@ -63,14 +75,43 @@ impl Agenda {
     }
 
     pub(super) fn remove(&mut self, job: &JobName) {
-        if let Some(at) = self.at.remove(job) {
-            self.order.remove(&(at, job.clone()));
+        if let Some(place) = self.places.remove(job) {
+            self.order.remove(&place);
         }
+    }
+
+    /// What the store's clock reads by now.
+    pub(super) fn now(&self) -> Timestamp {
+        self.anchor.borrow().now()
+    }
+
+    /// The job whose next start comes first, and when that is. Jobs also wake for other reasons, never later than for
+    /// this: those that wake first are looked through until none that wakes later could be earlier.
+    pub(super) fn next_start(&self, jobs: &HashMap<JobName, Arc<Job>>) -> Option<(JobName, Timestamp)> {
+        let now = self.now();
+        let mut first: Option<(JobName, Timestamp)> = None;
+        for ((wake, _), name) in self.order.iter().take(GLANCES) {
+            if first.as_ref().is_some_and(|(_, at)| at < wake) {
+                break;
+            }
+            let Some(job) = jobs.get(name).filter(|job| job.enabled) else { continue };
+            // It may wake a moment ahead of its instant.
+            let from = now.max(wake.minus(AHEAD));
+            let mut at = job.next_open(from.minus(job.jitter));
+            while let Some(early) = at.filter(|at| job.due(*at) < from) {
+                at = job.next_open(early);
+            }
+            let due = at.map(|at| job.due(at));
+            if let Some(due) = due.filter(|due| first.as_ref().is_none_or(|(_, at)| due < at)) {
+                first = Some((name.clone(), due));
+            }
+        }
+        first
     }
 
     /// The first wake time.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        self.order.first().map(|(at, _)| *at)
+        self.order.first_key_value().map(|((at, _), _)| *at)
     }
 
     pub(super) fn until_next(&self) -> Duration {
@@ -89,10 +130,11 @@ impl Agenda {
     pub(super) fn due(&mut self) -> Vec<JobName> {
         let now = self.anchor.borrow().now();
         let mut due = Vec::new();
-        while let Some((at, job)) = self.order.first().cloned()
-            && at <= now
+        while let Some(first) = self.order.first_entry()
+            && first.key().0 <= now
         {
-            self.remove(&job);
+            let job = first.remove();
+            self.places.remove(&job);
             due.push(job);
         }
         due

@@ -10,7 +10,7 @@ use super::upkeep::{Health, Identity, PATIENCE, lock};
 use super::words::about;
 use crate::check::Check;
 use crate::clock::Timestamp;
-use crate::job::stable_hash;
+use crate::hash::stable_hash;
 use crate::schedule::Zone;
 use crate::store::Replica;
 

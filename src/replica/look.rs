@@ -13,7 +13,7 @@ use crate::lease::Lease;
 use crate::parts::Parts;
 use crate::plan::{self, Step, View};
 use crate::race::{self, Race, ask};
-use crate::record::Op;
+use crate::record::{Op, Target};
 use crate::store::StoreError;
 
 /// Where a look at a job led.
@@ -60,10 +60,20 @@ async fn steps(health: &Health, job: &Job, mut permit: Option<OwnedSemaphorePerm
         tracing::debug!(job = %job.name, ?step, "decided");
         let op = match step {
             Step::Wait(at) => return Ok(Looked::Wait(at, belief.now)),
+            Step::Race(due) => return Ok(Looked::Wait(race::ahead_of(due, &parts.dice), belief.now)),
             Step::Finished => return Ok(Looked::Finished),
             Step::Claim(target) => {
-                let Some(place) = permit.take() else { return Ok(Looked::NoRoom) };
-                let answer = match race::run(parts, job, target).await.map_err(Looked::Refused)? {
+                let place = permit.take();
+                // What is not due yet leaves the last place to what is.
+                let is_last = place.as_ref().is_none_or(|place| place.semaphore().available_permits() == 0);
+                if let Target::Next { due, .. } = &target
+                    && *due > belief.now
+                    && is_last
+                {
+                    return Ok(Looked::Wait(*due, belief.now));
+                }
+                let Some(place) = place else { return Ok(Looked::NoRoom) };
+                let answer = match race::run(parts, job, target, view.now).await.map_err(Looked::Refused)? {
                     Race::Won(lease, answer) => return Ok(Looked::Won(lease, place, Box::new(answer.view))),
                     Race::Lost(answer) => answer,
                 };

@@ -5,43 +5,43 @@
 
 mod agenda;
 mod compare;
+mod drain;
 mod lag;
 mod look;
 mod own_time;
 mod room;
+mod tell;
 mod trust;
 mod upkeep;
 mod watchdog;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::attempt::Carried;
-use crate::check::Check;
-use crate::clock::Timestamp;
 use crate::handover;
 use crate::job::{Hook, HookName, Job, JobName};
 use crate::lease::Lease;
-use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::plan::{self, Step, View};
-use crate::race::ask;
-use crate::record::{Key, Op};
+use crate::race;
 use crate::store::Snapshot;
 use agenda::Agenda;
-use lag::{Lag, Turn};
+use lag::Lag;
 use look::Looked;
 use room::Room;
+use tell::Glance;
 use upkeep::Health;
 use watchdog::Watchdog;
 
 pub(crate) use look::nudge;
+pub use tell::Pulse;
 pub use upkeep::Identity;
 pub use watchdog::STUCK;
 
@@ -54,23 +54,6 @@ pub struct Jobs {
     pub hooks: BTreeMap<HookName, Arc<Hook>>,
     /// Of the files.
     pub digest: String,
-}
-
-/// What a replica tells its surroundings.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pulse {
-    /// It has looked at all its jobs, the store answers, and it is not stopping.
-    pub ready: bool,
-    /// The store answers.
-    pub store_up: bool,
-    /// It starts nothing more.
-    pub stopping: bool,
-    /// When its loop last turned.
-    pub turned: Option<Instant>,
-    /// Runs going.
-    pub running: usize,
-    /// When something is due next, by the store's clock.
-    pub next: Option<Timestamp>,
 }
 
 /// How a replica is set up.
@@ -101,10 +84,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Sender<Pulse>) {
     let health = Health::new(parts.clone(), setup.identity.clone(), jobs.clone(), pulse.subscribe());
     let mut replica = Replica {
+        by_name: index(&jobs.borrow()),
         jobs: jobs.borrow().clone(),
         agenda: Agenda::new(health.anchor()),
-        looking: BTreeMap::new(),
-        again: BTreeSet::new(),
+        looking: HashMap::new(),
+        again: HashSet::new(),
         queue: VecDeque::new(),
         room: Room::new(setup.max_parallel),
         way_out: Room::new(ON_THEIR_WAY),
@@ -112,6 +96,7 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
         runs: JoinSet::new(),
         troubles: 0,
         lag: Lag::new(),
+        next: Glance::default(),
         watchdog: Watchdog::begin(parts.bus.clone()),
         places: setup.max_parallel,
         pulse,
@@ -122,14 +107,20 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
     replica.drain(setup.grace).await;
 }
 
+fn index(jobs: &Jobs) -> HashMap<JobName, Arc<Job>> {
+    jobs.by_name.iter().map(|(name, job)| (name.clone(), job.clone())).collect()
+}
+
 struct Replica {
     parts: Parts,
     jobs: Arc<Jobs>,
+    /// The same, found quicker.
+    by_name: HashMap<JobName, Arc<Job>>,
     agenda: Agenda,
     /// Jobs that a task looks at now, or that are in the queue for one, and since when.
-    looking: BTreeMap<JobName, Instant>,
+    looking: HashMap<JobName, Instant>,
     /// Those of them that changed meanwhile.
-    again: BTreeSet<JobName>,
+    again: HashSet<JobName>,
     /// Jobs to be looked at, in turn.
     queue: VecDeque<JobName>,
     /// For runs.
@@ -141,6 +132,7 @@ struct Replica {
     /// Looks in a row that the store did not answer.
     troubles: u32,
     lag: Lag,
+    next: Glance,
     watchdog: Watchdog,
     /// For runs.
     places: usize,
@@ -170,17 +162,24 @@ impl Replica {
                     ready = true;
                     sight.set(self.health.clone().see_all(REVIEW));
                 }
-                Some(done) = self.loops.join_next() => if let Ok((job, looked)) = done {
-                    self.looked(job, looked);
-                },
-                Some(done) = self.runs.join_next() => if let Ok((job, carried)) = done {
-                    if let Carried::GivenBack(why) = carried {
-                        self.health.warn_once(&why);
+                Some(done) = self.loops.join_next() => {
+                    let mut next = Some(done);
+                    while let Some(done) = next {
+                        if let Ok((job, looked)) = done {
+                            self.looked(job, looked);
+                        }
+                        next = self.loops.try_join_next();
                     }
-                    // First who waits for its place, then whoever had it.
-                    self.fill_room();
-                    self.rouse_all_about(&job);
-                },
+                }
+                Some(done) = self.runs.join_next() => {
+                    let mut next = Some(done);
+                    while let Some(done) = next {
+                        if let Ok((job, carried)) = done {
+                            self.carried(&job, carried);
+                        }
+                        next = self.runs.try_join_next();
+                    }
+                }
                 Some(changed) = hinted.recv() => {
                     listens = true;
                     changed.iter().for_each(|job| self.rouse_all_about(job));
@@ -200,7 +199,7 @@ impl Replica {
             if ready {
                 self.watch_lag();
                 for job in self.agenda.due() {
-                    self.rouse(&job);
+                    self.wake(&job);
                 }
                 self.look_on();
             }
@@ -219,9 +218,18 @@ impl Replica {
             match plan::next_believing(job, &snapshot.view(&job.name, job.mutex.as_deref()), belief) {
                 // The snapshot may be older than the last look: it can only bring a look forward.
                 Step::Wait(at) => self.agenda.bring_forward(&job.name, at),
+                Step::Race(due) => self.agenda.bring_forward(&job.name, race::ahead_of(due, &self.parts.dice)),
                 Step::Finished => {}
                 _ => self.rouse(&job.name),
             }
+        }
+    }
+
+    /// A job's time has come. What is known of it spares a look, most of the time, where others were quicker.
+    fn wake(&mut self, name: &JobName) {
+        match self.by_name.get(name) {
+            Some(job) if job.mutex.is_none() => self.heed(name),
+            _ => self.rouse(name),
         }
     }
 
@@ -239,10 +247,11 @@ impl Replica {
 
     /// What follows from what was just learnt of a job.
     fn plan(&mut self, name: &JobName, view: &View) {
-        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
+        let Some(job) = self.by_name.get(name).cloned() else { return };
         let belief = self.health.belief(&job, view.now);
         match plan::next_believing(&job, view, belief) {
             Step::Wait(at) => self.agenda.wait(name, at, belief.now),
+            Step::Race(due) => self.agenda.wait(name, race::ahead_of(due, &self.parts.dice), belief.now),
             Step::Finished => self.agenda.remove(name),
             _ => self.rouse(name),
         }
@@ -250,19 +259,20 @@ impl Replica {
 
     /// Looks at a job that changed, and at those that may have waited for its mutex.
     fn rouse_all_about(&mut self, name: &JobName) {
-        let jobs = self.jobs.clone();
-        let Some(mutex) = jobs.by_name.get(name).and_then(|job| job.mutex.as_ref()) else {
+        let Some(mutex) = self.by_name.get(name).and_then(|job| job.mutex.clone()) else {
             return self.heed(name);
         };
         self.rouse(name);
-        for other in jobs.by_name.values().filter(|other| other.name != *name && other.mutex.as_ref() == Some(mutex)) {
+        let jobs = self.jobs.clone();
+        let shares = |other: &&Arc<Job>| other.name != *name && other.mutex.as_ref() == Some(&mutex);
+        for other in jobs.by_name.values().filter(shares) {
             self.rouse(&other.name);
         }
     }
 
     /// Looks at a job now, or once more if it is being looked at.
     fn rouse(&mut self, name: &JobName) {
-        if !self.jobs.by_name.contains_key(name) {
+        if !self.by_name.contains_key(name) {
             return;
         }
         self.agenda.remove(name);
@@ -286,7 +296,7 @@ impl Replica {
 
     /// Where the job's claims take their place.
     fn room_for(&mut self, name: &JobName) -> &mut Room {
-        let is_sent = self.jobs.by_name.get(name).is_some_and(|job| job.task.is_sent());
+        let is_sent = self.by_name.get(name).is_some_and(|job| job.task.is_sent());
         if is_sent { &mut self.way_out } else { &mut self.room }
     }
 
@@ -303,7 +313,7 @@ impl Replica {
     }
 
     fn look_at(&mut self, name: JobName, permit: Option<OwnedSemaphorePermit>) {
-        let Some(job) = self.jobs.by_name.get(&name).cloned() else {
+        let Some(job) = self.by_name.get(&name).cloned() else {
             self.looking.remove(&name);
             return;
         };
@@ -344,8 +354,17 @@ impl Replica {
         self.fill_room();
     }
 
+    fn carried(&mut self, job: &JobName, carried: Carried) {
+        if let Carried::GivenBack(why) = carried {
+            self.health.warn_once(&why);
+        }
+        // First who waits for its place, then whoever had it.
+        self.fill_room();
+        self.rouse_all_about(job);
+    }
+
     fn start(&mut self, name: &JobName, lease: Lease, permit: OwnedSemaphorePermit) {
-        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
+        let Some(job) = self.by_name.get(name).cloned() else { return };
         let (parts, name) = (self.parts.clone(), name.clone());
         self.runs.spawn(async move {
             let carried = handover::carry(&parts, &job, lease).await;
@@ -356,94 +375,13 @@ impl Replica {
 
     /// Goes over to other jobs. What runs goes on as it began.
     fn take_over(&mut self, jobs: Arc<Jobs>) {
+        self.by_name = index(&jobs);
         let old = std::mem::replace(&mut self.jobs, jobs);
         for gone in old.by_name.keys().filter(|name| !self.jobs.by_name.contains_key(*name)) {
             self.agenda.remove(gone);
         }
         for name in self.jobs.clone().by_name.keys() {
             self.rouse(name);
-        }
-    }
-
-    /// Notes how late what is due is looked at, and says so when that has lasted.
-    fn watch_lag(&mut self) {
-        if !self.lag.note(self.agenda.lateness().unwrap_or_default()) {
-            return;
-        }
-        if !self.health.is_up() {
-            return self.lag.forget();
-        }
-        let looks = self.looking.values().map(Instant::elapsed).max().unwrap_or_default();
-        let (room, out) = (&self.room.waiting, &self.way_out.waiting);
-        let waits = room.longest().max(out.longest());
-        self.lag.note(looks.max(waits));
-        let (worst, turn) = self.lag.reckon();
-        let waiting = self.looking.len() + room.len() + out.len();
-        let bus = &self.parts.bus;
-        bus.measure(Measure::Lag(worst));
-        bus.measure(Measure::Waiting(waiting));
-        match turn {
-            Some(Turn::Began(late)) => {
-                let why = words::why_late(waits >= worst, self.places, self.health.round_trip(), looks >= worst);
-                bus.fail(Check::Lagging, words::lag(late, waiting, &why));
-            }
-            Some(Turn::Ended) => bus.mend(Check::Lagging, "jobs are looked at in time again"),
-            None => {}
-        }
-    }
-
-    fn tell(&self) {
-        self.watchdog.turned();
-        let (store_up, stopping) = (self.health.is_up(), self.parts.stop.is_soft());
-        self.pulse.send_replace(Pulse {
-            ready: store_up && !stopping,
-            store_up,
-            stopping,
-            turned: Some(Instant::now()),
-            running: self.runs.len(),
-            next: self.agenda.next(),
-        });
-    }
-
-    /// Starts nothing more; gives back what was won and not begun; waits for what runs, then ends it.
-    async fn drain(&mut self, grace: Duration) {
-        self.tell();
-        self.watchdog.rest();
-        let brief = Duration::from_secs(3);
-        let _ = timeout(brief, async {
-            while let Some(done) = self.loops.join_next().await {
-                if let Ok((name, Looked::Won(lease, ..))) = done {
-                    self.give_back(&name, &lease).await;
-                }
-            }
-        })
-        .await;
-        self.loops.shutdown().await;
-        let deadline = Instant::now() + grace;
-        let mut told = false;
-        // A replica that drains is not a lost one.
-        let mut upkeep = std::pin::pin!(self.health.clone().keep_up());
-        while !self.runs.is_empty() {
-            tokio::select! {
-                biased;
-                _ = self.runs.join_next() => self.tell(),
-                () = &mut upkeep => {}
-                () = self.parts.stop.ended(), if !told => told = true,
-                () = tokio::time::sleep_until(deadline), if !told => {
-                    told = true;
-                    self.parts.stop.hard();
-                }
-            }
-        }
-        self.health.leave().await;
-    }
-
-    async fn give_back(&self, name: &JobName, lease: &Lease) {
-        let Some(job) = self.jobs.by_name.get(name) else { return };
-        let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
-        // Should it fail: the claim lapses by itself.
-        if let Ok(answer) = ask(&self.parts, job, &Op::Release { key }, lease.trusted_until).await {
-            self.parts.bus.tell_all(answer.events);
         }
     }
 }

@@ -19,8 +19,8 @@ pub(super) struct Seen {
     pub(super) answered: Duration,
     /// Our wall clock when the answer came.
     pub(super) own: Timestamp,
-    /// By how many microseconds the wall clocks of the other live replicas are ahead of the store's, as each last said.
-    /// Not of those that doubt the store's clock themselves while their own went along with it.
+    /// By how many microseconds at least the wall clocks of the other live replicas are ahead of the store's, as each last
+    /// said. Not of those that doubt the store's clock themselves while their own went along with it.
     pub(super) others: Vec<i64>,
 }
 
@@ -183,7 +183,10 @@ impl Trust {
 
 /// What the wall clocks of most replicas say, ours among them.
 fn by_wall_clocks(seen: &Seen) -> Verdict {
-    let mut all: Vec<i64> = seen.others.iter().copied().chain([micros(seen.own, seen.store)]).collect();
+    // The store read its clock after it was asked: the answer's way must not make ours look later than it is, or a job
+    // would start that much early.
+    let asked = seen.own.minus(seen.answered.saturating_sub(seen.asked));
+    let mut all: Vec<i64> = seen.others.iter().copied().chain([micros(asked, seen.store)]).collect();
     all.sort_unstable();
     // More than half of them are at least so far off.
     let (behind, ahead) = (all[all.len() / 2], all[(all.len() - 1) / 2]);

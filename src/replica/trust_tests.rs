@@ -11,6 +11,8 @@ struct Bench {
     own: i64,
     /// The same of those of the others.
     others: Vec<i64>,
+    /// How long an answer is on its way.
+    way: i64,
 }
 
 const DAY: i64 = 1_800_000_000;
@@ -23,7 +25,7 @@ fn secs(secs: i64) -> Duration {
 impl Bench {
     fn with(others: &[i64]) -> Bench {
         let trust = Trust::new(Timestamp::from_secs(DAY), Duration::ZERO);
-        let mut bench = Bench { trust, at: 0, store: 0, own: 0, others: others.to_vec() };
+        let mut bench = Bench { trust, at: 0, store: 0, own: 0, others: others.to_vec(), way: 0 };
         assert_eq!(bench.beats(3), Verdict::Right);
         bench
     }
@@ -35,8 +37,8 @@ impl Bench {
         self.trust.take(&Seen {
             store: Timestamp::from_secs(true_time + self.store),
             asked: secs(self.at),
-            answered: secs(self.at) + Duration::from_millis(2),
-            own: Timestamp::from_secs(true_time + self.own),
+            answered: secs(self.at + self.way) + Duration::from_millis(2),
+            own: Timestamp::from_secs(true_time + self.own + self.way),
             others: self.others.iter().map(|wall| skew(*wall)).collect(),
         })
     }
@@ -190,5 +192,14 @@ fn an_answer_that_took_long_is_no_step() {
     };
     let _ = bench.trust.take(&late);
     assert_eq!(bench.beat(), Verdict::Right);
+    assert_eq!(bench.error(), 0);
+}
+
+#[test]
+fn a_store_that_answers_late_and_is_ahead_is_not_believed_to_be_later_than_it_is() {
+    let mut bench = Bench::with(&[]);
+    bench.trust = Trust::new(Timestamp::from_secs(DAY + bench.at), secs(bench.at));
+    (bench.store, bench.way) = (HOUR, 2);
+    assert!(matches!(bench.beat(), Verdict::AheadOf(..)));
     assert_eq!(bench.error(), 0);
 }

@@ -1,15 +1,18 @@
 //! Runs programs: starts them, carries their output, says how they ended.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use signal_hook::low_level::signal_name;
 use tokio::time::timeout;
 
+use super::forkserver::Supervisors;
 use super::program::{Finish, Program};
 use super::wire::{NotStarted, Report};
-use super::{Control, direct, environment, shim, supervised};
+use super::{Control, direct, environment, shim, start, supervised};
 use crate::job::{Command, Job};
 use crate::lease::{Ended, Outcome, Work};
 
@@ -25,8 +28,8 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// is weaker: who left the group (`setsid`) escapes, and a replica that is killed kills nothing.
 #[derive(Debug, Clone)]
 pub struct CommandRunner {
-    /// The executable to supervise with.
-    shim: Option<PathBuf>,
+    /// Who makes supervisors, if anybody.
+    supervisors: Option<Arc<Supervisors>>,
     /// Variables given to every program.
     common: BTreeMap<String, String>,
 }
@@ -35,14 +38,14 @@ impl CommandRunner {
     /// Gives `common` variables (the replica's name, the cluster's) to every program.
     pub fn new(common: BTreeMap<String, String>) -> Self {
         // Not the path it was started by: the file there may be another one after an upgrade.
-        let shim = shim::can_be_shim().then(|| PathBuf::from("/proc/self/exe"));
-        CommandRunner { shim, common }
+        let supervisors = shim::can_be_shim().then(|| Arc::new(Supervisors::new("/proc/self/exe".into())));
+        CommandRunner { supervisors, common }
     }
 
     /// Supervises with `executable`, whose `main` begins with [`shim()`](super::shim()).
     #[must_use]
     pub fn with_shim(mut self, executable: impl Into<PathBuf>) -> Self {
-        self.shim = Some(executable.into());
+        self.supervisors = Some(Arc::new(Supervisors::new(executable.into())));
         self
     }
 
@@ -68,8 +71,8 @@ impl CommandRunner {
             check_directory(directory).await?;
         }
         let program = Program { job, command, environment };
-        let finish = match &self.shim {
-            Some(executable) => supervised::run(executable, &program, control).await,
+        let finish = match &self.supervisors {
+            Some(supervisors) => supervised::run(supervisors, &program, control).await,
             None => direct::run(&program, control).await,
         };
         finish.map_err(|not_started| program.searched(not_started))
@@ -78,12 +81,12 @@ impl CommandRunner {
 
 /// Said before the start, because the start itself would say that the program is missing.
 async fn check_directory(path: &Path) -> Result<(), NotStarted> {
-    let why = match tokio::fs::metadata(path).await {
+    let error = match tokio::fs::metadata(path).await {
         Ok(found) if found.is_dir() => return Ok(()),
-        Ok(_) => "it is not a directory".to_owned(),
-        Err(error) => error.to_string(),
+        Ok(_) => ErrorKind::NotADirectory.into(),
+        Err(error) => error,
     };
-    Err(NotStarted { code: 125, why: format!("cannot start in the directory {}: {why}", path.display()) })
+    Err(start::not_in(path, &error))
 }
 
 fn unstarted(not_started: NotStarted) -> Ended {
@@ -104,7 +107,7 @@ fn ended(report: Report) -> Ended {
         Report::OutOfLease => {
             Ended::because(Outcome::Lost, "ended because its lease ran out: it was not renewed in time")
         }
-        Report::Stuck | Report::Started(_) => {
+        Report::Stuck | Report::Started { .. } => {
             Ended::because(Outcome::Failed, "killed, but the kernel does not end it (it waits for a device or a mount)")
         }
         Report::NotStarted(not_started) => unstarted(not_started),

@@ -1,11 +1,12 @@
 //! A program started without a supervisor, for executables that cannot be one.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::program::{Finish, Program, read_output};
@@ -19,11 +20,17 @@ const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 pub(super) async fn run(program: &Program<'_>, mut control: Control) -> Result<Finish, NotStarted> {
     let argv = &program.command.argv;
     let mut process = Command::from(start::prepare(argv, program.command.stdin.as_deref())?);
-    program.dress(&mut process);
+    process.env_clear().envs(&program.environment).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(directory) = &program.command.cwd {
+        process.current_dir(directory);
+    }
     let mut child = process.spawn().map_err(|error| start::explain(argv, &error))?;
     // The process is not reaped before we wait for it, so it has an id.
     let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-    let output = read_output(&mut child, &control.output);
+    let output = match (child.stdout.take(), child.stderr.take()) {
+        (Some(stdout), Some(stderr)) => read_output(stdout, stderr, &control.output),
+        _ => JoinSet::new(),
+    };
     let report = match wait(&mut child, &group, &mut control).await {
         Ok(status) => Ok(report(status)),
         Err(error) => Err(format!("lost track of the program: {error}")),

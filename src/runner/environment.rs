@@ -12,6 +12,18 @@ use crate::trace;
 /// Ours: what the replica itself inherited under this prefix (its passwords) is not handed on.
 const PREFIX: &str = "CRONCLAVE_";
 
+/// What systemd gives to this process and to no other: a program that took it for its own would speak for us.
+const MANAGER: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_PIDFDID",
+    "LISTEN_FDNAMES",
+    "FDSTORE",
+];
+
 pub(super) type Environment = BTreeMap<OsString, OsString>;
 
 /// Everything `command` is to see; later sources win: inherited, `common`, the run, `env_file`, `env`.
@@ -44,8 +56,11 @@ pub(super) async fn of(
 
 /// A program inherits the environment as under any cron. We look at the names only, to leave out ours.
 #[allow(clippy::disallowed_methods, reason = "handed on, not read")]
-fn inherited() -> Environment {
-    std::env::vars_os().filter(|(name, _)| !name.as_encoded_bytes().starts_with(PREFIX.as_bytes())).collect()
+pub(super) fn inherited() -> Environment {
+    let is_ours = |name: &OsString| {
+        name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || MANAGER.iter().any(|ours| name == ours)
+    };
+    std::env::vars_os().filter(|(name, _)| !is_ours(name)).collect()
 }
 
 fn of_work(work: &Work) -> Vec<(String, String)> {

@@ -12,6 +12,7 @@ use crate::lease::{Ended, Outcome, Work};
 mod command;
 mod direct;
 mod environment;
+mod forkserver;
 mod handler;
 mod http;
 mod program;

@@ -1,7 +1,6 @@
 //! A program on its way to being started, and its two pipes.
 
 use std::ffi::OsStr;
-use std::process::Stdio;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
@@ -38,25 +37,17 @@ impl Program<'_> {
         }
         not_started
     }
-
-    /// Sets on `process` what the program inherits.
-    pub(super) fn dress(&self, process: &mut tokio::process::Command) {
-        process.env_clear().envs(&self.environment).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if let Some(directory) = &self.command.cwd {
-            process.current_dir(directory);
-        }
-    }
 }
 
-/// Reads both streams of `child` as they come.
-pub(super) fn read_output(child: &mut tokio::process::Child, to: &mpsc::Sender<Chunk>) -> JoinSet<()> {
+/// Reads both streams of a program as they come.
+pub(super) fn read_output<O, E>(stdout: O, stderr: E, to: &mpsc::Sender<Chunk>) -> JoinSet<()>
+where
+    O: AsyncRead + Unpin + Send + 'static,
+    E: AsyncRead + Unpin + Send + 'static,
+{
     let mut readers = JoinSet::new();
-    if let Some(pipe) = child.stdout.take() {
-        readers.spawn(carry(pipe, Stream::Stdout, to.clone()));
-    }
-    if let Some(pipe) = child.stderr.take() {
-        readers.spawn(carry(pipe, Stream::Stderr, to.clone()));
-    }
+    readers.spawn(carry(stdout, Stream::Stdout, to.clone()));
+    readers.spawn(carry(stderr, Stream::Stderr, to.clone()));
     readers
 }
 

@@ -1,14 +1,17 @@
-//! The supervisor of one run: a small process between a replica and a program, by which nothing
+//! The supervisor of a run: a small process between a replica and a program, by which nothing
 //! of the program can outlive its run, its replica, or its replica's lease.
 //!
-//! It is our own executable started anew, single-threaded and synchronous. It adopts whatever the
+//! It is a fork of the [fork server](super::forkserver), single-threaded and synchronous, and has one run at a time. It
+//! adopts whatever the
 //! program leaves behind, and ends all of it when it is told to, when the replica is gone (even by
 //! `kill -9`: the control socket closes), and before the lease ends (even if the replica is frozen).
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,16 +19,18 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, set_child_subreaper, set_parent_process_death_signal, wait,
+    Pid, Signal, WaitOptions, WaitStatus, fchdir, getpid, getppid, set_child_subreaper,
+    set_parent_process_death_signal, wait,
 };
 use rustix::time::Timespec;
 use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::start;
+use super::forkserver::{Title, receive_with};
 use super::tree::signal_descendants;
 use super::wire::{Monotonic, NotStarted, Order, Report, Spec};
+use super::{forkserver, start};
 
-/// The first argument that makes our executable a supervisor.
+/// The first argument that makes our executable a fork server, and so supervisors.
 pub(super) const ARGUMENT: &str = "__shim";
 /// How long what a program leaves behind may go on by itself: `exec > >(tee log)` ends a moment later.
 const LINGER: Duration = Duration::from_millis(300);
@@ -41,12 +46,12 @@ static CAN_BE_SHIM: AtomicBool = AtomicBool::new(false);
 /// Makes this executable able to supervise the programs it starts. To be called first in `main`,
 /// before any thread is started.
 ///
-/// Each program then runs under a second, tiny process of this executable. In that process this
+/// Each program then runs under a second, tiny process of this executable. In such a process this
 /// function does not return; in every other it returns at once. Without this call programs are
 /// started directly, which holds them less firmly: see [`CommandRunner`](super::CommandRunner).
 pub fn shim() {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT) {
-        std::process::exit(match supervise() {
+        std::process::exit(match forkserver::serve() {
             Ok(()) => 0,
             Err(error) => {
                 eprintln!("cronclave: cannot supervise a run: {error}");
@@ -61,33 +66,45 @@ pub(super) fn can_be_shim() -> bool {
     CAN_BE_SHIM.load(Ordering::Relaxed)
 }
 
-fn supervise() -> io::Result<()> {
-    let mut control = Control::on_stdin()?;
-    let Some(Order::Start(spec)) = control.first()? else {
-        return Err(io::Error::other("it is started by a replica, not by hand"));
-    };
-    // The replica may have been frozen since it won the lease.
-    if spec.lease <= Monotonic::now() {
-        control.report(&Report::OutOfLease);
-        return Ok(());
-    }
-    let children = stand_firm()?;
-    match launch(&spec) {
-        Ok(leader) => {
-            control.report(&Report::Started(leader.as_raw_nonzero().get()));
-            Supervisor::new(control, children, leader, &spec).run();
+/// Supervises one run after another, until the replica wants no more.
+pub(super) fn supervise(control: &mut Control) -> io::Result<()> {
+    let (children, title, home) = (adopt()?, Title::find(), File::open(".")?);
+    let show = |job: &str| title.iter().for_each(|title| title.show(job));
+    while let Some((spec, output)) = control.next_run()? {
+        show(&spec.job);
+        // The replica may have been frozen since it won the lease.
+        if spec.lease <= Monotonic::now() {
+            control.report(&Report::OutOfLease);
+        } else {
+            match launch(&spec, &home, output) {
+                Ok(leader) => {
+                    let [leader_id, supervisor] = [leader, getpid()].map(|pid| pid.as_raw_nonzero().get());
+                    control.report(&Report::Started { leader: leader_id, supervisor });
+                    control.set_waiting(false)?;
+                    if !Supervisor::new(control, &children, leader, &spec).run() {
+                        break;
+                    }
+                    control.set_waiting(true)?;
+                }
+                Err(not_started) => control.report(&Report::NotStarted(not_started)),
+            }
         }
-        Err(not_started) => control.report(&Report::NotStarted(not_started)),
+        show("");
     }
     Ok(())
 }
 
-/// Survives the signals that a platform sends to every process, adopts orphans, and hears of ended
-/// children through the returned socket. Handlers, because the program would inherit ignored signals.
-fn stand_firm() -> io::Result<UnixStream> {
+/// Survives the signals that a platform sends to every process. By handlers, because the program would inherit
+/// ignored signals.
+pub(super) fn stand_firm() -> io::Result<()> {
     for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2] {
         signal_hook::flag::register(signal, Arc::default())?;
     }
+    Ok(())
+}
+
+/// Adopts orphans, and hears of ended children through the returned socket.
+fn adopt() -> io::Result<UnixStream> {
     let (children, ours) = UnixStream::pair()?;
     children.set_nonblocking(true)?;
     signal_hook::low_level::pipe::register(SIGCHLD, ours)?;
@@ -96,8 +113,14 @@ fn stand_firm() -> io::Result<UnixStream> {
 }
 
 /// Starts the program such that its leader dies with this process, even by `kill -9`.
-fn launch(spec: &Spec) -> Result<Pid, NotStarted> {
+fn launch(spec: &Spec, home: &File, [out, err]: [OwnedFd; 2]) -> Result<Pid, NotStarted> {
+    let (directory, moved) = match &spec.directory {
+        Some(directory) => (directory.as_path(), std::env::set_current_dir(directory)),
+        None => (Path::new("."), fchdir(home).map_err(io::Error::from)),
+    };
+    moved.map_err(|error| start::not_in(directory, &error))?;
     let mut command = start::prepare(&spec.argv, spec.stdin.as_deref())?;
+    command.env_clear().envs(&spec.environment).stdout(out).stderr(err);
     let supervisor = getpid();
     // SAFETY: between fork and exec only async-signal-safe calls are allowed. These are two bare
     // system calls; they allocate nothing and take no lock.
@@ -144,10 +167,11 @@ impl Limit {
     }
 }
 
-struct Supervisor {
-    /// `None` once the replica is gone.
-    control: Option<Control>,
-    children: UnixStream,
+struct Supervisor<'a> {
+    control: &'a mut Control,
+    /// Whether the replica is still there.
+    is_held: bool,
+    children: &'a UnixStream,
     leader: Pid,
     /// How the leader ended. Its process id, and so its group's, is ours until then.
     ended: Option<WaitStatus>,
@@ -160,10 +184,11 @@ struct Supervisor {
     give_up: Option<Monotonic>,
 }
 
-impl Supervisor {
-    fn new(control: Control, children: UnixStream, leader: Pid, spec: &Spec) -> Self {
+impl<'a> Supervisor<'a> {
+    fn new(control: &'a mut Control, children: &'a UnixStream, leader: Pid, spec: &Spec) -> Self {
         Supervisor {
-            control: Some(control),
+            control,
+            is_held: true,
             children,
             leader,
             ended: None,
@@ -176,8 +201,8 @@ impl Supervisor {
         }
     }
 
-    /// Returns once nothing of the program is left, and has said so.
-    fn run(mut self) {
+    /// Returns once nothing of the program is left, and has said so. Answers whether there may be another.
+    fn run(mut self) -> bool {
         let last_word = loop {
             self.take_orders();
             if self.reap() {
@@ -189,16 +214,19 @@ impl Supervisor {
             }
             self.sleep();
         };
-        if let Some(control) = &mut self.control {
-            control.report(&last_word);
+        if self.is_held {
+            self.control.report(&last_word);
         }
+        self.is_held && !matches!(last_word, Report::Stuck)
     }
 
     fn take_orders(&mut self) {
-        let Some(control) = &mut self.control else { return };
-        let (orders, open) = control.orders();
+        if !self.is_held {
+            return;
+        }
+        let (orders, open) = self.control.orders();
         if !open {
-            self.control = None;
+            self.is_held = false;
             self.order_stop(self.kill_after);
         }
         for order in orders {
@@ -260,12 +288,12 @@ impl Supervisor {
         let next = if self.asked { limit.kill } else { limit.term.min(limit.kill) };
         let pause = if self.give_up.is_some() { ROUND } else { next.since(Monotonic::now()) };
         let timeout = Timespec::try_from(pause).ok();
-        let mut fds = vec![PollFd::new(&self.children, PollFlags::IN)];
-        fds.extend(self.control.as_ref().map(|control| PollFd::new(&control.socket, PollFlags::IN)));
+        let mut fds = vec![PollFd::new(self.children, PollFlags::IN)];
+        fds.extend(self.is_held.then(|| PollFd::new(&self.control.socket, PollFlags::IN)));
         // Whatever it answers, also an interruption: we look again.
         let _ = poll(&mut fds, timeout.as_ref());
         let mut told = [0; 64];
-        while (&self.children).read(&mut told).is_ok_and(|read| read == told.len()) {}
+        while (&mut &*self.children).read(&mut told).is_ok_and(|read| read == told.len()) {}
     }
 
     fn last_word(&self) -> Report {
@@ -282,30 +310,39 @@ impl Supervisor {
 }
 
 /// The socket to the replica.
-struct Control {
+pub(super) struct Control {
     socket: UnixStream,
     read: Vec<u8>,
+    /// Files that came, and are for the next run.
+    files: Vec<OwnedFd>,
 }
 
 impl Control {
-    /// A copy that no child inherits: standard input itself is replaced in the program.
-    fn on_stdin() -> io::Result<Self> {
-        Ok(Control { socket: io::stdin().as_fd().try_clone_to_owned()?.into(), read: Vec::new() })
+    /// No child inherits `socket`.
+    pub(super) fn new(socket: UnixStream) -> Self {
+        Control { socket, read: Vec::new(), files: Vec::new() }
     }
 
-    /// Waits for the first order; `None` when the replica went away before it gave one. From then
-    /// on nothing here blocks.
-    fn first(&mut self) -> io::Result<Option<Order>> {
-        let order = loop {
-            if let Some(order) = self.next() {
-                break Some(order?);
+    /// Waits for the next run, and what is to be its output and its errors; `None` when the replica goes away before.
+    fn next_run(&mut self) -> io::Result<Option<(Spec, [OwnedFd; 2])>> {
+        loop {
+            match self.next() {
+                Some(Ok(Order::Start(spec))) => {
+                    let files = std::mem::take(&mut self.files).try_into();
+                    return files.map(|files| Some((spec, files))).map_err(|_| io::Error::other("a run has two files"));
+                }
+                // Still for the run before.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None if self.fill()? => {}
+                None => return Ok(None),
             }
-            if !self.fill()? {
-                break None;
-            }
-        };
-        self.socket.set_nonblocking(true)?;
-        Ok(order)
+        }
+    }
+
+    /// Whether reading waits until there is something.
+    fn set_waiting(&self, waits: bool) -> io::Result<()> {
+        self.socket.set_nonblocking(!waits)
     }
 
     /// What has come, and whether more may come.
@@ -330,26 +367,24 @@ impl Control {
 
     fn fill(&mut self) -> io::Result<bool> {
         let mut piece = [0; 8192];
+        let read = receive_with(&self.socket, &mut piece, &mut self.files)?;
+        self.read.extend_from_slice(&piece[..read]);
+        Ok(read > 0)
+    }
+
+    fn next(&mut self) -> Option<serde_json::Result<Order>> {
         loop {
-            match self.socket.read(&mut piece) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-                Ok(read) => {
-                    self.read.extend_from_slice(&piece[..read]);
-                    return Ok(read > 0);
-                }
+            let end = self.read.iter().position(|&byte| byte == b'\n')?;
+            let line: Vec<u8> = self.read.drain(..=end).collect();
+            // What files come with.
+            if line != b"\n" {
+                return Some(serde_json::from_slice(&line));
             }
         }
     }
 
-    fn next(&mut self) -> Option<serde_json::Result<Order>> {
-        let end = self.read.iter().position(|&byte| byte == b'\n')?;
-        let line: Vec<u8> = self.read.drain(..=end).collect();
-        Some(serde_json::from_slice(&line))
-    }
-
     /// A replica that is gone cannot be told; it does not matter then.
-    fn report(&mut self, report: &Report) {
+    pub(super) fn report(&mut self, report: &Report) {
         if let Ok(mut line) = serde_json::to_vec(report) {
             line.push(b'\n');
             let _ = self.socket.write_all(&line);

@@ -31,6 +31,15 @@ fn input(text: Option<&str>) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
+/// Why a program cannot start in `directory`.
+pub(super) fn not_in(directory: &Path, error: &io::Error) -> NotStarted {
+    let why = match error.kind() {
+        ErrorKind::NotADirectory => "it is not a directory".to_owned(),
+        _ => error.to_string(),
+    };
+    NotStarted { code: 125, why: format!("cannot start in the directory {}: {why}", directory.display()) }
+}
+
 /// Why starting `argv` ended in `error`, with the code a shell would give.
 pub(super) fn explain(argv: &[String], error: &io::Error) -> NotStarted {
     let program = argv.first().map_or("", String::as_str);

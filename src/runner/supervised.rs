@@ -1,80 +1,106 @@
 //! A program under its supervisor (see [`shim`](mod@super::shim)), as the replica sees it.
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as Socket;
-use std::path::Path;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::pipe::Receiver;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::forkserver::Supervisors;
 use super::program::{Finish, Program, read_output};
 use super::wire::{Monotonic, NotStarted, Order, Report, Spec};
-use super::{Control, Halt, shim};
+use super::{Chunk, Control, Halt, shim};
 
 /// A supervisor that was told to stop and is silent this long after its time is itself killed.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Runs `program` under a new process of `executable`. Dropping the future closes the control
-/// socket, upon which the supervisor ends the program.
-pub(super) async fn run(executable: &Path, program: &Program<'_>, control: Control) -> Result<Finish, NotStarted> {
-    let (ours, mut child) = spawn(executable, program)
-        .map_err(|error| NotStarted { code: 125, why: format!("cannot start a supervisor for it: {error}") })?;
+/// Runs `program` under a supervisor. Dropping the future closes the control socket, upon which the supervisor
+/// ends the program.
+pub(super) async fn run(
+    supervisors: &Supervisors,
+    program: &Program<'_>,
+    control: Control,
+) -> Result<Finish, NotStarted> {
     let Control { halt, trusted_until, output } = control;
-    let readers = read_output(&mut child, &output);
-    let (from, to) = ours.into_split();
+    let (socket, readers) = begin(supervisors, &output)
+        .await
+        .map_err(|error| NotStarted { code: 125, why: format!("cannot start a supervisor for it: {error}") })?;
     let spec = Spec {
+        job: program.job.name.to_string(),
         argv: program.command.argv.clone(),
         stdin: program.command.stdin.clone(),
+        directory: program.command.cwd.clone(),
+        environment: program.environment.clone(),
         kill_after: program.job.kill_after,
         lease: Monotonic::NEVER,
     };
-    let mut leader = None;
-    let report = tokio::select! {
-        report = listen(from, &mut leader) => report,
-        () = tell(to, spec, halt, trusted_until) => None,
+    let (from, mut to) = socket.into_split();
+    let mut from = BufReader::new(from);
+    let (mut started, mut is_mid_word) = (None, false);
+    let last = tokio::select! {
+        report = listen(&mut from, &mut started) => report.ok_or("was ended"),
+        () = tell(&mut to, &mut is_mid_word, spec, halt, trusted_until) => Err(SILENT),
     };
-    let report = match report {
-        Some(Report::NotStarted(why)) => return Err(why),
-        Some(report) => Ok(report),
-        None => Err(lost(child, leader).await),
+    let report = match last {
+        Ok(report) => {
+            if !is_mid_word && !matches!(report, Report::Stuck) && from.buffer().is_empty() {
+                supervisors.give_back(from.into_inner().reunite(to).ok());
+            }
+            match report {
+                Report::NotStarted(why) => return Err(why),
+                report => Ok(report),
+            }
+        }
+        Err(how) => Err(lost(how, started).await),
     };
     Ok(Finish { report, output: readers })
 }
 
-fn spawn(executable: &Path, program: &Program<'_>) -> io::Result<(UnixStream, Child)> {
-    let (ours, theirs) = Socket::pair()?;
-    ours.set_nonblocking(true)?;
-    let mut process = Command::new(executable);
-    // The job's name is for those who list processes.
-    process.arg0("cronclave").arg(shim::ARGUMENT).arg(program.job.name.as_str());
-    process.stdin(OwnedFd::from(theirs)).process_group(0);
-    program.dress(&mut process);
-    Ok((UnixStream::from_std(ours)?, process.spawn()?))
+/// A supervisor that has what is to be the output of its next program, which is being read.
+async fn begin(supervisors: &Supervisors, to: &mpsc::Sender<Chunk>) -> io::Result<(UnixStream, JoinSet<()>)> {
+    let ((stdout, out), (stderr, err)) = (io::pipe()?, io::pipe()?);
+    let (stdout, stderr) = (Receiver::from_owned_fd(stdout.into())?, Receiver::from_owned_fd(stderr.into())?);
+    let socket = supervisors.take(&[out.as_fd(), err.as_fd()]).await?;
+    Ok((socket, read_output(stdout, stderr, to)))
 }
 
+/// The processes of a run.
+struct Started {
+    leader: Pid,
+    supervisor: Pid,
+}
+
+/// What is said of a supervisor that holds its socket and says nothing.
+const SILENT: &str = "did not answer";
+
 /// The supervisor's last word, or `None` when it went away without one.
-async fn listen(from: OwnedReadHalf, leader: &mut Option<Pid>) -> Option<Report> {
-    let mut lines = BufReader::new(from).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+async fn listen(from: &mut BufReader<OwnedReadHalf>, started: &mut Option<Started>) -> Option<Report> {
+    loop {
+        let mut line = String::new();
+        if from.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
         match serde_json::from_str(&line).ok()? {
-            Report::Started(pid) => *leader = Pid::from_raw(pid),
+            Report::Started { leader, supervisor } => {
+                *started = Some(Started { leader: Pid::from_raw(leader)?, supervisor: Pid::from_raw(supervisor)? });
+            }
             last_word => return Some(last_word),
         }
     }
-    None
 }
 
 /// Passes on each renewal and each request to stop. Returns only when a request to stop was not
-/// followed.
+/// followed. What was being said when this is dropped, is said in part.
 async fn tell(
-    mut to: OwnedWriteHalf,
+    to: &mut OwnedWriteHalf,
+    is_mid_word: &mut bool,
     mut spec: Spec,
     mut halt: watch::Receiver<Halt>,
     mut trusted_until: watch::Receiver<Instant>,
@@ -86,7 +112,9 @@ async fn tell(
     loop {
         if let Some(order) = order.take() {
             // A supervisor that is gone is noticed by who listens.
-            let _ = send(&mut to, &order).await;
+            *is_mid_word = true;
+            let _ = send(to, &order).await;
+            *is_mid_word = false;
         }
         tokio::select! {
             Ok(()) = halt.changed() => if let Halt::Stop { grace } = *halt.borrow_and_update() {
@@ -116,19 +144,18 @@ async fn until(at: Option<Instant>) {
 
 /// The supervisor is gone or does not answer. With it the kernel kills the program's leader; we
 /// kill the rest of its group.
-async fn lost(mut supervisor: Child, leader: Option<Pid>) -> String {
-    let _ = supervisor.start_kill();
-    let how = match supervisor.wait().await {
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
+async fn lost(how: &str, started: Option<Started>) -> String {
+    let Some(Started { leader, supervisor }) = started else {
+        return format!("the process that supervises the program {how} before it started it");
     };
-    let Some(leader) = leader else {
-        return format!("the process that supervises the program ended before it started it ({how})");
-    };
+    // One that is gone may have left its number to somebody else; one that holds its socket has it.
+    if how == SILENT {
+        let _ = kill_process(supervisor, Signal::KILL);
+    }
     let give_up = Instant::now() + shim::GIVE_UP;
     let _ = kill_process_group(leader, Signal::KILL);
     while test_kill_process_group(leader).is_ok() && Instant::now() < give_up {
         sleep(Duration::from_millis(20)).await;
     }
-    format!("the process that supervised the program was ended ({how}), and the program was killed with it")
+    format!("the process that supervised the program {how}, and the program was killed with it")
 }

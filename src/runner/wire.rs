@@ -1,12 +1,15 @@
 //! What a replica and the supervisor of one run tell each other: one JSON value a line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-/// From the replica to the supervisor. The first is always [`Order::Start`].
+use super::environment::Environment;
+
+/// From the replica to the supervisor. Each run begins with [`Order::Start`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Order {
@@ -18,21 +21,27 @@ pub(super) enum Order {
     Stop(Duration),
 }
 
-/// What to start. Directory, environment and output are inherited.
+/// What to start. What is to be its output and its errors has come before.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Spec {
+    /// Whose it is.
+    pub(super) job: String,
     pub(super) argv: Vec<String>,
     pub(super) stdin: Option<String>,
+    /// Where, if not where the replica was started.
+    pub(super) directory: Option<PathBuf>,
+    #[serde(with = "variables")]
+    pub(super) environment: Environment,
     pub(super) kill_after: Duration,
     pub(super) lease: Monotonic,
 }
 
-/// From the supervisor to the replica. Everything but [`Report::Started`] is the last word.
+/// From the supervisor to the replica. Everything but [`Report::Started`] is the last word of a run.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Report {
-    /// The program runs under this process id, which is its group's as well.
-    Started(i32),
+    /// The program runs, under the process id `leader`, which is its group's as well.
+    Started { leader: i32, supervisor: i32 },
     /// The program exited, and nothing of it is left.
     Exited(i32),
     /// A signal ended the program, and nothing of it is left.
@@ -82,5 +91,55 @@ impl Monotonic {
 
     pub(super) fn since(self, earlier: Monotonic) -> Duration {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Variables may hold any bytes, JSON only text: each byte is the character of its number.
+mod variables {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::Environment;
+
+    pub(super) fn serialize<S: Serializer>(all: &Environment, to: S) -> Result<S::Ok, S::Error> {
+        let text = |bytes: &OsStr| bytes.as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>();
+        to.collect_map(all.iter().map(|(name, value)| (text(name), text(value))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Environment, D::Error> {
+        let bytes = |text: String| -> Result<OsString, D::Error> {
+            let bytes = text.chars().map(u8::try_from).collect::<Result<_, _>>().map_err(de::Error::custom)?;
+            Ok(OsString::from_vec(bytes))
+        };
+        let all = std::collections::BTreeMap::<String, String>::deserialize(from)?;
+        all.into_iter().map(|(name, value)| Ok((bytes(name)?, bytes(value)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn variables_arrive_byte_for_byte() {
+        let any = |first: u8| OsString::from_vec((first..=255).collect());
+        let spec = Spec {
+            job: "nightly".into(),
+            argv: vec!["true".into()],
+            stdin: None,
+            directory: None,
+            environment: [("A".into(), any(1)), (any(200), "\u{e9}".into())].into(),
+            kill_after: Duration::from_secs(1),
+            lease: Monotonic::NEVER,
+        };
+        let text = serde_json::to_string(&Order::Start(spec)).unwrap();
+        assert!(!text.contains('\n'), "{text}");
+        let Order::Start(read) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+        assert_eq!(read.environment, [("A".into(), any(1)), (any(200), "\u{e9}".into())].into());
     }
 }

@@ -15,12 +15,13 @@ mod words;
 mod written;
 mod zone;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
 
 use crate::clock::Timestamp;
+use crate::hash::stable_hash;
 use dialect::Wanted;
 use pattern::Pattern;
 
@@ -42,6 +43,8 @@ struct Inner {
     text: String,
     zone: Zone,
     when: When,
+    /// What [`Schedule::spec`] answers, once it was asked: it takes longer than to find the next occurrence.
+    spec: OnceLock<u64>,
 }
 
 #[derive(Debug)]
@@ -139,7 +142,15 @@ impl Schedule {
     }
 
     fn new(text: String, zone: &Zone, when: When) -> Schedule {
-        Schedule(Arc::new(Inner { text, zone: zone.clone(), when }))
+        Schedule(Arc::new(Inner { text, zone: zone.clone(), when, spec: OnceLock::new() }))
+    }
+
+    /// A hash of everything that makes its occurrences, the same on every replica.
+    pub fn spec(&self) -> u64 {
+        *self.0.spec.get_or_init(|| {
+            let more = format!("{:?} {:?}", self.rules(), self.window());
+            stable_hash(&[self.text().as_bytes(), self.0.zone.name().as_bytes(), more.as_bytes()])
+        })
     }
 
     /// The first occurrence strictly after `t`; `None` when there is none up to the end of 2399.

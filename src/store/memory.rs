@@ -186,6 +186,10 @@ impl Store for Memory {
         None
     }
 
+    fn clock(&self) -> Option<Timestamp> {
+        Some(self.held().tick(&self.clock))
+    }
+
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         None
     }

@@ -250,6 +250,9 @@ pub trait Store: Send + Sync {
     /// more than a message's way. Never of a job that needs a mutex.
     fn heard(&self, job: &JobName) -> Option<View>;
 
+    /// What its clock reads at least by now, without asking, if that is known.
+    fn clock(&self) -> Option<Timestamp>;
+
     /// Asks `op` of a job's record, in one atomic step.
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError>;
 

@@ -1,6 +1,7 @@
 //! Who acts on a run: its newest claim, and nobody else; and how often it starts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::executions::{by_fence, ended_when_it_may};
 use super::{Case, Finding, Invariant};
@@ -8,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::job::{Delivery, Job, Overlap};
 use crate::lease::{Fence, Outcome, RunId, Trigger};
 use crate::ledger::{Event, What};
+use crate::record::Bid;
 
 /// What one run has been through.
 struct Life {
@@ -34,7 +36,9 @@ impl Life {
 
 /// The store's time does not go back.
 pub(super) fn time_goes_on(case: &Case<'_>, found: &mut Vec<Finding>) {
-    for pair in case.events.windows(2).filter(|pair| pair[0].at > pair[1].at) {
+    // A start that was granted ahead of its instant is dated at it.
+    let ahead = |event: &Event| if matches!(event.what, What::Started { .. }) { Bid::AHEAD } else { Duration::ZERO };
+    for pair in case.events.windows(2).filter(|pair| pair[0].at > pair[1].at.plus(ahead(pair[0]))) {
         let detail = format!("an event of {} follows one of {}", pair[1].at, pair[0].at);
         found.push(Finding::new(Invariant::TimeGoesOn, &case.job.name, detail).when(pair[1].at));
     }

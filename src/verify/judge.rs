@@ -1,6 +1,7 @@
 //! Judges what a living cluster still has on record, job by job, and says how far that reaches.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::job::{Job, JobName};
 use crate::lease::{RunId, Trigger};
 use crate::ledger::{Entry, Event, State, What};
 use crate::plan::View;
-use crate::record::Record;
+use crate::record::{Bid, Record};
 
 /// Why a job is not judged further back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -317,7 +318,8 @@ impl Judge {
                 let finding = Finding::new(Invariant::StandsForItsOccurrences, name, detail);
                 found.push(finding.on(from).when(entry.changed_at));
             }
-            if to > entry.changed_at {
+            let ahead = if entry.attempts.is_empty() { Duration::ZERO } else { Bid::AHEAD };
+            if to > entry.changed_at.plus(ahead) {
                 let detail = format!("it was decided at {}, before the instant {to}", entry.changed_at);
                 found.push(Finding::new(Invariant::NeverEarly, name, detail).on(to).when(entry.changed_at));
             }

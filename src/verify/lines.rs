@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::job::{Job, Overlap};
 use crate::lease::{Fence, Outcome, RunId, Trigger};
 use crate::ledger::Entry;
+use crate::record::Bid;
 
 /// A start, as a line has it.
 struct Start {
@@ -36,7 +37,7 @@ pub(super) fn starts(job: &Job, lines: &[&Entry], found: &mut Vec<Finding>) {
                 found.push(find(Invariant::ClaimFencesGrow, detail).when(attempt.claimed_at));
             }
             newest = newest.max(attempt.fence);
-            if is_of_schedule && attempt.claimed_at < line.scheduled_at {
+            if is_of_schedule && attempt.claimed_at.plus(Bid::AHEAD) < line.scheduled_at {
                 let detail = format!("it was claimed at {}, before its instant", attempt.claimed_at);
                 found.push(find(Invariant::NeverEarly, detail).when(attempt.claimed_at));
             }

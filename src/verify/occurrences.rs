@@ -1,12 +1,14 @@
 //! Whether every occurrence has exactly one entry.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::{Case, Finding, Invariant};
 use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
 use crate::lease::{RunId, Trigger};
 use crate::ledger::What;
+use crate::record::Bid;
 
 /// Occurrences in a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,7 +134,8 @@ pub(super) fn in_order(case: &Case<'_>, unknown: &[(JobName, Timestamp, Timestam
         }
         edge = through;
         let due = job.due(through);
-        if due > event.at {
+        let ahead = if matches!(event.what, What::Claimed { .. }) { Bid::AHEAD } else { Duration::ZERO };
+        if due > event.at.plus(ahead) {
             found.push(find(Invariant::NeverEarly, format!("it was decided at {}, and was due at {due}", event.at)));
         }
     }

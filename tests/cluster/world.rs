@@ -279,6 +279,7 @@ impl World {
             claim_ttl: self.claim_ttl,
             tap: None,
             nudges: cronclave::parts::Nudges::default(),
+            waiting: cronclave::parts::Waiting::default(),
         };
         let slots = node.slots;
         let boot_id = format!("{}-{}", node.name, node.boots);

@@ -187,6 +187,9 @@ impl Store for Forgetful {
     fn heard(&self, job: &JobName) -> Option<View> {
         self.inner.heard(job)
     }
+    fn clock(&self) -> Option<Timestamp> {
+        self.inner.clock()
+    }
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         self.inner.repairs()
     }

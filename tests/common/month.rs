@@ -116,12 +116,12 @@ async fn look(
         Step::Slow { run_id, fence } => Op::Slow { run_id, fence },
         Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
         Step::Cancel(run_id) => Op::Cancel { run_id, by: "ana".into() },
-        Step::Wait(until) if until < now => {
+        Step::Wait(until) | Step::Race(until) if until < now => {
             // Now and then nobody is there for a while.
             let late = if dice.roll(400) == 0 { 700_000 } else { 4 + dice.roll(60) };
             return Some((until.plus(Duration::from_millis(late)), Due::Look));
         }
-        Step::Wait(_) | Step::Finished => return None,
+        Step::Wait(_) | Step::Race(_) | Step::Finished => return None,
         Step::Claim(target) => {
             let bid = Bid {
                 target,

@@ -2,6 +2,8 @@
 //!
 //! Where they cannot be had the tests fail and say what is missing; they are never left out in silence.
 
+#![allow(dead_code, reason = "not every test needs all of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

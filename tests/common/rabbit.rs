@@ -40,6 +40,9 @@ const ERL_ARGS: &str = "+S 1:1 +A 1 +sbt u -rabbit channel_tick_interval 1000";
 /// Longer than a boot takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// A boot takes no longer than that, or will not come to its end.
+const BOOT: Duration = Duration::from_secs(60);
+
 /// Of its log, when a test has failed.
 const LINES: usize = 80;
 
@@ -95,7 +98,24 @@ impl Rabbit {
         all
     }
 
+    /// A port that was free may be taken by another test before the server has it: then it takes others.
     fn begin(lines: &str, epmd: Option<u16>, node: &str) -> Rabbit {
+        let mut rabbit = Rabbit::prepare(lines, epmd, node);
+        rabbit.tell("start", "up");
+        if !holds_within(BOOT, || rabbit.is_up()) {
+            println!("{node} did not come up: {}", fs::read_to_string(rabbit.dir.join("out")).unwrap_or_default());
+            rabbit = Rabbit::prepare(lines, epmd, node);
+            rabbit.start_again();
+        }
+        rabbit
+    }
+
+    fn is_up(&self) -> bool {
+        self.try_ask("GET", "/api/overview", None).is_some_and(|(code, _)| code == 200)
+            && TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+    }
+
+    fn prepare(lines: &str, epmd: Option<u16>, node: &str) -> Rabbit {
         let name = format!("cronclave-rabbit-{}-{:08x}", std::process::id(), rand::random::<u32>());
         let dir = std::env::temp_dir().join(name);
         fs::create_dir_all(dir.join("home")).unwrap();
@@ -128,9 +148,7 @@ impl Rabbit {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut rabbit = Rabbit { port, mqtt, http, epmd, node: node.to_owned(), dir, watchdog };
-        rabbit.start_again();
-        rabbit
+        Rabbit { port, mqtt, http, epmd, node: node.to_owned(), dir, watchdog }
     }
 
     /// `kill -9`.
@@ -141,10 +159,7 @@ impl Rabbit {
     /// Starts it again where it was, after [`Rabbit::kill`].
     pub(crate) fn start_again(&mut self) {
         self.tell("start", "up");
-        until("RabbitMQ is up: is rabbitmq-server installed?", || {
-            self.try_ask("GET", "/api/overview", None).is_some_and(|(code, _)| code == 200)
-                && TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-        });
+        until("RabbitMQ is up: is rabbitmq-server installed?", || self.is_up());
     }
 
     fn tell(&mut self, word: &str, state: &str) {
@@ -162,6 +177,11 @@ impl Rabbit {
     /// Of one vhost.
     pub(crate) fn url_of(&self, vhost: &str) -> String {
         format!("{}/{vhost}", self.url())
+    }
+
+    /// Of the management API.
+    pub(crate) fn api(&self) -> String {
+        format!("http://127.0.0.1:{}", self.http)
     }
 
     /// A fresh vhost that `guest` may use.
@@ -357,10 +377,17 @@ impl Drop for Haproxy {
     }
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let given_up = Instant::now() + PATIENCE;
+fn until(what: &str, holds: impl FnMut() -> bool) {
+    assert!(holds_within(PATIENCE, holds), "waited in vain until {what}");
+}
+
+fn holds_within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let given_up = Instant::now() + limit;
     while !holds() {
-        assert!(Instant::now() < given_up, "waited in vain until {what}");
+        if Instant::now() >= given_up {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(50));
     }
+    true
 }

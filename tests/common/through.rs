@@ -28,6 +28,10 @@ pub(crate) enum Call<'a> {
 pub(crate) trait Hook: Send + Sync {
     async fn before(&self, _call: &Call<'_>) {}
     async fn after(&self, _call: &Call<'_>) {}
+    /// How little is known of its clock.
+    fn doubt(&self) -> Duration {
+        Duration::ZERO
+    }
     /// Whether the store answers.
     fn answers(&self) -> Result<(), StoreError> {
         Ok(())
@@ -54,6 +58,9 @@ impl<H: Hook> Store for Through<H> {
     }
     fn heard(&self, job: &JobName) -> Option<View> {
         self.inner.heard(job)
+    }
+    fn clock(&self) -> Option<Timestamp> {
+        self.inner.clock().map(|now| now.minus(self.hook.doubt()))
     }
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         self.inner.repairs()

@@ -12,7 +12,7 @@ use cronclave::clock::Clock;
 use cronclave::event::Bus;
 use cronclave::job::{Job, QueueName};
 use cronclave::lease::{Ended, Work};
-use cronclave::parts::{Dice, Nudges, Parts};
+use cronclave::parts::{Dice, Nudges, Parts, Waiting};
 use cronclave::runner::{Control, Runner};
 use cronclave::stop::Stop;
 use cronclave::store::Store;
@@ -229,6 +229,7 @@ pub(crate) fn parts(store: Arc<dyn Store>, clock: Clock, holder: &str) -> Parts 
         claim_ttl: Parts::CLAIM_TTL,
         tap: None,
         nudges: Nudges::default(),
+        waiting: Waiting::default(),
     }
 }
 

@@ -314,8 +314,7 @@ impl Cluster {
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
         let pid = child.id().cast_signed();
-        self.replicas.resize_with(self.replicas.len().max(index + 1), || None);
-        self.replicas[index] = Some(child);
+        self.adopt(index, child);
         pid
     }
 
@@ -332,6 +331,20 @@ impl Cluster {
         let mut child = self.replicas[index].take().unwrap();
         signal(child.id().cast_signed(), Signal::TERM);
         until("it stops", || child.try_wait().unwrap().is_some());
+    }
+
+    /// How one process ended that was told to stop, and when. Whoever was told twice stops at once.
+    #[allow(dead_code, reason = "not every test asks")]
+    pub(crate) fn ended(&mut self, index: usize) -> (Timestamp, std::process::ExitStatus) {
+        let mut child = self.replicas[index].take().unwrap();
+        until("it stops", || child.try_wait().unwrap().is_some());
+        (Clock::system().now(), child.wait().unwrap())
+    }
+
+    /// Has a process of another program among them, as replica number `index`.
+    pub(crate) fn adopt(&mut self, index: usize, child: Child) {
+        self.replicas.resize_with(self.replicas.len().max(index + 1), || None);
+        self.replicas[index] = Some(child);
     }
 
     /// Asks each replica to stop and waits for it; each must end well.

@@ -51,6 +51,10 @@ pub(crate) struct Field {
     pub(crate) faults: usize,
     /// The test looks at the others as well. Else they only run for the table: they take two thirds of the machine.
     compares: bool,
+    /// Which of the others must be seen to fail.
+    fails: Option<Design>,
+    /// How long it goes wrong, unless whoever runs the tests says otherwise.
+    least: Duration,
 }
 
 /// What became of a scenario.
@@ -118,6 +122,8 @@ impl Field {
             need_not_recover,
             faults: 0,
             compares: false,
+            fails: None,
+            least: UNDER_FAULTS,
         }
     }
 
@@ -155,6 +161,27 @@ impl Field {
         self
     }
 
+    /// For so long at least: less does not show what is to be seen.
+    pub(crate) fn lasting(mut self, least: Duration) -> Field {
+        self.least = least;
+        self
+    }
+
+    /// For so long as well that this contender has failed: faults that come at random moments do not always hit it.
+    pub(crate) fn until_it_fails(mut self, design: Design) -> Field {
+        self.fails = Some(design);
+        self
+    }
+
+    /// Whether the one that is to fail has not been seen to. What is younger than a fault lasts may yet be made good.
+    fn is_to_fail_yet(&self) -> bool {
+        let Some(other) = self.others.iter().find(|other| Some(other.design) == self.fails) else { return false };
+        let (from, through) = (self.begun.as_secs() + 1, Clock::system().now().as_secs() - 5);
+        let happened =
+            Happened { jobs: &self.jobs, ledger: other.ledger(), histories: None, from, through, healed: self.begun };
+        !Row::of("", "", other.design.word(), &happened).failed()
+    }
+
     /// Starts all that are not running, and waits until each contender has run each job.
     pub(crate) fn begin(&mut self) {
         if !self.compares && !rows::is_asked_for() {
@@ -189,9 +216,10 @@ impl Field {
         heal: impl FnOnce(&mut Field),
     ) -> Result {
         self.begin();
-        let least = if self.compares { COMPARED } else { UNDER_FAULTS };
+        let least = if self.compares { COMPARED } else { self.least };
         let (time, began) = (duration(least), Instant::now());
-        while began.elapsed() < time {
+        let seen = |field: &Field| began.elapsed() >= time && !field.is_to_fail_yet();
+        while !seen(&self) && began.elapsed() < time + LONG {
             turn(&mut self);
         }
         heal(&mut self);

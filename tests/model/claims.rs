@@ -4,6 +4,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cronclave::clock::Timestamp;
 use cronclave::job::{Delivery, Job, Overlap};
@@ -38,8 +39,10 @@ pub(crate) enum Without {
 pub(crate) struct Claims {
     pub(crate) job: Job,
     pub(crate) replicas: usize,
-    /// The last second; occurrences are as many as the job has until then.
+    /// The last moment; occurrences are as many as the job has until then.
     pub(crate) end: u64,
+    /// From one moment to the next. If it is not longer than `Bid::AHEAD`, replicas race ahead of the instant.
+    pub(crate) tick: Duration,
     pub(crate) crashes: u8,
     pub(crate) lost_replies: u8,
     /// How often the server dies, and another takes its place that has not heard of everything.
@@ -57,6 +60,7 @@ impl Claims {
             job,
             replicas: 2,
             end: 5,
+            tick: secs(1),
             crashes: 1,
             lost_replies: 1,
             failovers: 0,
@@ -208,18 +212,18 @@ pub(crate) enum Action {
     Teach(usize),
 }
 
-fn at(second: u64) -> Timestamp {
-    Timestamp::EPOCH.plus(secs(second))
-}
-
 impl Claims {
+    fn at(&self, moment: u64) -> Timestamp {
+        Timestamp::EPOCH.plus(self.tick * u32::try_from(moment).unwrap())
+    }
+
     fn view(&self, state: &State) -> View {
-        View { now: at(state.now), record: state.data.record.clone(), mutex: Mutex::default() }
+        View { now: self.at(state.now), record: state.data.record.clone(), mutex: Mutex::default() }
     }
 
     fn occurrences(&self) -> impl Iterator<Item = Timestamp> {
         std::iter::successors(self.job.schedule.after(Timestamp::EPOCH), |last| self.job.schedule.after(*last))
-            .take_while(|due| *due <= at(self.end))
+            .take_while(|due| *due <= self.at(self.end))
     }
 
     /// What a replica that looks now asks for.
@@ -235,7 +239,7 @@ impl Claims {
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },
             Step::Reap { run_id, fence, phase } => Op::Reap { run_id, fence, phase },
             Step::Cancel(run_id) => Op::Cancel { run_id, by: String::new() },
-            Step::Wait(_) | Step::Finished => return None,
+            Step::Wait(_) | Step::Race(_) | Step::Finished => return None,
             other => unreachable!("the plan says {other:?}"),
         })
     }
@@ -260,7 +264,7 @@ impl Claims {
         let known: Vec<RunId> = state.data.record.open.iter().map(|run| run.run_id).collect();
         let mut mutex = Mutex::default();
         let seen = record::State { job: &self.job.name, record: &mut state.data.record, mutex: &mut mutex };
-        let (reply, events) = record::apply(seen, op, at(state.now));
+        let (reply, events) = record::apply(seen, op, self.at(state.now));
         // Where nothing can be lost, counting only makes more states.
         if self.failovers > 0 && !events.is_empty() {
             state.changes += 1;
@@ -309,7 +313,9 @@ impl State {
                 }
             }
             What::Queued { scheduled_at, .. } | What::Claimed { scheduled_at, .. } => {
-                if *scheduled_at > event.at {
+                // Won it may be a little earlier; its start is dated at the instant, before which no code begins.
+                let ahead = if matches!(event.what, What::Claimed { .. }) { Bid::AHEAD } else { Duration::ZERO };
+                if *scheduled_at > event.at.plus(ahead) {
                     self.broken.get_or_insert("nothing happens before it is due");
                 }
                 let fresh = match &event.what {
@@ -502,8 +508,8 @@ impl Model for Claims {
                 let decided = |due| state.data.record.cursor.is_some_and(|cursor| due <= cursor);
                 model.occurrences().zip(&state.data.entries).all(|(due, entries)| *entries == u8::from(decided(due)))
             }),
-            Property::always("a claim is known to somebody who lives", |_: &Claims, state: &State| {
-                let held = |run: &&record::Open| run.phase == Phase::Claimed && run.until > at(state.now);
+            Property::always("a claim is known to somebody who lives", |model: &Claims, state: &State| {
+                let held = |run: &&record::Open| run.phase == Phase::Claimed && run.until > model.at(state.now);
                 let known = |run: &record::Open| state.hands.iter().any(|hand| hand.token() == run.token.as_ref());
                 let given_back = state.untaught.is_empty();
                 state.forgot || !given_back || state.data.record.open.iter().filter(held).all(known)
@@ -515,7 +521,7 @@ impl Model for Claims {
                 }
                 // Whatever is still open waits for a lease that has not ended yet.
                 let open = &state.data.record.open;
-                let held = open.iter().any(|run| run.until > at(state.now));
+                let held = open.iter().any(|run| run.until > model.at(state.now));
                 held || open.is_empty() && state.data.entries.iter().all(|entries| *entries > 0)
             }),
             Property::sometimes("every occurrence can run", |_: &Claims, state: &State| {

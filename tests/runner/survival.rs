@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
-use cronclave::job::Action;
+use cronclave::job::{Action, Command};
 use cronclave::lease::Outcome;
 use cronclave::runner::{CommandRunner, Handlers};
 use rustix::process::{Pid, Signal, kill_process};
@@ -161,6 +161,72 @@ async fn a_killed_supervisor_takes_the_program_along_and_the_run_says_so() {
     assert_eq!(done.ended.outcome, Outcome::Failed);
     assert!(done.message().contains("supervised"), "{}", done.message());
     gone(&marker).await;
+}
+
+/// Runs that have their supervisors in common.
+fn together() -> impl Fn(&str, Command) -> Running {
+    let supervisors = supervised();
+    move |name, command| {
+        start(runners(supervisors.clone(), Handlers::new()), job(name, Action::Command(command)), 10 * LONG)
+    }
+}
+
+#[tokio::test]
+async fn a_supervisor_whose_run_is_over_takes_the_next_and_keeps_nothing_of_it() {
+    let start = together();
+    let script = "echo $PPID; pwd; echo $CRONCLAVE_JOB; cat";
+    let directory = Some("/usr".into());
+    let first = Command { cwd: directory, stdin: Some("said".into()), ..sh(script) };
+    let first = start("first", first).done().await.stdout;
+    let next = start("next", sh(script)).done().await.stdout;
+    let (first, next): (Vec<&str>, Vec<&str>) = (first.lines().collect(), next.lines().collect());
+    assert_eq!((first[0], &first[1..]), (next[0], &["/usr", "first", "said"][..]));
+    let home = std::env::current_dir().unwrap();
+    assert_eq!(next[1..], [home.to_str().unwrap(), "next"]);
+    // Nor does it when the program was killed, or could not be started.
+    let killed = start("killed", sh("echo $PPID; kill -9 $$")).done().await;
+    let missing = start("missing", program(&["/no/such/program"])).done().await;
+    assert_eq!((killed.ended.signal, missing.ended.exit_code), (Some(9), Some(127)));
+    let last = start("last", sh("echo $PPID")).done().await;
+    assert_eq!([killed.stdout.trim(), last.stdout.trim()], [first[0], first[0]]);
+    // Keeping it for the next does not grow with the runs.
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..10 {
+        start("again", sh("true")).done().await;
+    }
+    assert!(tasks() <= before + 1, "{} tasks, before that {before}", tasks());
+    // One that was killed while it waited is passed over.
+    let pid: i32 = first[0].parse().unwrap();
+    signal(pid, Signal::KILL);
+    let state = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    until("it is gone", || state().is_empty() || state().contains(") Z ")).await;
+    let other = start("other", sh("echo $PPID")).done().await;
+    assert_eq!(other.ended.outcome, Outcome::Succeeded);
+    assert_ne!(other.stdout.trim(), first[0]);
+}
+
+#[tokio::test]
+async fn runs_at_the_same_time_have_a_supervisor_each_and_outlive_the_process_that_forks_them() {
+    let (start, marker, name) = (together(), marker(), format!("long-{}", rand::random::<u64>()));
+    let long = start(&name, sh(&format!("echo ready; sleep {marker}")));
+    long.prints("ready").await;
+    let supervisor = alive(&name)[0];
+    assert_ne!(start("short", sh("echo $PPID")).done().await.stdout.trim(), supervisor.to_string());
+    // Its state, and its parent.
+    let stat = |pid: i32| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let field = |pid, n| stat(pid).rsplit(')').next().unwrap().split_whitespace().nth(n).map(str::to_owned);
+    let forks = field(supervisor, 1).unwrap().parse().unwrap();
+    signal(forks, Signal::KILL);
+    until("it is gone", || field(forks, 0).is_none_or(|state| state == "Z")).await;
+    let (one, two) = (start("one", sh("sleep 0.2; echo $PPID")), start("two", sh("sleep 0.2; echo $PPID")));
+    let (one, two) = (one.done().await, two.done().await);
+    assert_eq!((one.ended.outcome, two.ended.outcome), (Outcome::Succeeded, Outcome::Succeeded));
+    assert_ne!(one.stdout, two.stdout);
+    assert_eq!(alive(&name), [supervisor], "another forks them now, and it has not noticed");
+    long.stop(Duration::from_secs(1));
+    assert_eq!(long.done().await.ended.signal, Some(15));
+    assert_nothing_is_left(&marker);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod address;
 mod consume;
 mod dead;
 mod dial;
+mod exam;
 mod kit;
 mod link;
 mod publish;
@@ -27,6 +28,7 @@ use link::{Link, Session};
 use topology::Trouble;
 
 pub use address::Address;
+pub use exam::{Exam, Standing};
 
 /// How long looking at the queues may take: longer than a connection, so that it can be said why there is none.
 const LIMIT: Duration = Duration::from_secs(12);

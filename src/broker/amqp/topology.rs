@@ -12,7 +12,7 @@ use crate::broker::{Exchange, Message, Queue};
 use crate::job::QueueName;
 
 /// Our exchanges.
-const EXCHANGES: [Exchange; 5] =
+pub(super) const EXCHANGES: [Exchange; 5] =
     [Exchange::Tasks, Exchange::Results, Exchange::Triggers, Exchange::Events, Exchange::Dead];
 
 /// Where RabbitMQ's MQTT sends and listens.
@@ -83,8 +83,8 @@ pub(super) fn long(cluster: &str, name: &str) -> String {
 }
 
 /// A queue as it has to be.
-struct Wanted {
-    name: String,
+pub(super) struct Wanted {
+    pub(super) name: String,
     arguments: Vec<(&'static str, AMQPValue)>,
     /// An exchange and a pattern of routing keys.
     bindings: Vec<(&'static str, String)>,
@@ -94,7 +94,7 @@ fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 
-fn wanted(settings: &Settings, queue: &Queue) -> Wanted {
+pub(super) fn wanted(settings: &Settings, queue: &Queue) -> Wanted {
     let cluster = &settings.cluster;
     let (kind, bindings) = match queue {
         Queue::Tasks(name) => (name.to_string(), vec![("cronclave.tasks", format!("task.{cluster}.{name}.#"))]),
@@ -117,7 +117,7 @@ fn wanted(settings: &Settings, queue: &Queue) -> Wanted {
     Wanted { name: name(cluster, queue), arguments, bindings }
 }
 
-fn wanted_dead(settings: &Settings) -> Wanted {
+pub(super) fn wanted_dead(settings: &Settings) -> Wanted {
     let arguments = vec![
         ("x-queue-type", text("quorum")),
         ("x-max-length", AMQPValue::LongLongInt(DEAD)),
@@ -192,25 +192,35 @@ impl Session {
     }
 
     async fn declare_queue(&self, channel: &Channel, settings: &Settings, wanted: &Wanted) -> Result<(), Trouble> {
-        let options =
-            QueueDeclareOptions { durable: true, passive: !settings.declare, ..QueueDeclareOptions::default() };
-        let table: BTreeMap<ShortString, AMQPValue> =
-            wanted.arguments.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
-        let what = format!("the queue `{}`", wanted.name);
-        let name: ShortString = wanted.name.as_str().into();
-        let done = channel.queue_declare(name.clone(), options, table.into()).await;
-        done.map_err(|error| Trouble::of(&what, &error))?;
+        self.declare_unbound(channel, settings, wanted).await?;
         if !settings.declare {
             return Ok(());
         }
+        let name: ShortString = wanted.name.as_str().into();
         for (exchange, key) in &wanted.bindings {
             let options = QueueBindOptions::default();
             let done = channel
                 .queue_bind(name.clone(), (*exchange).into(), key.as_str().into(), options, FieldTable::default())
                 .await;
-            done.map_err(|error| Trouble::of(&format!("{what}, bound to `{exchange}`,"), &error))?;
+            let what = format!("the queue `{}`, bound to `{exchange}`,", wanted.name);
+            done.map_err(|error| Trouble::of(&what, &error))?;
         }
         Ok(())
+    }
+
+    /// Makes a queue, or looks whether it is there. One that is there with other settings is refused.
+    pub(super) async fn declare_unbound(
+        &self,
+        channel: &Channel,
+        settings: &Settings,
+        wanted: &Wanted,
+    ) -> Result<(), Trouble> {
+        let options =
+            QueueDeclareOptions { durable: true, passive: !settings.declare, ..QueueDeclareOptions::default() };
+        let table: BTreeMap<ShortString, AMQPValue> =
+            wanted.arguments.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        let done = channel.queue_declare(wanted.name.as_str().into(), options, table.into()).await;
+        done.map_err(|error| Trouble::of(&format!("the queue `{}`", wanted.name), &error)).map(drop)
     }
 
     /// Looks whether somebody else's exchange is there.

@@ -115,6 +115,12 @@ impl Address {
         Address { ca_file, ..self }
     }
 
+    /// The same, with a server whose certificate, where it shows one, may be anybody's.
+    #[must_use]
+    pub fn trusting_anybody(self) -> Address {
+        Address { insecure: self.tls, ..self }
+    }
+
     /// The same, with or without a server that may throw away what it was given.
     #[must_use]
     pub fn allowing_eviction(self, allows_eviction: bool) -> Address {
@@ -125,6 +131,16 @@ impl Address {
     #[must_use]
     pub fn as_durable_as(self, durability: Durability) -> Address {
         Address { durability, ..self }
+    }
+
+    /// Whether a server that may throw away what it was given is put up with.
+    pub fn allows_eviction(&self) -> bool {
+        self.allows_eviction
+    }
+
+    /// What must have a start before its code runs.
+    pub fn durability(&self) -> Durability {
+        self.durability
     }
 
     fn scheme(&self) -> &'static str {

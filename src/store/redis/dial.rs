@@ -25,8 +25,11 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// What was sent and is not even acknowledged for this long will not be.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
-/// How long it takes to find out what else may be listening.
+/// How long it takes to find out whether a Redis without TLS is listening.
 const PROBE: Duration = Duration::from_millis(700);
+
+/// Before a limit is over, what went wrong is told.
+const MARGIN: Duration = Duration::from_millis(200);
 
 /// Bytes both ways.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -51,7 +54,8 @@ pub(super) async fn dial(address: &Address, place: &Place, limit: Instant) -> Re
         move || if insecure { tls::believing() } else { tls::checking(ca_file.as_deref(), "CRONCLAVE_REDIS_CA_FILE") };
     // It reads files.
     let config = tokio::task::spawn_blocking(config).await.unwrap_or_else(|error| Err(error.to_string()))?;
-    let step = limit.min(Instant::now() + STEP);
+    // Reading them may have taken long: still leaves the time to find out why nobody answers, and to say so.
+    let step = (limit - PROBE - MARGIN).min(Instant::now() + STEP);
     let shaken = timeout_at(step, TlsConnector::from(Arc::new(config)).connect(name, socket)).await;
     match shaken.unwrap_or_else(|_| Err(timed_out())) {
         Ok(socket) => Ok(Box::new(socket)),
@@ -152,7 +156,7 @@ pub(super) fn in_words(error: &TlsError) -> String {
         TlsError::InvalidCertificate(_) => format!(
             "its certificate is not trusted ({error}): name the authority that signed it in \
              CRONCLAVE_REDIS_CA_FILE=FILE.pem; where it is self-signed and may be anything, as on Heroku, \
-             add `?insecure` to the URL"
+             add `?insecure` to the URL, or set CRONCLAVE_REDIS_INSECURE=1 where that is not yours to change"
         ),
         TlsError::AlertReceived(_) => format!(
             "it ended TLS ({error}): if it wants a certificate from its clients, which cronclave has none to show, \
@@ -173,7 +177,8 @@ pub(super) async fn speaks_tls(place: &Place) -> bool {
             Err(error) => tls_error(&error).map(|_| ()),
         }
     };
-    timeout(PROBE, look).await.ok().flatten().is_some()
+    // What ended a connection at once answers soon, unless the machine has too much to do.
+    timeout(STEP, look).await.ok().flatten().is_some()
 }
 
 /// Whether a Redis without TLS is there: for who came with it.

@@ -5,6 +5,8 @@
 
 local FAR = 253402300799000000
 local SPECS, PAUSES, REMEMBERED = 4, 16, 100
+-- So long before an occurrence is due it may be bid for: `Bid::AHEAD`.
+local AHEAD = 500000
 local ALLOW_LIMIT, QUEUE_LIMIT = 100, 1000
 
 -- A record.
@@ -70,8 +72,8 @@ local function lost(run)
   return ended(LOST, is_theirs(run) and 'no result came in time' or 'its holder did not renew the lease')
 end
 
-local function waiting(run, at, trigger, args, now)
-  return { run, at, trigger, args, now, WAITING, 1, 0, false, '', now, false, false, false, false }
+local function waiting(run, at, trigger, args, opened)
+  return { run, at, trigger, args, opened, WAITING, 1, 0, false, '', opened, false, false, false, false }
 end
 
 local function is_queued(run)
@@ -190,11 +192,11 @@ local function pass(s, passes)
   end
 end
 
-local function refuse_decision(s, expect, passes, last, due)
+local function refuse_decision(s, expect, passes, last, due, ahead)
   local cursor = s.r[CURSOR]
   if not cursor then return { MOVED } end
   if last <= cursor then return { STALE } end
-  if due > s.now then return { EARLY, due } end
+  if due > s.now + ahead then return { EARLY, due } end
   -- Only who knew the cursor has seen every occurrence since: none can slip through between.
   local edge = expect
   for _, p in ipairs(passes) do
@@ -216,7 +218,7 @@ local function grant(s, i, bid)
   s.r[TOP] = fence
   local run = s.r[OPEN][i]
   run[PHASE], run[FENCE], run[TOKEN], run[HOLDER] = CLAIMED, fence, bid.token, bid.holder
-  run[UNTIL], run[MUTEX] = plus(s.now, bid.ttl), bid.mutex
+  run[UNTIL], run[MUTEX] = math.max(plus(s.now, bid.ttl), run[OPENED]), bid.mutex
   run[STARTED_AT], run[SLOW] = false, false
   hold_mutex(s, run)
   tell(s, E.claimed, run[RUN], run[AT], run[TRIGGER], run[ATTEMPT], fence, run[HOLDER])
@@ -224,7 +226,9 @@ local function grant(s, i, bid)
 end
 
 local function claim_next(s, bid, expect, passes, at, due, run)
-  local refusal = refuse_decision(s, expect, passes, at, due)
+  -- Before it is due nobody knows what will be in its way then, but that nothing is in its way may be known.
+  local alone = #s.r[OPEN] == 0 and #passes == 0 and not bid.mutex
+  local refusal = refuse_decision(s, expect, passes, at, due, alone and AHEAD or 0)
   if refusal then return refusal end
   if #passes > 0 and passes[#passes][2] >= at then return { MOVED } end
   -- Whoever waits goes first, unless runs may stand side by side.
@@ -234,7 +238,7 @@ local function claim_next(s, bid, expect, passes, at, due, run)
   if held then return { MUTEX_HELD, held } end
   pass(s, passes)
   s.r[CURSOR] = at
-  table.insert(s.r[OPEN], waiting(run, at, '', '', s.now))
+  table.insert(s.r[OPEN], waiting(run, at, '', '', math.max(s.now, due)))
   return grant(s, #s.r[OPEN], bid)
 end
 
@@ -303,7 +307,7 @@ end
 function G.decide(s, expect, passes, due)
   if #passes == 0 then return { DONE } end
   local through = passes[#passes][2]
-  local refusal = refuse_decision(s, expect, passes, through, due)
+  local refusal = refuse_decision(s, expect, passes, through, due, 0)
   if refusal then return refusal end
   pass(s, passes)
   s.r[CURSOR] = through
@@ -339,9 +343,11 @@ function G.start(s, key, holder, ttl)
   local i = newest(s, key)
   if not i then return fence_off(s, key, 'start', false) end
   local run = s.r[OPEN][i]
-  if run[PHASE] == PUBLISHED and paused(s) then
-    -- What was asked for before the job was paused is asked for again afterwards.
-    run[PHASE], run[UNTIL] = WAITING, s.now
+  local pause = paused(s)
+  -- What was asked for before the job was paused is asked for again afterwards; so is what was paused before it was due.
+  local early = run[PHASE] == CLAIMED and run[TOKEN] == key[3] and pause and pause[1] < run[OPENED]
+  if pause and (run[PHASE] == PUBLISHED or early) then
+    run[PHASE], run[UNTIL] = WAITING, math.max(s.now, run[OPENED])
     free_mutex(s, key[1])
     tell(s, E.released, key[1], key[2])
     return { FENCED }
@@ -361,9 +367,11 @@ function G.start(s, key, holder, ttl)
     return { CALLED_OFF }
   end
   run[PHASE], run[TOKEN], run[HOLDER], run[UNTIL] = RUNNING, key[3], holder, plus(s.now, ttl)
-  run[STARTED_AT] = s.now
+  -- Granted a moment before it is due, its code begins when it is.
+  run[STARTED_AT] = math.max(s.now, run[OPENED])
   hold_mutex(s, run)
-  tell(s, E.started, run[RUN], run[ATTEMPT], run[FENCE], run[HOLDER])
+  s.changed = true
+  s.events[#s.events + 1] = { run[STARTED_AT], E.started, run[RUN], run[ATTEMPT], run[FENCE], run[HOLDER] }
   return { KEPT, run[UNTIL], false }
 end
 
@@ -403,7 +411,7 @@ function G.release(s, key)
   if not run or run[TOKEN] ~= key[3] then return { FENCED } end
   -- Its holder knows what no record tells: that the code never began.
   if run[PHASE] ~= WAITING then
-    run[PHASE], run[UNTIL], run[STARTED_AT] = WAITING, s.now, false
+    run[PHASE], run[UNTIL], run[STARTED_AT] = WAITING, math.max(s.now, run[OPENED]), false
     free_mutex(s, key[1])
     tell(s, E.released, key[1], key[2])
     return { DONE }

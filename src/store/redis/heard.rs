@@ -152,14 +152,27 @@ impl Heard {
 
     /// What the server's clock reads now, by the quickest of the latest readings.
     pub(super) fn now(&self) -> Option<Timestamp> {
-        let held = self.held();
-        let fresh = held.samples.back().is_some_and(|last| last.at.elapsed() < STALE);
-        let best = held.samples.iter().min_by_key(|sample| sample.doubt).filter(|_| fresh)?;
-        Some(best.read.plus(best.at.elapsed()))
+        self.held().best().map(Sample::now)
+    }
+
+    /// What it reads at least.
+    pub(super) fn reached(&self) -> Option<Timestamp> {
+        self.held().best().map(|best| best.now().minus(best.doubt))
+    }
+}
+
+impl Sample {
+    fn now(&self) -> Timestamp {
+        self.read.plus(self.at.elapsed())
     }
 }
 
 impl Held {
+    fn best(&self) -> Option<&Sample> {
+        let fresh = self.samples.back().is_some_and(|last| last.at.elapsed() < STALE);
+        self.samples.iter().min_by_key(|sample| sample.doubt).filter(|_| fresh)
+    }
+
     fn take_in(&mut self, bytes: &[u8], known: &Known) -> Result<(), Garbled> {
         let from = &mut Reader::new(bytes);
         let (position, told): (u64, u64) = (from.int()?, from.int()?);

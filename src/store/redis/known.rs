@@ -161,7 +161,13 @@ impl Known {
             return;
         }
         let mut held = self.held();
-        if held.records[0].get(job).or_else(|| held.records[1].get(job)).is_some_and(|(known, _)| *known > revision) {
+        if let Some((known, old)) = held.records[0].get_mut(job) {
+            if *known <= revision {
+                (*known, *old) = (revision, packed.clone());
+            }
+            return;
+        }
+        if held.records[1].get(job).is_some_and(|(known, _)| *known > revision) {
             return;
         }
         if held.records[0].len() >= RECORDS {

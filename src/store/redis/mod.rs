@@ -8,6 +8,7 @@ mod address;
 mod dial;
 mod documents;
 mod durable;
+mod exam;
 mod heard;
 mod history;
 mod known;
@@ -51,6 +52,7 @@ use wire::{Garbled, Reader, Writer};
 
 pub use address::Address;
 pub use durable::Durability;
+pub use exam::{Exam, examine, never_evict};
 
 /// Whose clock the store goes by.
 #[derive(Clone, Debug)]
@@ -185,6 +187,10 @@ impl Store for Redis {
         Some(View { now: self.server.reckon()?, record, mutex: Mutex::default() })
     }
 
+    fn clock(&self) -> Option<Timestamp> {
+        self.server.reached()
+    }
+
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
         if let Some(answer) = self.foresee(job, op) {
             return Ok(answer);
@@ -198,6 +204,7 @@ impl Store for Redis {
         let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
         let packed = pack::pack_op(job, op, known.as_deref());
         let given_up = Instant::now() + PATIENCE;
+        let mut repairs = self.server.known.repair.subscribe();
         loop {
             let raw = lane.ask(Some(job.clone()), packed.clone(), urgent).await?;
             let Some(until) = pack::held_back(&raw.reply) else {
@@ -208,7 +215,10 @@ impl Store for Redis {
                 return Ok(answer);
             };
             let left = until.since(raw.now);
-            if Instant::now() + AGAIN > given_up {
+            // An answer may be older than the news that all is well again.
+            let is_news = repairs.has_changed().unwrap_or(false);
+            repairs.mark_unchanged();
+            if Instant::now() + AGAIN > given_up && !is_news {
                 return Err(self.server.held_back(left));
             }
             // It may be over sooner than it says.

@@ -199,6 +199,11 @@ impl Server {
         Server(version.map(|version| ("redis_version".to_owned(), version)).into_iter().collect())
     }
 
+    /// What it says under this name.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     fn is(&self, name: &str, value: &str) -> bool {
         self.0.get(name).is_some_and(|own| own == value)
     }

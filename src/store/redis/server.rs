@@ -161,6 +161,14 @@ impl Server {
         }
     }
 
+    /// What the store's clock reads at least.
+    pub(super) fn reached(&self) -> Option<Timestamp> {
+        match &self.time {
+            Time::Given(clock) => Some(self.seen(clock.now())),
+            Time::Server => self.heard.reached(),
+        }
+    }
+
     /// Remembers a time that the store told, so that none before it is told later.
     pub(super) fn seen(&self, now: Timestamp) -> Timestamp {
         if matches!(self.time, Time::Server) {

@@ -12,6 +12,7 @@ mod tables;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,6 +40,8 @@ const GLANCE: Duration = Duration::from_millis(200);
 pub struct Sqlite {
     path: PathBuf,
     clock: Clock,
+    /// The latest time the file was seen to have reached, in microseconds: it does not go back with the clock.
+    reached: AtomicI64,
     reader: Lane,
     writer: Lane,
     /// Rung after each commit of our own.
@@ -60,10 +63,15 @@ impl Sqlite {
         Ok(Sqlite {
             path: path.to_path_buf(),
             clock,
+            reached: AtomicI64::new(0),
             reader: Lane::reading(read, path, check.clone())?,
             writer: Lane::writing(write, path, check)?,
             bell: watch::channel(()).0,
         })
+    }
+
+    fn saw(&self, now: Timestamp) {
+        self.reached.fetch_max(now.as_micros(), Ordering::Relaxed);
     }
 
     pub(crate) async fn read<T: Send + 'static>(
@@ -136,24 +144,33 @@ impl Store for Sqlite {
         None
     }
 
+    fn clock(&self) -> Option<Timestamp> {
+        Some(self.clock.now().max(Timestamp::from_micros(self.reached.load(Ordering::Relaxed))))
+    }
+
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         None
     }
 
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
         let (job, mutex, clock) = (job.clone(), mutex.map(str::to_owned), self.clock.clone());
-        self.read(move |db| view(db, &job, mutex.as_deref(), clock.now())).await
+        let view = self.read(move |db| view(db, &job, mutex.as_deref(), clock.now())).await?;
+        self.saw(view.now);
+        Ok(view)
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
         if matches!(op, Op::Claim(_) | Op::Decide { .. } | Op::Reap { .. }) {
             let (job, op, clock) = (job.clone(), op.clone(), self.clock.clone());
             if let Some(answer) = self.read(move |db| foresee(db, &job, &op, clock.now())).await? {
+                self.saw(answer.view.now);
                 return Ok(answer);
             }
         }
         let (job, op, clock) = (job.clone(), op.clone(), self.clock.clone());
-        self.write(move |db| apply(db, &job, &op, clock.now())).await
+        let answer = self.write(move |db| apply(db, &job, &op, clock.now())).await?;
+        self.saw(answer.view.now);
+        Ok(answer)
     }
 
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {

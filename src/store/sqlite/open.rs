@@ -1,8 +1,9 @@
 //! Opening the file: what is checked and set before anything else.
 
+use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -14,6 +15,9 @@ const APPLICATION: i32 = 0x4372_6f6e;
 
 /// The newest layout of tables this version knows.
 const LAYOUT: i32 = 1;
+
+/// How long another process may keep us from the file.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// Whether a database that is not there is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +65,7 @@ enum Found {
 }
 
 fn prepare(db: &mut Connection) -> rusqlite::Result<Found> {
-    // SQLite's own waiting backs off to 100 ms and starves all but one of several processes.
-    db.busy_handler(Some(|tries| {
-        std::thread::sleep(Duration::from_micros(rand::random_range(200..2000)));
-        tries < 5000
-    }))?;
+    db.busy_handler(Some(wait_for_others))?;
     db.set_prepared_statement_cache_capacity(64);
     let (application, layout, tables) = identify(db)?;
     if tables > 0 && application != APPLICATION {
@@ -85,6 +85,18 @@ fn prepare(db: &mut Connection) -> rusqlite::Result<Found> {
         make.commit()?;
     }
     Ok(Found::Ours)
+}
+
+/// Whether to try again what another process keeps us from. SQLite's own waiting backs off to 100 ms and starves all but
+/// one of several processes.
+fn wait_for_others(tries: i32) -> bool {
+    thread_local!(static SINCE: Cell<Instant> = Cell::new(Instant::now()));
+    if tries == 0 {
+        SINCE.set(Instant::now());
+    }
+    std::thread::sleep(Duration::from_micros(rand::random_range(200..2000)));
+    // Not counted in tries: on a busy machine a short sleep is a long one, and whoever asked waits for 8 s.
+    SINCE.get().elapsed() < BUSY
 }
 
 /// Application, layout and number of tables, as one commit left them: another process may be

@@ -51,9 +51,18 @@ impl Pair {
 }
 
 fn wait_until_it_follows(server: &Redis) {
+    wait_until(server, &["master_link_status:up"]);
+}
+
+/// Until a server says one of these about itself and the other.
+fn wait_until(server: &Redis, words: &[&str]) {
     let given_up = Instant::now() + LONG;
-    while !server.ask::<String>(&["INFO", "replication"]).contains("master_link_status:up") {
-        assert!(Instant::now() < given_up, "it never follows");
+    loop {
+        let info: String = server.ask(&["INFO", "replication"]);
+        if words.iter().any(|word| info.contains(word)) {
+            return;
+        }
+        assert!(Instant::now() < given_up, "it never follows: {info}");
         sleep(0.02);
     }
 }
@@ -142,14 +151,18 @@ fn x05c_sentinels_that_replace_a_killed_master() {
         let dead = sentinels.master_port();
         sentinels.master().kill();
         field.faults += 1;
-        while sentinels.master_port() == dead {
-            sleep(0.05);
-        }
-        let master = sentinels.master_port().to_string();
+        // Asked once: another sentinel may answer the next time, which still names the dead one.
+        let master = loop {
+            match sentinels.master_port() {
+                port if port == dead => sleep(0.05),
+                port => break port.to_string(),
+            }
+        };
         let server = sentinels.servers.iter_mut().find(|server| server.port == dead).unwrap();
         server.start_again(&["--replicaof", "127.0.0.1", &master, "--repl-diskless-sync-delay", "0"]);
-        // Nobody must take over who knows nothing yet.
-        wait_until_it_follows(server);
+        // Nobody must take over who knows nothing yet. On a busy machine the sentinels may have found the new master dead
+        // as well, and gone back to this one: then the other follows it.
+        wait_until(server, &["master_link_status:up", "state=online"]);
     };
     let result = field.disturb("X5c", "kill -9 of the master, Sentinel promotes", turn, |_| {});
     result.spotless().says(&["store other"]);

@@ -47,7 +47,8 @@ fn x02_replicas_killed_at_any_moment_start_nothing_twice_and_hide_nothing() {
             turn(field);
         }
     };
-    let result = field.beside_others().disturb("X2", "kill -9 of random replicas", turn, |_| {});
+    let result =
+        field.beside_others().until_it_fails(Design::Lock).disturb("X2", "kill -9 of random replicas", turn, |_| {});
     result.spotless().only_lost().fails(Design::Lock).restarts_grow();
 }
 
@@ -64,6 +65,11 @@ fn x03_replicas_frozen_past_their_leases_at_any_moment_start_nothing_twice() {
         sleep(2.2);
         frozen.iter().for_each(|index| field.signal(*index, Signal::CONT));
     };
-    let result = field.beside_others().disturb("X3", "replicas frozen for longer than leases", freeze, |_| {});
+    let result = field.beside_others().until_it_fails(Design::Lock).disturb(
+        "X3",
+        "replicas frozen for longer than leases",
+        freeze,
+        |_| {},
+    );
     result.spotless().only_lost().fails(Design::Lock);
 }
