@@ -93,9 +93,7 @@ fn a_cut_closes_connections_at_once_and_new_ones_are_welcome() {
     let mut connection = connect(&proxy.url()).unwrap();
     assert_eq!(count(&mut connection).unwrap(), 1);
     proxy.cut();
-    let began = Instant::now();
-    assert!(count(&mut connection).is_err());
-    assert!(began.elapsed() < Duration::from_millis(500));
+    assert!(!count(&mut connection).unwrap_err().is_timeout());
     assert_eq!((proxy.closed(), count(&mut connect(&proxy.url()).unwrap()).unwrap()), (1, 2));
 }
 
@@ -123,7 +121,7 @@ fn what_is_held_arrives_late() {
     proxy.heal();
     let began = Instant::now();
     while counted(&redis) == 0 {
-        assert!(began.elapsed() < Duration::from_secs(5), "it has not arrived");
+        assert!(began.elapsed() < Duration::from_secs(60), "it has not arrived");
     }
 }
 

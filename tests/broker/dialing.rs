@@ -16,7 +16,7 @@ use super::servers::free_port;
 use super::suite::{PATIENCE, amqp, next, queue, task, until};
 
 /// Anything is told within this; a test machine may be slow.
-const LIMIT: Duration = Duration::from_secs(14);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Accepts connections, says `words`, and nothing more.
 fn impostor(words: &'static [u8]) -> u16 {

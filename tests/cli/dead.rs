@@ -91,7 +91,7 @@ fn a_broker_that_is_away_or_missing_is_said_to_be() {
         command.env(name, value);
         let began = Instant::now();
         let said = place.finish(command);
-        assert!(began.elapsed() < Duration::from_secs(8), "{args:?} took {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(60), "{args:?} took {:?}", began.elapsed());
         said
     };
     std::thread::scope(|scope| {

@@ -7,8 +7,8 @@ use super::bench::{Place, Running, Said};
 use super::odd::{self, HTTP, Sentinel, Tls, impostor, slammer};
 use super::servers::{Redis, free_port};
 
-/// Every command answers within five seconds; a machine that is busy with tests may be slower.
-const LIMIT: Duration = Duration::from_secs(8);
+/// Every command answers within five seconds; a machine that is busy with tests may be much slower.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// All that need a store.
 const COMMANDS: [&[&str]; 12] = [

@@ -55,6 +55,8 @@ pub(crate) struct Field {
     fails: Option<Design>,
     /// How long it goes wrong, unless whoever runs the tests says otherwise.
     least: Duration,
+    /// What ours must be seen to say, in one line each.
+    tells: Vec<&'static [&'static str]>,
 }
 
 /// What became of a scenario.
@@ -124,6 +126,7 @@ impl Field {
             compares: false,
             fails: None,
             least: UNDER_FAULTS,
+            tells: Vec::new(),
         }
     }
 
@@ -173,6 +176,19 @@ impl Field {
         self
     }
 
+    /// For so long as well that one of ours has said this, in one line: a single fault may find nothing to do harm to.
+    pub(crate) fn until_it_tells(mut self, words: &'static [&'static str]) -> Field {
+        self.tells.push(words);
+        self
+    }
+
+    /// The first that ours has not said yet of what it must.
+    fn is_to_tell_yet(&self) -> Option<&'static [&'static str]> {
+        let warnings = self.warnings();
+        let is_said = |words: &[&str]| warnings.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        self.tells.iter().copied().find(|words| !is_said(words))
+    }
+
     /// Whether the one that is to fail has not been seen to. What is younger than a fault lasts may yet be made good.
     fn is_to_fail_yet(&self) -> bool {
         let Some(other) = self.others.iter().find(|other| Some(other.design) == self.fails) else { return false };
@@ -218,7 +234,8 @@ impl Field {
         self.begin();
         let least = if self.compares { COMPARED } else { self.least };
         let (time, began) = (duration(least), Instant::now());
-        let seen = |field: &Field| began.elapsed() >= time && !field.is_to_fail_yet();
+        let seen =
+            |field: &Field| began.elapsed() >= time && !field.is_to_fail_yet() && field.is_to_tell_yet().is_none();
         while !seen(&self) && began.elapsed() < time + LONG {
             turn(&mut self);
         }
@@ -343,10 +360,10 @@ impl Result {
         self
     }
 
-    /// One of ours said so, in one line.
-    pub(crate) fn says(&self, words: &[&str]) -> &Result {
-        let says = |line: &str| words.iter().all(|word| line.contains(word));
-        assert!(self.field.warnings().lines().any(says), "nobody says {words:?}: {}", self.field.ours.logs());
+    /// Ours said all that it had to.
+    pub(crate) fn tells(&self) -> &Result {
+        let missing = self.field.is_to_tell_yet();
+        assert!(missing.is_none(), "nobody says {:?}: {}", missing.unwrap_or_default(), self.field.warnings());
         self
     }
 

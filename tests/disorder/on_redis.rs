@@ -31,7 +31,7 @@ fn a_replica_that_is_cut_off_ends_its_run_before_another_starts_it() {
         let began = Instant::now();
         until("it runs again", || beats(&cluster).contains('2'));
         say(&format!("a run whose replica is cut off ({fault:?}) went on elsewhere after {:?}", began.elapsed()));
-        assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
         sleep(1.0);
         proxy.heal();
         sleep(2.0);
@@ -62,7 +62,7 @@ fn a_trigger_a_pause_and_a_cancel_act_at_once_on_all_replicas() {
     };
     let lines = |cluster: &Cluster, job: &str| cluster.ledger().iter().filter(|line| line.job == job).count();
     until("the replicas work", || lines(&cluster, "often") >= 3 && cluster.replicas().len() == 3);
-    let soon = Duration::from_secs(2);
+    let soon = Duration::from_secs(8);
     for round in 1..=3 {
         let began = typed(&cluster, &["trigger", "yearly"]);
         until("the triggered job has run", || lines(&cluster, "yearly") == round);

@@ -8,7 +8,7 @@ use super::odd::{self, HTTP, Sentinel, Tls, impostor, slammer};
 use super::servers::{Redis, free_port};
 
 /// Any command of the program answers within this; a test machine may be slow.
-const LIMIT: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(30);
 
 fn store(url: &str) -> Store {
     Store::open(url.parse::<Address>().unwrap(), "default", Time::Server)
@@ -279,7 +279,7 @@ async fn a_link_that_is_dropped_leaves_no_task_behind() {
         drop(store);
         let began = Instant::now();
         while tasks() > before {
-            assert!(began.elapsed() < Duration::from_secs(1), "{} tasks are left", tasks() - before);
+            assert!(began.elapsed() < Duration::from_secs(30), "{} tasks are left", tasks() - before);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -3,6 +3,9 @@
 use crate::cluster::Line;
 use crate::field::{Field, Result, sleep, sleep_until_second};
 
+/// What it had lost.
+pub(crate) const PUT_BACK: [&str; 2] = ["store whole", "were put back by"];
+
 /// Nothing again, nothing missed in silence, and fences grow.
 fn given_back(result: &Result) {
     result.spotless();
@@ -24,9 +27,10 @@ fn x06a_a_server_that_is_wiped_runs_nothing_again_and_fences_still_grow() {
         let () = field.ours.redis().ask(&["FLUSHALL"]);
         field.faults += 1;
     };
-    let result = Field::with(&[]).disturb("X6a", "FLUSHALL", wipe, |_| {});
+    let field = Field::with(&[]).until_it_tells(&["store other", "nothing starts until"]).until_it_tells(&PUT_BACK);
+    let result = field.disturb("X6a", "FLUSHALL", wipe, |_| {});
     given_back(&result);
-    result.says(&["store other", "nothing starts until"]).says(&["store whole", "were put back by"]);
+    result.tells();
 }
 
 #[test]
@@ -44,9 +48,11 @@ fn x06b_records_that_vanish_one_by_one_run_nothing_again() {
         let () = redis.ask(&["DEL", &format!("{{cronclave:default}}:occ:{job}@{now}")]);
         field.faults += 1;
     };
-    let result = Field::with(&[]).disturb("X6b", "the record of one job deleted", delete, |_| {});
+    let restored = &["restored", "job-", "the store had lost what it knew and was given it back"];
+    let field = Field::with(&[]).until_it_tells(restored);
+    let result = field.disturb("X6b", "the record of one job deleted", delete, |_| {});
     given_back(&result);
-    result.says(&["restored", "job-", "the store had lost what it knew and was given it back"]);
+    result.tells();
 }
 
 #[test]
@@ -67,9 +73,10 @@ fn x06d_a_server_that_comes_back_empty_runs_nothing_again_and_fences_still_grow(
         field.ours.redis().start_again(&[]);
         field.faults += 1;
     };
-    let result = Field::with(&[]).disturb("X6d", "kill -9 of a Redis that keeps nothing", restart, |_| {});
+    let field = Field::with(&[]).until_it_tells(&PUT_BACK);
+    let result = field.disturb("X6d", "kill -9 of a Redis that keeps nothing", restart, |_| {});
     given_back(&result);
-    result.says(&["store whole", "were put back by"]);
+    result.tells();
 }
 
 #[test]
@@ -82,9 +89,10 @@ fn x06e_a_server_that_comes_back_as_it_was_seconds_ago() {
         field.faults += 1;
         sleep(1.0);
     };
-    let result = Field::with(&[]).disturb("X6e", "Redis comes back with what it had 3 s ago", restart, |_| {});
+    let field = Field::with(&[]).until_it_tells(&PUT_BACK);
+    let result = field.disturb("X6e", "Redis comes back with what it had 3 s ago", restart, |_| {});
     given_back(&result);
-    result.says(&["store whole", "were put back by"]);
+    result.tells();
 }
 
 #[test]
