@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -10,8 +10,11 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::histogram::Histogram;
 
+use tokio::sync::watch;
+
 use super::series::{Kind, Series};
 use crate::job::JobName;
+use crate::replica::Jobs;
 
 /// The value of a label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,10 +63,19 @@ enum Value {
 type Labels = Vec<Label>;
 
 /// All values, by series.
-#[derive(Debug, Default)]
-pub(super) struct Book(Mutex<BTreeMap<Series, BTreeMap<Labels, Value>>>);
+#[derive(Debug)]
+pub(super) struct Book {
+    values: Mutex<BTreeMap<Series, BTreeMap<Labels, Value>>>,
+    /// Whose values an alarm compares with before there are any.
+    jobs: watch::Receiver<Arc<Jobs>>,
+}
 
 impl Book {
+    /// With nothing in it but what is known of `jobs` from the beginning.
+    pub(super) fn of(jobs: watch::Receiver<Arc<Jobs>>) -> Book {
+        Book { values: Mutex::default(), jobs }
+    }
+
     /// Counts `by` more. By nothing: so that the series is there before there is something to count.
     pub(super) fn count<const N: usize>(&self, series: Series, labels: [Label; N], by: u64) {
         #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
@@ -134,23 +146,44 @@ impl Book {
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<Series, BTreeMap<Labels, Value>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Collector for Book {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let all = self.all();
+        let (all, none) = (self.all(), BTreeMap::new());
+        let jobs = self.jobs.borrow().clone();
         for series in Series::ALL {
-            let Some(values) = all.get(series).filter(|values| !values.is_empty()) else { continue };
+            let values = all.get(series).unwrap_or(&none);
+            let mut zeros = jobs.by_name.keys().flat_map(|job| zeros(*series, job)).peekable();
+            if values.is_empty() && zeros.peek().is_none() {
+                continue;
+            }
             let mut metric = encoder.encode_descriptor(series.stem(), series.help(), None, kind(*series))?;
+            let mut note = |labels: &Labels, value: &Value| {
+                let names = series.labels().iter().copied();
+                let pairs: Vec<(&str, &str)> = names.zip(labels.iter().map(Label::as_str)).collect();
+                write(*series, value, &pairs, &mut metric)
+            };
             for (labels, value) in values {
-                let pairs: Vec<(&str, &str)> =
-                    series.labels().iter().copied().zip(labels.iter().map(Label::as_str)).collect();
-                write(*series, value, &pairs, &mut metric)?;
+                note(labels, value)?;
+            }
+            for labels in zeros.filter(|labels| !values.contains_key(labels)) {
+                note(&labels, &Value::Count(0.0))?;
             }
         }
         Ok(())
+    }
+}
+
+/// What is said of a job before anything has happened to it: the first failure would go unseen by an alarm if its series
+/// began with 1. Said, and not kept: of 10,000 jobs it would be 4 MB.
+fn zeros(series: Series, job: &JobName) -> Vec<Labels> {
+    match series {
+        Series::Runs => ["succeeded", "failed"].map(|state| vec![job.into(), state.into(), "schedule".into()]).into(),
+        Series::Retries => vec![vec![job.into()]],
+        _ => Vec::new(),
     }
 }
 

@@ -84,7 +84,7 @@ impl StoreKind {
 impl Metrics {
     /// Those of a process that works with the parts that come back: they are the ones given, but counted.
     pub fn of(parts: Parts, kind: StoreKind, jobs: watch::Receiver<Arc<Jobs>>) -> (Metrics, Parts) {
-        let book = Arc::new(Book::default());
+        let book = Arc::new(Book::of(jobs.clone()));
         let mut registry = Registry::default();
         registry.register_collector(Box::new(book.clone()));
         let inner = Inner {
@@ -166,7 +166,6 @@ impl Inner {
         book.count(Series::Repairs, [], 0);
         book.set(Series::LastReload, [], sight::seconds(self.clock.now()));
         book.shift(Series::SseClients, [], 0.0);
-        self.follow_jobs();
     }
 
     /// What is only looked at when somebody asks.
@@ -180,18 +179,11 @@ impl Inner {
         }
     }
 
-    /// Forgets jobs that are gone. Those that are there get what an alarm compares with before anything happens to
-    /// them: the first failure would go unseen if its series began with 1.
+    /// Forgets jobs that are gone.
     fn follow_jobs(&self) {
         let jobs = self.jobs.borrow().clone();
         self.book.retain(|job| jobs.by_name.contains_key(job));
         self.book.retain_texts(Series::Hooks, |hook| heed::knows(&jobs, hook));
-        for job in jobs.by_name.keys() {
-            for state in ["succeeded", "failed"] {
-                self.book.count(Series::Runs, [job.into(), state.into(), "schedule".into()], 0);
-            }
-            self.book.count(Series::Retries, [job.into()], 0);
-        }
     }
 
     fn knows(&self, job: &JobName) -> bool {
