@@ -1,7 +1,7 @@
 //! Reads what happens, and sees to what follows. One replica at a time does, and whoever comes after it goes on where
 //! it stopped: an event is past only once what follows it is in the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ use super::target::{Known, following};
 use super::{Settings, limited};
 use crate::announce::{Notice, Notices};
 use crate::event::Told;
-use crate::job::JobName;
+use crate::job::{Job, JobName};
 use crate::lease::Token;
 use crate::ledger::Event;
 use crate::parts::Parts;
@@ -55,6 +55,8 @@ pub(super) struct Dispatcher {
     kit: Arc<Kit>,
     /// As the store knows it: like no other.
     name: String,
+    /// Of these jobs it is known whether anything follows their events: there may be very many.
+    asked: Mutex<Option<(Arc<Jobs>, bool)>>,
 }
 
 /// The outbox, while it is ours.
@@ -77,7 +79,7 @@ impl Dispatcher {
         let registry = Registry::new(&parts, &settings);
         let sender = Sender::new(&settings.lookup);
         let kit = Arc::new(Kit { parts, settings, registry, sender, jobs });
-        Dispatcher { kit, name: Token::fresh().0 }
+        Dispatcher { kit, name: Token::fresh().0, asked: Mutex::default() }
     }
 
     pub(super) async fn run(self) {
@@ -187,9 +189,17 @@ impl Dispatcher {
 
     /// Whether anything in the files follows events.
     fn is_wanted(&self) -> bool {
-        let jobs = self.kit.jobs.borrow();
-        let follows = || jobs.by_name.values().any(|job| job.ping.is_some() || job.on.jobs().next().is_some());
-        !jobs.hooks.is_empty() || follows()
+        let jobs = self.kit.jobs.borrow().clone();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*asked {
+            Some((known, is_wanted)) if Arc::ptr_eq(known, &jobs) => *is_wanted,
+            _ => {
+                let follows = |job: &Arc<Job>| job.ping.is_some() || job.on.jobs().next().is_some();
+                let is_wanted = !jobs.hooks.is_empty() || jobs.by_name.values().any(follows);
+                *asked = Some((jobs, is_wanted));
+                is_wanted
+            }
+        }
     }
 
     /// Goes past what nobody wants to hear. Whether somebody does.

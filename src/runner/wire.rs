@@ -1,4 +1,4 @@
-//! What a replica and the supervisor of one run tell each other: one JSON value a line.
+//! What a replica and the supervisor tell each other: one JSON value a line.
 
 use std::path::PathBuf;
 use std::time::Duration;
