@@ -17,6 +17,10 @@ pub mod event;
 pub mod handover;
 mod hash;
 pub mod hook;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(not(feature = "http"))]
+#[path = "no_http.rs"]
 pub mod http;
 pub mod inbox;
 pub mod job;
@@ -46,6 +50,7 @@ pub mod spans;
 pub mod stop;
 pub mod store;
 pub mod template;
+#[cfg(any(feature = "redis", feature = "amqp"))]
 mod tls;
 pub mod trace;
 pub mod verify;

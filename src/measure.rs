@@ -46,7 +46,7 @@ pub enum Measure {
     Follower(Follower),
     /// Somebody was too slow to take what is told.
     Dropped {
-        /// Who: `log`, `sse`, `outbox`, `otel`.
+        /// Who: `log`, `sse`, `outbox`, `otlp`.
         sink: &'static str,
         /// How much.
         count: u64,

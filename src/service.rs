@@ -13,7 +13,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::announce;
-use crate::broker::{Amqp, Broker, Local, NoBroker, amqp};
+#[cfg(feature = "amqp")]
+use crate::broker::{Amqp, amqp};
+use crate::broker::{Broker, Local, NoBroker};
 use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::desk::{Desk, ReloadAsked};
@@ -31,6 +33,7 @@ use crate::schedule::tzdb_version;
 use crate::shape::Reloaded;
 use crate::spans::Spans;
 use crate::stop::Stop;
+#[cfg(feature = "redis")]
 use crate::store::redis::{Redis, Time};
 use crate::store::{Create, Memory, Sqlite, Store, StoreError};
 use crate::worker;
@@ -54,14 +57,13 @@ pub struct Backends {
 /// # Errors
 /// When they cannot be used.
 pub fn open(process: &Process, create: Create) -> Result<Backends, StoreError> {
-    Ok(match &process.redis {
-        Some(address) => on_redis(process, Redis::open(address.clone(), &process.cluster, Time::Server)),
-        None => {
-            let file = Arc::new(Sqlite::open(&process.db, create, Clock::system())?);
-            let local = || Arc::new(Local::new(file.clone(), Clock::system()));
-            Backends { broker: rabbit(process).unwrap_or_else(|| local()), store: file.clone() }
-        }
-    })
+    #[cfg(feature = "redis")]
+    if let Some(address) = &process.redis {
+        return Ok(on_redis(process, Redis::open(address.clone(), &process.cluster, Time::Server)));
+    }
+    let file = Arc::new(Sqlite::open(&process.db, create, Clock::system())?);
+    let local = || Arc::new(Local::new(file.clone(), Clock::system()));
+    Ok(Backends { broker: rabbit(process).unwrap_or_else(|| local()), store: file.clone() })
 }
 
 /// The same for who needs the store now: speaks to its server, for a few seconds at most.
@@ -69,10 +71,13 @@ pub fn open(process: &Process, create: Create) -> Result<Backends, StoreError> {
 /// # Errors
 /// When they cannot be used, or not now.
 pub async fn reach(process: &Process, create: Create) -> Result<Backends, StoreError> {
-    let Some(address) = &process.redis else { return open(process, create) };
-    let redis = Redis::open(address.clone(), &process.cluster, Time::Server);
-    redis.check().await?;
-    Ok(on_redis(process, redis))
+    #[cfg(feature = "redis")]
+    if let Some(address) = &process.redis {
+        let redis = Redis::open(address.clone(), &process.cluster, Time::Server);
+        redis.check().await?;
+        return Ok(on_redis(process, redis));
+    }
+    open(process, create)
 }
 
 /// For a run that leaves no record: nothing is kept, and messages need a server.
@@ -81,11 +86,19 @@ pub fn open_without_record(process: &Process) -> Backends {
     Backends { store: Arc::new(Memory::new(Clock::system())), broker }
 }
 
+#[cfg(feature = "redis")]
 fn on_redis(process: &Process, redis: Redis) -> Backends {
     Backends { store: Arc::new(redis), broker: rabbit(process).unwrap_or_else(|| Arc::new(NoBroker)) }
 }
 
+/// There is none in this build.
+#[cfg(not(feature = "amqp"))]
+fn rabbit(_: &Process) -> Option<Arc<dyn Broker>> {
+    None
+}
+
 /// The RabbitMQ that `process` names.
+#[cfg(feature = "amqp")]
 fn rabbit(process: &Process) -> Option<Arc<dyn Broker>> {
     let settings = amqp::Settings {
         cluster: process.cluster.clone(),

@@ -51,6 +51,7 @@ const ORDER: &[&str] = &[
     "spans",
     "desk",
     "http",
+    "no_http",
     "report",
     "notify",
     "service",

@@ -1,5 +1,5 @@
 //! A run is one trace for everybody who has to do with it: replica, message, worker, program, logs. With the feature
-//! `otel` a collector gets its spans: `cargo test --features otel --test traces`.
+//! `otlp` a collector gets its spans: `cargo test --features otlp --test traces`.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -146,7 +146,7 @@ fn logfmt_has_the_same_fields_and_output_may_be_raw_or_off() {
     assert_eq!(has(&off, "parent="), None);
 }
 
-#[cfg(feature = "otel")]
+#[cfg(feature = "otlp")]
 mod collected {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};

@@ -1,6 +1,8 @@
 //! How messages get from process to process: the [`Broker`] trait, and its homes. A message is a
 //! wake-up, the store is the truth: brokers may deliver twice, late or not at all.
 
+pub mod address;
+#[cfg(feature = "amqp")]
 pub mod amqp;
 pub mod cloud;
 mod dead;
@@ -15,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::job::QueueName;
 
+#[cfg(feature = "amqp")]
 pub use amqp::Amqp;
 pub use dead::dead_letter;
 pub use local::Local;

@@ -24,7 +24,7 @@ pub(super) fn print(bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
 /// Writes a line to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(super) fn line(text: impl Display) -> Result<(), Failure> {
     print(format!("{text}\n"))
 }
@@ -32,7 +32,7 @@ pub(super) fn line(text: impl Display) -> Result<(), Failure> {
 /// Writes one JSON document: indented for people, compact for programs.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let pretty = std::io::stdout().is_terminal();
     let text = if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };

@@ -1,7 +1,7 @@
 //! Where a command asks: the store itself, or a replica that is asked over HTTP. Both answer in the same shapes, so
 //! that what is shown of them is written once.
 
-use axum::http::Method;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::client::Client;

@@ -1,6 +1,6 @@
 //! What is wanted: schedule files read into [`Job`]s, with all mistakes told at once.
 //!
-//! [`find`] reads the files, [`load`] understands them. Nothing else reads files or the environment
+//! [`find()`] reads the files, [`load`] understands them. Nothing else reads files or the environment
 //! to learn what to run.
 
 mod action;

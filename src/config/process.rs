@@ -10,8 +10,7 @@ use super::platform::{Platform, check_word, fleeting, mended};
 use super::servers::{amqp, redis};
 use super::web::{Web, switch};
 use super::{Env, duration};
-use crate::broker;
-use crate::store::redis::Address;
+use crate::{broker, store};
 
 /// The environment of this process. A variable that is empty or not Unicode counts as not set.
 #[allow(clippy::disallowed_methods, reason = "the one reader of the environment")]
@@ -62,9 +61,9 @@ pub struct Process {
     /// The SQLite file, unless there is a Redis. Default `./cronclave.db`, under systemd in `$STATE_DIRECTORY`.
     pub db: PathBuf,
     /// The Redis that holds the state, if one does.
-    pub redis: Option<Address>,
+    pub redis: Option<store::address::Address>,
     /// The RabbitMQ that carries messages, if one does.
-    pub amqp: Option<broker::amqp::Address>,
+    pub amqp: Option<broker::address::Address>,
     /// Why the SQLite file would not last where it is, unless there is a Redis or somebody allowed it.
     pub fleeting: Option<WrongSetting>,
     /// Whether what is missing at the RabbitMQ is made. Default `true`.
@@ -146,6 +145,13 @@ pub(super) fn wrong(place: &str, message: impl Into<String>) -> WrongSetting {
     WrongSetting { place: place.to_owned(), message: message.into() }
 }
 
+impl WrongSetting {
+    /// Something was asked for that this build does not have.
+    pub(crate) fn not_built(place: &str, what: &str, feature: &str) -> WrongSetting {
+        wrong(place, format!("this build has no {what}: build it with the feature `{feature}`"))
+    }
+}
+
 impl Process {
     /// Joins flags, environment and defaults.
     ///
@@ -186,7 +192,7 @@ impl Process {
         take(check_key_part(&process));
         take(check_word("--cluster / CRONCLAVE_CLUSTER", &process.cluster));
         take(check_word("--replica / CRONCLAVE_REPLICA", &process.replica));
-        take(listen(flags, env).map(|found| process.listen = found));
+        take(listen(flags, env).and_then(served).map(|found| process.listen = found));
         take(grace(flags, env).map(|(grace, hurry)| (process.grace, process.hurry) = (grace, hurry)));
         let asked = (flags.max_parallel, "--max-parallel", "CRONCLAVE_MAX_PARALLEL");
         take(number(asked, env, 1..=10_000).map(|found| process.max_parallel = found.unwrap_or(100)));
@@ -296,6 +302,17 @@ fn listen(flags: &Flags, env: Env<'_>) -> Result<Option<Listen>, WrongSetting> {
     }
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
     Ok(Some(Listen { address, is_default: true }))
+}
+
+/// The same where there is something to serve it.
+fn served(listen: Option<Listen>) -> Result<Option<Listen>, WrongSetting> {
+    match listen {
+        Some(listen) if !cfg!(feature = "http") && !listen.is_default => {
+            let place = "--listen / CRONCLAVE_LISTEN / PORT";
+            Err(WrongSetting::not_built(place, "HTTP server", "http"))
+        }
+        listen => Ok(listen.filter(|_| cfg!(feature = "http"))),
+    }
 }
 
 /// How long, and how long after that. Whoever sets the one knows how much the other may add to it.

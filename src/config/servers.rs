@@ -8,8 +8,9 @@ use super::process::{Flags, WrongSetting, flag, wrong};
 use super::secrets::{credential, file};
 use super::vcap::{self, Kind};
 use super::web::switch;
-use crate::broker::amqp;
-use crate::store::redis::{Address, Durability};
+use crate::broker;
+use crate::store::Durability;
+use crate::store::address::Address;
 
 /// A server, and where its address may stand.
 struct Server {
@@ -85,6 +86,9 @@ pub(super) fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, Wron
         },
     };
     let Some((place, url)) = anything(said) else { return Ok(None) };
+    if !cfg!(feature = "redis") {
+        return Err(WrongSetting::not_built(&place, "Redis", "redis"));
+    }
     if let Some(file) = file {
         return Err(wrong(
             &place,
@@ -104,7 +108,7 @@ pub(super) fn redis(flags: &Flags, env: Env<'_>) -> Result<Option<Address>, Wron
 }
 
 /// The RabbitMQ that was asked for.
-pub(super) fn amqp(flags: &Flags, env: Env<'_>) -> Result<Option<amqp::Address>, WrongSetting> {
+pub(super) fn amqp(flags: &Flags, env: Env<'_>) -> Result<Option<broker::address::Address>, WrongSetting> {
     let said = match &flags.amqp {
         Some(url) => Some(("--amqp".to_owned(), url.clone())),
         None => match AMQP.ours(env)? {
@@ -113,7 +117,10 @@ pub(super) fn amqp(flags: &Flags, env: Env<'_>) -> Result<Option<amqp::Address>,
         },
     };
     let Some((place, url)) = anything(said) else { return Ok(None) };
-    let address = url.parse::<amqp::Address>().map_err(|why| wrong(&place, why))?;
+    if !cfg!(feature = "amqp") {
+        return Err(WrongSetting::not_built(&place, "RabbitMQ", "amqp"));
+    }
+    let address = url.parse::<broker::address::Address>().map_err(|why| wrong(&place, why))?;
     Ok(Some(address.trusting(env("CRONCLAVE_AMQP_CA_FILE").map(PathBuf::from))))
 }
 

@@ -248,10 +248,10 @@ mod tests {
     fn the_url_that_is_put_together_is_understood_by_those_who_take_it() {
         let odd = json!({"host": "h", "port": 1, "username": "a@b", "password": "\"p/?#[]%ü \\", "vhost": "/"});
         let url = one(Kind::Amqp, &["rabbitmq"], &odd).unwrap().unwrap();
-        let address: crate::broker::amqp::Address = url.parse().unwrap();
+        let address: crate::broker::address::Address = url.parse().unwrap();
         assert_eq!(address.masked(), "amqp://a@b@h:1");
         let url = one(Kind::Redis, &["redis"], &odd).unwrap().unwrap();
-        let address: crate::store::redis::Address = url.parse().unwrap();
+        let address: crate::store::address::Address = url.parse().unwrap();
         assert_eq!(address.masked(), "redis://a@b@h:1");
     }
 

@@ -38,7 +38,8 @@ pub(super) fn time_zones(findings: &mut Findings) {
 
 pub(super) async fn http(findings: &mut Findings, process: &Process, care: Care) {
     let Some(listen) = process.listen else {
-        return findings.skip("http.port", "not served (--no-http)");
+        let why = if cfg!(feature = "http") { "not served (--no-http)" } else { "not in this build (feature `http`)" };
+        return findings.skip("http.port", why);
     };
     if care.fast {
         return findings.skip("http.port", "not looked at (--fast)");

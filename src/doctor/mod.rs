@@ -5,10 +5,12 @@ mod cluster;
 mod database;
 mod files;
 mod machine;
+#[cfg(feature = "amqp")]
 mod rabbit;
+#[cfg(feature = "redis")]
 mod redis;
-
-use std::time::Duration;
+#[cfg(any(feature = "redis", feature = "amqp"))]
+mod servers;
 
 use serde::Serialize;
 
@@ -21,13 +23,6 @@ pub struct Care {
     pub fast: bool,
     /// Mends what can be mended without a risk.
     pub fix: bool,
-}
-
-impl Care {
-    /// How often a server is asked, to tell how long it takes.
-    fn times(self) -> usize {
-        if self.fast { 5 } else { 50 }
-    }
 }
 
 /// How bad it is.
@@ -93,20 +88,12 @@ impl Findings {
         self.0.push(Finding { area, check, level, text: text.into(), mend });
     }
 
-    fn has(&self, check: &str, level: Level) -> bool {
-        self.0.iter().any(|one| one.check == check && one.level == level)
-    }
-
     fn good(&mut self, check: &'static str, text: impl Into<String>) {
         self.add(check, Level::Good, text, "");
     }
 
     fn skip(&mut self, check: &'static str, text: impl Into<String>) {
         self.add(check, Level::Skipped, text, "");
-    }
-
-    fn mended(&mut self, check: &'static str, text: impl Into<String>) {
-        self.add(check, Level::Mended, text, "");
     }
 
     fn warn(&mut self, check: &'static str, text: impl Into<String>, mend: &str) {
@@ -124,10 +111,14 @@ pub async fn examine(process: &Process, care: Care) -> Report {
     let config = files::look(&mut findings, process);
     machine::time_zones(&mut findings);
     let store = match &process.redis {
+        #[cfg(feature = "redis")]
         Some(address) => redis::look(&mut findings, address, process, config.as_ref(), care).await,
-        None => database::look(&mut findings, process),
+        _ => database::look(&mut findings, process),
     };
+    #[cfg(feature = "amqp")]
     rabbit::look(&mut findings, process, config.as_ref(), care).await;
+    #[cfg(not(feature = "amqp"))]
+    findings.skip("rabbitmq.connection", "not in this build (feature `amqp`)");
     machine::http(&mut findings, process, care).await;
     machine::limits(&mut findings, process);
     machine::grace(&mut findings, process);
@@ -152,11 +143,4 @@ pub fn unusable(wrong: &[WrongSetting]) -> Report {
 fn report(Findings(findings): Findings) -> Report {
     let count = |level: Level| findings.iter().filter(|one| one.level == level).count();
     Report { problems: count(Level::Problem), warnings: count(Level::Warning), findings }
-}
-
-/// The middle and the worst but one of a hundred of sorted times, for people.
-fn times_in_words(sorted: &[Duration]) -> String {
-    let of_hundred = |n: usize| sorted.get((sorted.len() * n / 100).min(sorted.len().saturating_sub(1)));
-    let millis = |time: Option<&Duration>| time.map_or(0.0, |time| time.as_secs_f64() * 1000.0);
-    format!("{:.2} ms (99 of 100 within {:.2} ms)", millis(of_hundred(50)), millis(of_hundred(99)))
 }

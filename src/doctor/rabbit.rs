@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Care, Findings, times_in_words};
+use super::servers::times_in_words;
+use super::{Care, Findings};
 use crate::broker::Amqp;
 use crate::broker::amqp::{Settings, Standing};
 use crate::config::{self, Config, Process};

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Care, Findings, Level, Store, times_in_words};
+use super::servers::times_in_words;
+use super::{Care, Findings, Level, Store};
 use crate::config::{Config, Process};
 use crate::phrase::{count, span};
-use crate::store::redis::{Address, Durability, Exam, examine, never_evict};
+use crate::store::Durability;
+use crate::store::redis::{Address, Exam, examine, never_evict};
 
 /// Slower than this, starts are late and many replicas get in each other's way.
 const SLOW: Duration = Duration::from_millis(50);
@@ -54,7 +56,8 @@ pub(super) async fn look(
         findings.warn("redis.info", text, "allow it: ACL SETUSER USER +info");
     }
     clock(findings, &exam);
-    let is_refused = exam.refuses_scripts.is_some() || findings.has("redis.eviction", Level::Problem);
+    let evicts = findings.0.iter().any(|one| one.check == "redis.eviction" && one.level == Level::Problem);
+    let is_refused = exam.refuses_scripts.is_some() || evicts;
     if is_refused { Store::Fails } else { Store::Answers }
 }
 

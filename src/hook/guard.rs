@@ -42,7 +42,7 @@ impl fmt::Display for Forbidden {
 
 impl Error for Forbidden {}
 
-/// Looks at a URL before it is used. An address in it is looked at here; a name is by [`Guard`], when it is resolved.
+/// Looks at a URL before it is used. An address in it is looked at here; a name is by `Guard`, when it is resolved.
 ///
 /// # Errors
 /// Why it must not be used.

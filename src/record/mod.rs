@@ -1,5 +1,5 @@
 //! One job's truth, a [`Record`]; what may be asked of it, an [`Op`]; and what the store grants:
-//! [`apply`]. Pure.
+//! [`apply()`]. Pure.
 //!
 //! Every store runs this function, or a port of it held equal by tests, in one atomic step. No
 //! store has a rule of its own. Occurrences are decided in order: `cursor` only ever moves on, and

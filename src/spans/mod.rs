@@ -1,11 +1,11 @@
 //! Spans of what this process does, sent over OTLP beside it: nothing waits for them, and nothing depends on them.
-//! Only built with the feature `otel`.
+//! Only built with the feature `otlp`.
 
-#[cfg(feature = "otel")]
+#[cfg(feature = "otlp")]
 mod made;
-#[cfg(feature = "otel")]
+#[cfg(feature = "otlp")]
 mod sent;
-#[cfg(feature = "otel")]
+#[cfg(feature = "otlp")]
 mod taken;
 
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use crate::replica::Jobs;
 /// Sends spans.
 #[derive(Default)]
 pub struct Spans {
-    #[cfg(feature = "otel")]
+    #[cfg(feature = "otlp")]
     going: Option<taken::Going>,
 }
 
 impl Spans {
     /// Those of a process that works with the parts that come back: they are the ones given, but traced.
-    #[cfg(feature = "otel")]
+    #[cfg(feature = "otlp")]
     pub fn of(parts: Parts, jobs: watch::Receiver<Arc<Jobs>>) -> (Spans, Parts) {
         let Some((going, parts)) = taken::Going::begin(&parts, jobs) else { return (Spans::default(), parts) };
         (Spans { going: Some(going) }, parts)
     }
 
     /// There are none.
-    #[cfg(not(feature = "otel"))]
+    #[cfg(not(feature = "otlp"))]
     pub fn of(parts: Parts, _: watch::Receiver<Arc<Jobs>>) -> (Spans, Parts) {
         (Spans::default(), parts)
     }
 
     /// Sends them until `over`, and then what is left, for a moment.
     pub async fn run(self, over: impl Future<Output = ()>) {
-        #[cfg(feature = "otel")]
+        #[cfg(feature = "otlp")]
         if let Some(going) = self.going {
             return going.run(over).await;
         }

@@ -45,7 +45,7 @@ impl In {
     }
 
     pub(super) fn dropped(&self, count: u64) {
-        self.meter.measure(&Measure::Dropped { sink: "otel", count });
+        self.meter.measure(&Measure::Dropped { sink: "otlp", count });
     }
 }
 

@@ -1,8 +1,11 @@
 //! Where the truth is kept: the [`Store`] trait, and its homes. Every rule of what is granted is in
 //! [`crate::record`]; a store makes [`crate::record::apply`] atomic and keeps what it says.
 
+pub mod address;
 mod document;
+mod durability;
 mod memory;
+#[cfg(feature = "redis")]
 pub mod redis;
 mod sqlite;
 
@@ -24,6 +27,7 @@ use crate::record::{Mutex, Op, Record, Reply};
 use crate::runner::Stream;
 
 pub use document::{Collection, Document, Draft, Expect, Span};
+pub use durability::Durability;
 pub use memory::Memory;
 pub use sqlite::{Create, Sqlite};
 

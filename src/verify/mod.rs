@@ -1,7 +1,7 @@
 //! Whether the promises hold: one checker over what the store put on record and, where that is known, what really
 //! ran. Simulations, models, tests with real processes and `cronclave verify` share it. Pure, but for [`Reading`].
 //!
-//! [`check`] judges evidence that is complete: every event from the first on, under jobs that never changed. [`judge`]
+//! [`check`] judges evidence that is complete: every event from the first on, under jobs that never changed. [`Judge`]
 //! judges what a living cluster still has: a history that is pruned, a feed that reaches back some way, files that
 //! may have changed. It says how far it could judge.
 

@@ -19,9 +19,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
-use super::address::{Address, Place};
 use super::kit::Kit;
 use super::words;
+use crate::broker::address::{Address, Place};
 use crate::tls;
 
 /// How long one place may take until it is a connection of AMQP.

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::Address;
 use super::dial::{Fuse, WHOLE, dial};
+use crate::broker::address::Address;
 
 /// After a failed try comes a pause: at first this long, then longer and longer; not all replicas end theirs at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

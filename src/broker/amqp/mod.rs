@@ -2,7 +2,6 @@
 //! messages for lack of memory, it stops listening to whoever sends, and work that is done is still to be
 //! acknowledged.
 
-mod address;
 mod consume;
 mod dead;
 mod dial;
@@ -27,7 +26,7 @@ use crate::job::QueueName;
 use link::{Link, Session};
 use topology::Trouble;
 
-pub use address::Address;
+pub use crate::broker::address::Address;
 pub use exam::{Exam, Standing};
 
 /// How long looking at the queues may take: longer than a connection, so that it can be said why there is none.

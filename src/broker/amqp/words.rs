@@ -6,7 +6,7 @@ use lapin::protocol::AMQPError;
 use lapin::{Error, ErrorKind};
 use rustls::{CertificateError, Error as TlsError};
 
-use super::address::Address;
+use crate::broker::address::Address;
 
 /// What a user has to be permitted: to configure, to write, to read.
 const PERMISSIONS: &str = r"'^cronclave\..*' '^(cronclave\..*|amq\.(default|topic))$' '^(cronclave\..*|amq\.topic)$'";

@@ -13,8 +13,9 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
-use super::address::{Address, Place};
-use crate::tls;
+use super::believing::believing;
+use crate::store::address::{Address, Place};
+use crate::tls::checking;
 
 /// How long one step of connecting may take.
 pub(super) const STEP: Duration = Duration::from_secs(2);
@@ -50,8 +51,7 @@ pub(super) async fn dial(address: &Address, place: &Place, limit: Instant) -> Re
     }
     let name = ServerName::try_from(host.clone()).map_err(|_| format!("`{host}` is no name a certificate can have"))?;
     let (insecure, ca_file) = (address.insecure, address.ca_file.clone());
-    let config =
-        move || if insecure { tls::believing() } else { tls::checking(ca_file.as_deref(), "CRONCLAVE_REDIS_CA_FILE") };
+    let config = move || if insecure { believing() } else { checking(ca_file.as_deref(), "CRONCLAVE_REDIS_CA_FILE") };
     // It reads files.
     let config = tokio::task::spawn_blocking(config).await.unwrap_or_else(|error| Err(error.to_string()))?;
     // Reading them may have taken long: still leaves the time to find out why nobody answers, and to say so.
@@ -172,7 +172,7 @@ pub(super) async fn speaks_tls(place: &Place) -> bool {
     let look = async {
         let socket = TcpStream::connect((host.as_str(), *port)).await.ok()?;
         let name = ServerName::try_from(host.clone()).ok()?;
-        match TlsConnector::from(Arc::new(tls::believing().ok()?)).connect(name, socket).await {
+        match TlsConnector::from(Arc::new(believing().ok()?)).connect(name, socket).await {
             Ok(_) => Some(()),
             Err(error) => tls_error(&error).map(|_| ()),
         }

@@ -1,16 +1,15 @@
 //! How sure a start is before its code runs: known to the server, to its replicas, or to its disk.
 
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{Value, cmd};
 use tokio::sync::Mutex;
 
-use super::address::Address;
 use super::history::list;
 use super::link::{Link, Script};
 use super::server::GENTLE;
-use crate::store::{StoreError, Trouble};
+use crate::store::address::Address;
+use crate::store::{Durability, StoreError, Trouble};
 
 /// How long the server waits for its replicas or its disk, in milliseconds. Then the start is asked again.
 const WAIT_MS: u64 = 1000;
@@ -19,37 +18,6 @@ const WAIT_MS: u64 = 1000;
 const MARK: &str = "redis.call('HSET', KEYS[1], 'mark', ARGV[1])
 local info = redis.pcall('INFO', 'replication')
 return type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''";
-
-/// What must have a start before its code runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// The server. What it loses the replicas of the cluster give back.
-    #[default]
-    Memory,
-    /// So many of its own replicas as well.
-    Replicated(u32),
-    /// Its disk as well.
-    Fsync,
-}
-
-impl FromStr for Durability {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || {
-            format!("`{text}` is no durability: write memory, replicated (or replicated:2 for two replicas), or fsync")
-        };
-        Ok(match text.trim() {
-            "memory" => Durability::Memory,
-            "replicated" => Durability::Replicated(1),
-            "fsync" => Durability::Fsync,
-            other => {
-                let count = other.strip_prefix("replicated:").and_then(|count| count.parse().ok());
-                Durability::Replicated(count.filter(|count| (1..=100).contains(count)).ok_or_else(wrong)?)
-            }
-        })
-    }
-}
 
 /// Asks for what the level demands, on a connection of its own: the server answers nothing else there meanwhile.
 pub(super) struct Durable {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use redis::{Cmd, Value, cmd};
 use tokio::time::Instant;
 
-use super::address::Address;
 use super::history::list;
 use super::peer::{Peer, Server};
 use super::resolve::Way;
 use crate::clock::Clock;
+use crate::store::address::Address;
 
 /// Finding the server and greeting it takes no longer.
 const CONNECTING: Duration = Duration::from_millis(3500);

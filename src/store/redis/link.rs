@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::Address;
 use super::peer::Server;
 use super::resolve::{Found, Way};
 use super::words::Fault;
+use crate::store::address::Address;
 use crate::store::{StoreError, Trouble};
 
 /// What the server tells unasked.

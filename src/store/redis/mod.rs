@@ -4,7 +4,7 @@
 //! are compared with the server's own clock. All keys share one hash tag, so the truth of a cluster
 //! lives on one master, also of a Redis Cluster.
 
-mod address;
+mod believing;
 mod dial;
 mod documents;
 mod durable;
@@ -50,8 +50,7 @@ use lane::{Lane, Raw};
 use server::{META, MUTEXES, RECORDS, Server};
 use wire::{Garbled, Reader, Writer};
 
-pub use address::Address;
-pub use durable::Durability;
+pub use crate::store::address::Address;
 pub use exam::{Exam, examine, never_evict};
 
 /// Whose clock the store goes by.

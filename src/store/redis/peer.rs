@@ -12,11 +12,11 @@ use redis::{
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::address::{Address, Login, Place};
 use super::dial::{self, STEP};
 use super::link::{Hear, News};
 use super::words::{Fault, Site, TOO_OLD};
 use crate::store::StoreError;
+use crate::store::address::{Address, Login, Place};
 
 /// A connection to a server. Its task ends with it.
 pub(super) struct Peer {

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redis::{Value, cmd};
 use tokio::time::Instant;
 
-use super::address::{Address, Login, Place};
 use super::dial::share;
 use super::link::Hear;
 use super::peer::{Peer, Server};
 use super::words::{REPLICA, Site};
+use crate::store::address::{Address, Login, Place};
 use crate::store::{StoreError, Trouble};
 
 /// The way to our server.

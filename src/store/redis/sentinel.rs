@@ -9,12 +9,12 @@ use std::time::Duration;
 use redis::cmd;
 use tokio::time::{Instant, sleep};
 
-use super::address::{Place, Sentinels};
 use super::dial::share;
 use super::peer::Peer;
 use super::resolve::{Found, Way, joined};
 use super::words::Site;
 use crate::store::StoreError;
+use crate::store::address::{Place, Sentinels};
 
 /// Between two looks at what the sentinels say, about.
 const WATCH: Duration = Duration::from_secs(2);

@@ -7,12 +7,12 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 
 use super::Time;
-use super::address::Address;
 use super::heard::Heard;
 use super::known::Known;
 use super::link::{Link, Script};
 use crate::clock::Timestamp;
 use crate::lease::RunId;
+use crate::store::address::Address;
 use crate::store::{Collection, Outbox, StoreError, Trouble};
 
 /// The link, and what every request needs to know.

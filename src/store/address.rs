@@ -7,7 +7,7 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
-use super::durable::Durability;
+use super::durability::Durability;
 
 /// Where the server is, as whom to go there, and what to put up with.
 #[derive(Clone, PartialEq)]
