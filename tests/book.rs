@@ -1,0 +1,130 @@
+//! The book is true: its commands are run, and its table of contents has all pages.
+//!
+//! A page that is run is read from above. A block ```` ```LANGUAGE file=PATH ```` is written to that file. A block
+//! ```` ```console run ```` is typed, line by line, into one shell in one fresh directory; what is said has to be what the
+//! page says, but for what differs from run to run (`book/same.rs` has the list). What only looks (`cronclave history`,
+//! `cat` and a few others) is asked again until it sees that, for a minute at most; what runs beside the shell (`&`) has as
+//! long to say its part. At the end of the page all that it started is ended. `redis://localhost:6379` and
+//! `amqp://localhost:5672` are servers of the test's own.
+//!
+//! Every other `cronclave …` in the documents has at least to be one that the program's own parser takes.
+//!
+//! What a page's commands really said is left in `target/tmp/book`, for whoever changes a page.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "book/page.rs"]
+mod page;
+#[path = "common/rabbit.rs"]
+mod rabbit;
+#[path = "book/same.rs"]
+mod same;
+#[path = "common/servers.rs"]
+mod servers;
+#[path = "book/shell.rs"]
+mod shell;
+#[path = "book/words.rs"]
+mod words;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+use cronclave::cli::Cli;
+
+use page::{Step, steps};
+use rabbit::Rabbit;
+use servers::Redis;
+use shell::Shell;
+
+/// What pages call the servers of a reader's machine.
+const REDIS: &str = "redis://localhost:6379";
+const AMQP: &str = "amqp://localhost:5672";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(page: &Path) -> String {
+    fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{}: {error}", page.display()))
+}
+
+/// Runs a page, up to the first thing that is not as it says.
+fn run(page: &str) {
+    let text = read(Path::new(page));
+    let redis = text.contains(REDIS).then(Redis::plain);
+    let rabbit = text.contains(AMQP).then(Rabbit::start);
+    let mut servers: Vec<(&str, String)> = Vec::new();
+    servers.extend(redis.iter().map(|redis| (REDIS, redis.url())));
+    servers.extend(rabbit.iter().map(|rabbit| (AMQP, rabbit.url())));
+    let mut shell = Shell::open();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("book").join(page.replace('/', "-"));
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let mut record = String::new();
+    for step in steps(&text) {
+        match step {
+            Step::File { path, text } => shell.write(&path, &text),
+            Step::Session { runs: false, .. } => {}
+            Step::Session { typed, .. } => {
+                for typed in typed {
+                    let command =
+                        servers.iter().fold(typed.command.clone(), |text, (theirs, ours)| text.replace(theirs, ours));
+                    let (said, fits) = shell.ask(&command, &typed.said);
+                    record += &format!("$ {}\n{said}", typed.command);
+                    fs::write(&file, &record).unwrap();
+                    let wanted = typed.said.join("\n");
+                    assert!(fits, "{page}:{}: it says\n{wanted}\nbut this is said:\n{record}", typed.line);
+                }
+            }
+        }
+    }
+    assert!(!record.is_empty(), "nothing in {page} is run");
+}
+
+#[test]
+fn the_quick_start_is_as_it_says() {
+    run("docs/QUICKSTART.md");
+}
+
+#[test]
+fn the_tutorial_is_as_it_says() {
+    run("docs/TUTORIAL.md");
+}
+
+/// Pages that a test above runs.
+const RUN: [&str; 2] = ["docs/QUICKSTART.md", "docs/TUTORIAL.md"];
+
+#[test]
+fn every_page_with_commands_to_run_is_run() {
+    let runs = |page: &&PathBuf| steps(&read(page)).iter().any(|step| matches!(step, Step::Session { runs: true, .. }));
+    let pages = page::all(root());
+    let found: BTreeSet<&str> = pages.iter().filter(runs).map(|page| page.to_str().unwrap()).collect();
+    assert_eq!(found, BTreeSet::from(RUN));
+}
+
+#[test]
+fn every_command_of_the_documents_is_one_that_the_program_takes() {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for page in page::all(root()) {
+        let text = read(&page);
+        let mut commands: Vec<String> = Vec::new();
+        for step in steps(&text) {
+            if let Step::Session { typed, .. } = step {
+                commands.extend(
+                    typed.iter().flat_map(|typed| words::ours(&typed.command)).map(|words| words.join("\u{0}")),
+                );
+            }
+        }
+        for command in commands {
+            let args = command.split('\0').map(str::to_owned);
+            count += 1;
+            if let Err(error) = Cli::command().try_get_matches_from(args)
+                && error.use_stderr()
+            {
+                wrong.push(format!("{}: {}\n{error}", page.display(), command.replace('\0', " ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 100, "{count}");
+}
