@@ -25,7 +25,6 @@ mod shell;
 #[path = "book/words.rs"]
 mod words;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -91,15 +90,52 @@ fn the_tutorial_is_as_it_says() {
     run("docs/TUTORIAL.md");
 }
 
-/// Pages that a test above runs.
-const RUN: [&str; 2] = ["docs/QUICKSTART.md", "docs/TUTORIAL.md"];
+#[test]
+fn the_guides_of_migration_are_as_they_say() {
+    for guide in ["crontab", "celery-beat", "sidekiq-cron", "quartz", "node-cron"] {
+        run(&format!("docs/howto/from-{guide}.md"));
+    }
+}
+
+#[test]
+fn the_other_guides_are_as_they_say() {
+    for guide in ["catch-up", "daylight-saving", "mutex", "retries-and-alerts", "secrets"] {
+        run(&format!("docs/howto/{guide}.md"));
+    }
+}
 
 #[test]
 fn every_page_with_commands_to_run_is_run() {
-    let runs = |page: &&PathBuf| steps(&read(page)).iter().any(|step| matches!(step, Step::Session { runs: true, .. }));
-    let pages = page::all(root());
-    let found: BTreeSet<&str> = pages.iter().filter(runs).map(|page| page.to_str().unwrap()).collect();
-    assert_eq!(found, BTreeSet::from(RUN));
+    let runs = |step: &Step| matches!(step, Step::Session { runs: true, .. });
+    let count = page::all(root()).iter().filter(|page| steps(&read(page)).iter().any(runs)).count();
+    assert_eq!(count, 2 + 5 + 5, "the tests above name them");
+}
+
+/// The pages that a table of contents leads to.
+fn led_to(summary: &str) -> Vec<PathBuf> {
+    let links = summary.lines().filter_map(|line| line.split_once("](")?.1.strip_suffix(')'));
+    links.map(|link| Path::new("docs").join(link)).collect()
+}
+
+#[test]
+fn the_table_of_contents_has_every_page_once_and_nothing_else() {
+    let mut listed = led_to(&read(Path::new("docs/SUMMARY.md")));
+    let all = page::all(root())
+        .into_iter()
+        .filter(|page| !["README.md", "docs/SUMMARY.md"].iter().any(|name| page == Path::new(name)));
+    listed.sort();
+    assert_eq!(listed, all.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_page_of_codes_has_each_with_its_title() {
+    let page = read(Path::new("docs/PROBLEMS.md"));
+    for problem in page::all(root()).iter().filter(|page| page.starts_with("docs/problems")) {
+        let text = read(problem);
+        let (code, title) = text.lines().next().unwrap()[2..].split_once(": ").unwrap();
+        let row = format!("| [{code}]({}) | {title} |", problem.strip_prefix("docs").unwrap().display());
+        assert!(page.contains(&row), "docs/PROBLEMS.md lacks: {row}");
+    }
 }
 
 #[test]
