@@ -142,22 +142,18 @@ fn the_page_of_codes_has_each_with_its_title() {
 fn every_command_of_the_documents_is_one_that_the_program_takes() {
     let (mut wrong, mut count) = (Vec::new(), 0);
     for page in page::all(root()) {
-        let text = read(&page);
-        let mut commands: Vec<String> = Vec::new();
-        for step in steps(&text) {
+        let mut commands: Vec<Vec<String>> = page::quoted(&read(&page)).into_iter().flat_map(words::ours).collect();
+        for step in steps(&read(&page)) {
             if let Step::Session { typed, .. } = step {
-                commands.extend(
-                    typed.iter().flat_map(|typed| words::ours(&typed.command)).map(|words| words.join("\u{0}")),
-                );
+                commands.extend(typed.iter().flat_map(|typed| words::ours(&typed.command)));
             }
         }
         for command in commands {
-            let args = command.split('\0').map(str::to_owned);
             count += 1;
-            if let Err(error) = Cli::command().try_get_matches_from(args)
+            if let Err(error) = Cli::command().try_get_matches_from(&command)
                 && error.use_stderr()
             {
-                wrong.push(format!("{}: {}\n{error}", page.display(), command.replace('\0', " ")));
+                wrong.push(format!("{}: {}\n{error}", page.display(), command.join(" ")));
             }
         }
     }

@@ -59,6 +59,15 @@ fn typed(lines: &[(usize, &str)], runs: bool) -> Vec<Typed> {
     all
 }
 
+/// What is written as code within the text of a page, whole commands among it. Not what `…` leaves open.
+pub(crate) fn quoted(page: &str) -> Vec<&str> {
+    // Between fences, what is outside is every first part.
+    let outside = page.split("```").step_by(2);
+    let lines = outside.flat_map(str::lines).flat_map(|line| line.split('`').skip(1).step_by(2));
+    // A name alone is one of the program, not of a command.
+    lines.filter(|code| code.contains(' ') && !code.contains('…')).collect()
+}
+
 /// All pages: README.md, and those of docs/ and below, by their paths in the repository.
 pub(crate) fn all(root: &Path) -> Vec<PathBuf> {
     let (mut pages, mut dirs) = (vec![PathBuf::from("README.md")], vec![PathBuf::from("docs")]);

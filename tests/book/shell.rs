@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::same::fits;
 
 /// Nothing takes so long unless it hangs, or will never be as the page says.
-const LIMIT: Duration = Duration::from_secs(25);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What only looks may look again until it sees what the page shows.
 const LOOKS: [&str; 10] = [
