@@ -59,13 +59,14 @@ fn typed(lines: &[(usize, &str)], runs: bool) -> Vec<Typed> {
     all
 }
 
-/// What is written as code within the text of a page, whole commands among it. Not what `…` leaves open.
+/// What is written as code within the text of a page, commands among it. Not what `…` leaves open, nor the names of
+/// processes that nobody types.
 pub(crate) fn quoted(page: &str) -> Vec<&str> {
     // Between fences, what is outside is every first part.
     let outside = page.split("```").step_by(2);
     let lines = outside.flat_map(str::lines).flat_map(|line| line.split('`').skip(1).step_by(2));
-    // A name alone is one of the program, not of a command.
-    lines.filter(|code| code.contains(' ') && !code.contains('…')).collect()
+    // The program's name alone is no command.
+    lines.filter(|code| code.contains(' ') && !code.contains('…') && !code.contains("__")).collect()
 }
 
 /// All pages: README.md, and those of docs/ and below, by their paths in the repository.
