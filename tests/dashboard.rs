@@ -129,7 +129,7 @@ fn hostile_texts_do_no_harm_and_stay_readable() {
 }
 
 /// `cargo test --test dashboard pictures -- --ignored`: each page in both themes, narrow and wide, into
-/// `target/pictures`; two of them are in the README.
+/// `target/pictures`; some of them are in README.md and docs/images.
 #[test]
 #[ignore = "it makes pictures for people"]
 fn pictures_of_every_page() {

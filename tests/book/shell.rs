@@ -57,15 +57,11 @@ impl Shell {
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {
-        use std::os::unix::fs::PermissionsExt;
         let path = self.dir.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         // Whole at once: a replica looks at it.
         let new = path.with_extension("new");
         fs::write(&new, text).unwrap();
-        if text.starts_with("#!") {
-            fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
-        }
         fs::rename(new, path).unwrap();
     }
 
@@ -114,14 +110,11 @@ impl Shell {
     }
 }
 
+/// What is said so far. A process that nobody named is called by its machine, for which the pages have `laptop`.
 fn read(file: &Path) -> String {
     let text = String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned();
-    text.replace(&host(), "laptop")
-}
-
-/// The name of this machine, for which the pages have `laptop`.
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    text.replace(&format!("{host}-"), "laptop-")
 }
 
 impl Drop for Shell {
