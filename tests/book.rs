@@ -62,7 +62,10 @@ fn run(page: &str) {
     let mut record = String::new();
     for step in steps(&text) {
         match step {
-            Step::File { path, text } => shell.write(&path, &text),
+            Step::File { path, text: inside } => {
+                assert!(text.contains(&format!("`{path}`")), "{page} does not tell its reader of {path}");
+                shell.write(&path, &inside);
+            }
             Step::Session { runs: false, .. } => {}
             Step::Session { typed, .. } => {
                 for typed in typed {

@@ -50,8 +50,6 @@ impl Shell {
         command.args(["-c", KEEPER]).env_clear().current_dir(dir.path()).process_group(0);
         command.env("HOME", dir.path()).env("PATH", format!("{}:/usr/bin:/bin", program.display()));
         command.env("LANG", "C.UTF-8").env("USER", "ana");
-        // The pages show a terminal, and what is said here goes to a file.
-        command.env("CRONCLAVE_LOG_FORMAT", "text");
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         Shell { dir, said, child, count: 0 }
     }
