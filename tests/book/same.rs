@@ -9,6 +9,7 @@
 //! | a span | `10.0s` `+6.690s` `-0ms` `1m30s`; a number before `s`, `ms`, `min`; a number with a point |
 //! | a name of a run, a digest, a link's code | 8, 12, 32 or 48 hexadecimal digits, or a UUID |
 //! | a fence | 16 digits |
+//! | how many occurrences there were | a number before `occurrences` |
 //! | an address | `localhost:8080` `127.0.0.1:5672` |
 //! | the name of a process by default | `laptop-4711`: the host and the process's number |
 //! | one of several that could have done it | replicas `a` `b` `c`, workers `w1` `w2` |
@@ -63,11 +64,13 @@ fn words(line: &str) -> Vec<String> {
             rest = others;
         }
     }
-    // A number and its unit, apart from each other.
+    // Numbers whose next word says what they are.
     for n in 1..words.len() {
-        let is_unit = ["s", "ms", "min", "SPAN"].contains(&words[n].as_str());
-        if is_unit && (words[n - 1] == "SPAN" || is_number(&words[n - 1])) {
+        let (number, next) = (is_number(&words[n - 1]), words[n].as_str());
+        if ["s", "ms", "min", "SPAN"].contains(&next) && (number || words[n - 1] == "SPAN") {
             (words[n - 1], words[n]) = ("SPAN".to_owned(), "SPAN".to_owned());
+        } else if next == "occurrences" && number {
+            words[n - 1] = "COUNT".to_owned();
         }
     }
     words.dedup_by(|one, other| one == other && one == "SPAN");
@@ -148,6 +151,7 @@ fn what_differs_from_run_to_run_is_alike_and_nothing_else() {
         ("fencing token 1795366282805436.", "fencing token 1795366282805999."),
         ("redis redis://localhost:6379", "redis redis://127.0.0.1:20001"),
         ("replica laptop-4711", "replica laptop-1"),
+        ("12 occurrences of 4 jobs", "31 occurrences of 4 jobs"),
         ("hello@2026-11-22T06:30:00Z ran", "hello@2027-01-01T00:00:00Z ran"),
         ("a\n...\nz", "a\nb\nc\nz\n\n"),
         ("a\n...", "a"),
