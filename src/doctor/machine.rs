@@ -12,6 +12,7 @@ use super::{Care, Findings};
 use crate::config::{self, Platform, Process};
 use crate::phrase::span;
 use crate::schedule::tzdb_version;
+use crate::spans;
 
 /// Each run has its output, its supervisor and its answer.
 const DESCRIPTORS_A_RUN: u64 = 6;
@@ -73,6 +74,14 @@ async fn is_ours(address: SocketAddr) -> bool {
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let asked = timeout(Duration::from_secs(2), reqwest::get(format!("http://{host}:{}/livez", address.port()))).await;
     matches!(asked, Ok(Ok(answer)) if answer.status().is_success())
+}
+
+/// Where nothing is sent nothing is said: most have no collector.
+pub(super) fn traces(findings: &mut Findings) {
+    if !cfg!(feature = "otlp") && spans::are_wanted() {
+        let text = "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this build sends no spans";
+        findings.warn("traces.sent", text, "build it with the feature `otlp` (docs/METRICS.md)");
+    }
 }
 
 pub(super) fn limits(findings: &mut Findings, process: &Process) {

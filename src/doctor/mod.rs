@@ -122,6 +122,7 @@ pub async fn examine(process: &Process, care: Care) -> Report {
     machine::http(&mut findings, process, care).await;
     machine::limits(&mut findings, process);
     machine::grace(&mut findings, process);
+    machine::traces(&mut findings);
     match store {
         Store::Answers if care.fast => findings.skip("cluster.replicas", "not looked at (--fast)"),
         Store::Answers => cluster::look(&mut findings, process, config.as_ref()).await,

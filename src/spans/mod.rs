@@ -12,8 +12,21 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::config;
 use crate::parts::Parts;
 use crate::replica::Jobs;
+
+/// Whether this process is asked to send any: the variables of OpenTelemetry name a collector, and do not switch it off.
+pub fn are_wanted() -> bool {
+    let named = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+    let off = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        || set("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
+    !off && named.iter().any(|name| set(name).is_some())
+}
+
+fn set(name: &str) -> Option<String> {
+    config::environment(name).filter(|value| !value.trim().is_empty())
+}
 
 /// Sends spans.
 #[derive(Default)]

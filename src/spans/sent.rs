@@ -60,11 +60,7 @@ pub(super) struct Out {
 /// # Errors
 /// When what it says cannot be used.
 pub(super) fn way(parts: &Parts) -> Result<Option<(In, Out)>, String> {
-    let set = |name: &str| config::environment(name).filter(|value| !value.trim().is_empty());
-    let named = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-    let off = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        || set("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
-    if off || !named.iter().any(|name| set(name).is_some()) {
+    if !super::are_wanted() {
         return Ok(None);
     }
     let mut exporter =
@@ -74,7 +70,7 @@ pub(super) fn way(parts: &Parts) -> Result<Option<(In, Out)>, String> {
         KeyValue::new("service.instance.id", parts.holder.clone()),
         KeyValue::new("cronclave.cluster", parts.cluster.clone()),
     ]);
-    if set("OTEL_SERVICE_NAME").is_none() {
+    if super::set("OTEL_SERVICE_NAME").is_none() {
         resource = resource.with_service_name("cronclave");
     }
     exporter.set_resource(&resource.build());

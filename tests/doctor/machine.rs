@@ -102,6 +102,14 @@ fn a_port_that_is_taken_is_told_unless_a_replica_has_it() {
 }
 
 #[test]
+fn a_collector_that_this_build_sends_nothing_to_is_told() {
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+    doctor(&[collector]).tells("traces.sent", "warning", &["feature `otlp`"]).and_no_more(&["traces.sent"]);
+    let off = doctor(&[collector, ("OTEL_SDK_DISABLED", "true")]);
+    assert!(off.told("traces.sent").is_empty(), "{:#}", off.report);
+}
+
+#[test]
 fn an_open_address_without_a_token_is_told() {
     let port = free_port().to_string();
     doctor(&[("PORT", &port)])
