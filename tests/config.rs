@@ -139,6 +139,8 @@ mod meaning {
         let stated = "version = 1\n[jobs.a]\nschedule = \"30 2 * * *\"\ntimezone = \"Europe/Berlin\"\ncommand = \"true\"\n\
                       dst_gap = \"skip\"\n";
         assert!(good(stated).warnings.is_empty());
+        // Those of a schedule that follows real time: it misses a day, as was written down.
+        assert!(good(&format!("{stated}dst_overlap = \"both\"\n")).warnings.is_empty());
         let either = good(&with("").replace("@daily", "0 9 13 * FRI"));
         assert_eq!(either.warnings[0].code, "W0208");
     }

@@ -40,7 +40,7 @@ impl Desk {
         let live = look.replicas.iter().filter(|one| is_live(one, now) && !one.is_worker());
         let digests: BTreeSet<&str> = live.map(|replica| replica.config_digest.as_str()).collect();
         let shaped = |workers: bool| {
-            let these = look.replicas.iter().filter(|one| one.is_worker() == workers);
+            let these = present(&look).filter(|one| one.is_worker() == workers);
             these.map(|one| Process::new(one, now)).collect()
         };
         let mut runs: Vec<Standing> = open(&look).map(|(job, run)| Standing::new(job, run)).collect();
@@ -122,6 +122,18 @@ fn about(span: Duration) -> String {
     })
 }
 
+/// All processes, but those of before that were started again under their name: they are not missed.
+fn present(look: &Look) -> impl Iterator<Item = &Replica> {
+    let now = look.snapshot.now;
+    let replaces = move |new: &Replica, old: &Replica| {
+        (&new.name, new.is_worker()) == (&old.name, old.is_worker())
+            && new.started_at > old.started_at
+            && is_live(new, now)
+    };
+    let is_replaced = move |old: &Replica| !is_live(old, now) && look.replicas.iter().any(|new| replaces(new, old));
+    look.replicas.iter().filter(move |process| !is_replaced(process))
+}
+
 fn problems(look: &Look, broker: Option<&Broker>) -> Vec<Trouble> {
     let now = look.snapshot.now;
     let mut problems = Vec::new();
@@ -131,7 +143,7 @@ fn problems(look: &Look, broker: Option<&Broker>) -> Vec<Trouble> {
     if live().all(Replica::is_worker) {
         add("no_replica", "no replica is running: nothing is started until `cronclave serve` is".into());
     }
-    for replica in look.replicas.iter().filter(|process| !is_live(process, now)) {
+    for replica in present(look).filter(|process| !is_live(process, now)) {
         let silent = now.since(replica.last_seen_at);
         if silent < GONE {
             let name = &replica.name;

@@ -20,7 +20,7 @@ pub struct Rules {
 
 impl Rules {
     /// What a schedule that follows real time does: whatever the wall shows, each time it shows it.
-    pub(super) const REAL_TIME: Rules = Rules { gap: GapRule::Skip, overlap: OverlapRule::Both };
+    pub const REAL_TIME: Rules = Rules { gap: GapRule::Skip, overlap: OverlapRule::Both };
 }
 
 /// What happens to a time that does not exist because clocks go forward.

@@ -124,6 +124,10 @@ fn a_replica_that_falls_silent_or_runs_other_files_is_told() {
     let said = until(|| place.ask(&["status", "--json"]), "replica_silent").json();
     assert_eq!(said["replicas"][1]["live"], false);
     place.ask(&["status"]).expect(0, &["✗  web.2", "silent", "has not been heard of"]);
+    // Started again under its name it is not missed any more, and neither is what it was before.
+    let _again = place.start(place.command(&["serve", "--no-http", "--replica", "web.2"]));
+    let said = until(|| place.ask(&["status"]), "nothing is wrong");
+    assert!(said.out.matches("web.2").count() == 1 && !said.out.contains("silent"), "{}", said.out);
 }
 
 /// Asks again until `word` is said.
