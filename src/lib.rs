@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crontab;
+pub mod daemon;
 pub mod desk;
 pub mod diff;
 pub mod doctor;

@@ -92,10 +92,9 @@ fn the_replica_that_freezes() {
             config,
             sources,
             watch: false,
-            front: None,
             role: Default::default(),
         };
-        service.run().await.unwrap();
+        cronclave::daemon::run(service, None).await.unwrap();
     });
 }
 
