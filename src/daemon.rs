@@ -24,9 +24,8 @@ pub async fn run(service: Service, front: Option<Front>) -> std::io::Result<()> 
     let (running, work) = service.begin();
     let served = CancellationToken::new();
     let remembering = front.is_some().then(|| tokio::spawn(running.remember()));
-    let http = front.map(|front| {
-        tokio::spawn(front.serve(Arc::clone(&running.desk), running.metrics.clone(), served.clone()))
-    });
+    let http = front
+        .map(|front| tokio::spawn(front.serve(Arc::clone(&running.desk), running.metrics.clone(), served.clone())));
     let notify = Notify::of(&config::environment);
     let telling = tokio::spawn(notify::keep_telling(notify.clone(), running.scene.clone()));
     let steering = tokio::spawn(steer(signals, running, notify));

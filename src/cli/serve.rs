@@ -142,7 +142,11 @@ pub(super) async fn front(process: &Process) -> Result<Option<Front>, Failure> {
 }
 
 /// Runs a service and reports what it does; says so at the end.
-pub(super) async fn service_until_told(service: Service, front: Option<Front>, reporter: Reporter) -> Result<ExitCode, Failure> {
+pub(super) async fn service_until_told(
+    service: Service,
+    front: Option<Front>,
+    reporter: Reporter,
+) -> Result<ExitCode, Failure> {
     let format = reporter.format;
     let reporting = tokio::spawn(reporter.report(service.parts.bus.listen(), service.parts.bus.meter()));
     daemon::run(service, front).await.map_err(|error| Failure::unavailable(format!("cannot hear signals: {error}")))?;

@@ -68,6 +68,9 @@ pub struct Web {
     pub token: Option<Secret>,
     /// More tokens, each with a name and a role.
     pub tokens_file: Option<PathBuf>,
+    /// What everybody may who gets here, where the program around it lets in only whom it knows. No variable says it.
+    /// Default: nothing.
+    pub visitors: Option<Role>,
     /// Whether everybody may read. Default `false`.
     pub public_read: bool,
     /// Whether everybody may read the metrics, and nothing else. Default `false`.
@@ -95,6 +98,7 @@ impl Default for Web {
         Web {
             token: None,
             tokens_file: None,
+            visitors: None,
             public_read: false,
             metrics_public: false,
             read_only: false,

@@ -86,14 +86,8 @@ fn the_replica_that_freezes() {
             http: cronclave::runner::HttpRunner::new(),
             handlers: Default::default(),
         });
-        let service = cronclave::service::Service {
-            process,
-            parts,
-            config,
-            sources,
-            watch: false,
-            role: Default::default(),
-        };
+        let service =
+            cronclave::service::Service { process, parts, config, sources, watch: false, role: Default::default() };
         cronclave::daemon::run(service, None).await.unwrap();
     });
 }
