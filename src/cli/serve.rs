@@ -124,7 +124,7 @@ impl Serve {
             reporter.began("replica.started", begun);
         }
         let watch = process.watch;
-        let service = Service { process, parts, config, sources, watch, role };
+        let service = Service { process, parts, config, sources, inline: Vec::new(), watch, role };
         service_until_told(service, front, reporter).await
     }
 }

@@ -127,7 +127,7 @@ impl Worker {
         let queues = Some(queues).filter(|queues| !queues.is_empty());
         let role = Role { replica: false, slots: process.concurrency, queues };
         let watch = process.watch;
-        let service = Service { process, parts, config, sources, watch, role };
+        let service = Service { process, parts, config, sources, inline: Vec::new(), watch, role };
         serve::service_until_told(service, front, reporter).await
     }
 }

@@ -141,14 +141,24 @@ impl Web {
 fn token(env: Env<'_>) -> Result<Option<Secret>, WrongSetting> {
     let credential = || credential(env, "api_token");
     let Some((place, text)) = own_url(env, "CRONCLAVE_API_TOKEN")?.or_else(credential) else { return Ok(None) };
-    if text.len() < LEAST_TOKEN || !text.bytes().all(|c| c.is_ascii_graphic()) {
+    Secret::token(&place, text).map(Some)
+}
+
+impl Secret {
+    /// A token that `place` gives.
+    ///
+    /// # Errors
+    /// When it could be guessed, or does not fit into a header.
+    pub(crate) fn token(place: &str, text: String) -> Result<Secret, WrongSetting> {
+        if text.len() >= LEAST_TOKEN && text.bytes().all(|c| c.is_ascii_graphic()) {
+            return Ok(Secret(text));
+        }
         let why = format!(
             "a token has at least {LEAST_TOKEN} characters, all of them letters, digits or signs, without spaces; \
              make one with: openssl rand -hex 32"
         );
-        return Err(wrong(&place, why));
+        Err(wrong(place, why))
     }
-    Ok(Some(Secret(text)))
 }
 
 /// The file of the variable, or systemd's credential.

@@ -26,7 +26,7 @@ use crate::stop::Stop;
 use crate::worker;
 use reload::Reload;
 
-pub use open::{Backends, hooks, jobs, open, open_without_record, parts, reach, read_config, without_broker};
+pub use open::{Backends, hooks, jobs, open, open_without_record, parts, reach, read_config, sources, without_broker};
 
 /// A replica with what surrounds it.
 pub struct Service {
@@ -38,6 +38,8 @@ pub struct Service {
     pub config: Config,
     /// The texts that came of.
     pub sources: Vec<SourceText>,
+    /// Those of them that came with the program, and no file has.
+    pub inline: Vec<SourceText>,
     /// Whether the files are read again as they change.
     pub watch: bool,
     /// What it does.
@@ -93,7 +95,7 @@ impl Running {
 impl Service {
     /// What others see of it, and the work itself: to be awaited until `parts.stop` has been told and all is drained.
     pub fn begin(self) -> (Running, impl Future<Output = ()> + Send) {
-        let Service { process, parts, config, sources, watch, role } = self;
+        let Service { process, parts, config, sources, inline, watch, role } = self;
         let (jobs_in, jobs_out) = watch::channel(Arc::new(jobs(&config)));
         let (pulse_in, pulse) = watch::channel(Pulse::default());
         let identity = Identity {
@@ -117,6 +119,7 @@ impl Service {
         let desk = Arc::new(desk.distributed(process.redis.is_some()));
         let reload = Reload {
             paths: process.config.clone(),
+            inline,
             sources,
             watch: watch && !process.config.iter().any(|path| path == Path::new("-")),
             jobs: jobs_in,

@@ -1,6 +1,7 @@
 //! From a configuration to what a process works with: the only place that picks a store, a broker and runners.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -142,7 +143,23 @@ pub fn jobs(config: &Config) -> Jobs {
 /// # Errors
 /// Every mistake in them.
 pub fn read_config(paths: &[PathBuf]) -> Result<(Vec<SourceText>, Config), Vec<Diagnostic>> {
-    let sources = config::find(paths, &mut std::io::stdin())?;
+    let sources = sources(paths, &[], &mut std::io::stdin())?;
     let config = config::load(&sources, &config::environment, Clock::system().now())?;
     Ok((sources, config))
+}
+
+/// The texts of the schedules: `inline`, which no file has, and what `paths` name. Without either, the usual places.
+///
+/// # Errors
+/// What cannot be read.
+pub fn sources(
+    paths: &[PathBuf],
+    inline: &[SourceText],
+    stdin: &mut dyn Read,
+) -> Result<Vec<SourceText>, Vec<Diagnostic>> {
+    let mut all = inline.to_vec();
+    if all.is_empty() || !paths.is_empty() {
+        all.extend(config::find(paths, stdin)?);
+    }
+    Ok(all)
 }

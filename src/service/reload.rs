@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::jobs;
+use super::{jobs, sources};
 use crate::clock::Clock;
 use crate::config::{self, Diagnostic, SourceText};
 use crate::desk::ReloadAsked;
@@ -22,6 +22,8 @@ const WATCH: Duration = Duration::from_secs(2);
 /// Keeps the jobs as the files say.
 pub(super) struct Reload {
     pub(super) paths: Vec<PathBuf>,
+    /// What no file has.
+    pub(super) inline: Vec<SourceText>,
     /// The last texts looked at, good or bad.
     pub(super) sources: Vec<SourceText>,
     pub(super) watch: bool,
@@ -49,7 +51,7 @@ impl Reload {
 
     /// Reads the files; unless `asked`, only acts when they changed. A mistake changes nothing.
     fn now(&mut self, asked: bool) -> Result<Reloaded, Vec<Diagnostic>> {
-        let sources = match config::find(&self.paths, &mut std::io::empty()) {
+        let sources = match sources(&self.paths, &self.inline, &mut std::io::empty()) {
             Ok(sources) => sources,
             Err(wrong) => {
                 // Told once, and again when it is other files that cannot be read.

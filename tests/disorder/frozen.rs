@@ -86,8 +86,15 @@ fn the_replica_that_freezes() {
             http: cronclave::runner::HttpRunner::new(),
             handlers: Default::default(),
         });
-        let service =
-            cronclave::service::Service { process, parts, config, sources, watch: false, role: Default::default() };
+        let service = cronclave::service::Service {
+            process,
+            parts,
+            config,
+            sources,
+            inline: Vec::new(),
+            watch: false,
+            role: Default::default(),
+        };
         cronclave::daemon::run(service, None).await.unwrap();
     });
 }
