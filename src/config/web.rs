@@ -20,6 +20,13 @@ use super::servers::own_url;
 const LEAST_TOKEN: usize = 16;
 
 /// What somebody may do. Each may what those before it may.
+///
+/// ```
+/// use cronclave::Role;
+///
+/// assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
+/// assert_eq!("operator".parse(), Ok(Role::Operator));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {

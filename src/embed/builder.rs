@@ -26,6 +26,33 @@ static STARTED: AtomicUsize = AtomicUsize::new(0);
 ///
 /// Without a store it keeps its state in `./cronclave.db`, as `cronclave serve` does. Without schedules it reads
 /// `./schedules/*.toml`, or `/etc/cronclave/*.toml`.
+///
+/// ```no_run
+/// use cronclave::{Builder, Context, Cronclave, Role};
+/// use std::time::Duration;
+///
+/// async fn report(_: Context) -> Result<(), String> { Ok(()) }
+///
+/// # async fn all() -> Result<(), cronclave::Error> {
+/// let builder: Builder = Cronclave::builder()
+///     .schedules("schedules")                       // files, read again as they change
+///     .toml("more.toml", include_str!("../../examples/axum.toml"))
+///     .handler("report", report)
+///     .redis("redis://localhost:6379")              // or .sqlite("cron.db")
+///     .amqp("amqp://localhost:5672")
+///     .workers(4)
+///     .cluster("billing")
+///     .replica("billing-1")
+///     .grace(Duration::from_secs(40))
+///     .max_parallel(20)
+///     .token("correct-horse-battery-staple")
+///     .visitors(Role::Viewer)
+///     .from_env()
+///     .shutdown_when(async { _ = tokio::signal::ctrl_c().await });
+/// builder.start().await?.stopped().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
 #[must_use = "nothing runs before `start`"]
 pub struct Builder {
@@ -33,8 +60,8 @@ pub struct Builder {
     texts: Vec<SourceText>,
     handlers: Handlers,
     grace: Option<Duration>,
-    visitors: Option<Role>,
-    token: Option<String>,
+    pub(super) visitors: Option<Role>,
+    pub(super) token: Option<String>,
     has_environment: bool,
     stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -128,19 +155,6 @@ impl Builder {
         self
     }
 
-    /// What everybody may whom this program lets through to [`Cronclave::router`]: put its own sign-in before that.
-    /// Default: nothing, without a [`token`](Builder::token).
-    pub fn visitors(mut self, role: Role) -> Builder {
-        self.visitors = Some(role);
-        self
-    }
-
-    /// Makes its bearer an admin of [`Cronclave::router`]; 16 characters at least.
-    pub fn token(mut self, token: impl Into<String>) -> Builder {
-        self.token = Some(token.into());
-        self
-    }
-
     /// Stops softly once `stop` is done: nothing new is started, what runs may end within the grace.
     pub fn shutdown_when(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Builder {
         self.stop = Some(Box::pin(stop));
@@ -163,18 +177,20 @@ impl Builder {
         }
         process.must_last()?;
         let backends = service::open(&process, Create::IfMissing)?;
-        let web = process.web.clone();
         let parts = service::parts(&process, backends, self.handlers);
         let watch = process.watch && (self.texts.is_empty() || !process.config.is_empty());
         let service = Service { process, parts, config, sources, inline: self.texts, watch, role };
-        Cronclave::begin(service, &web, self.stop.take())
+        Cronclave::begin(service, self.stop.take())
     }
 
     fn process(&mut self) -> Result<Process, Error> {
         let has_environment = self.has_environment;
         let env = move |name: &str| config::environment(name).filter(|_| has_environment);
         let named = self.flags.replica.is_some() || env("CRONCLAVE_REPLICA").is_some();
-        self.flags.listen = Some(ANYWHERE.to_owned());
+        if cfg!(feature = "http") {
+            self.flags.listen = Some(ANYWHERE.to_owned());
+        }
+        self.flags.no_http = !cfg!(feature = "http");
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let mut process = Process::load(&self.flags, &env, &host)?;
         let before = STARTED.fetch_add(1, Ordering::Relaxed);

@@ -6,21 +6,20 @@
 mod ask;
 mod builder;
 mod error;
+#[cfg(feature = "http")]
+mod site;
 mod status;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::config::Web;
 use crate::desk::{AfterPause, Choice, Slice};
-use crate::http::Guest;
 use crate::lease::RunId;
 use crate::report;
 use crate::service::{Running, Service};
@@ -70,7 +69,10 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// assert!(cron.status("greet").await?.paused);
 /// cron.resume("greet").await?;
 ///
+/// let stopping = tokio::spawn(cron.stopping()); // As a server beside it would wait.
 /// cron.shutdown().await; // What runs may end within the grace.
+/// stopping.await?;
+/// cron.stopped().await;
 /// # Ok(())
 /// # }
 /// ```
@@ -79,9 +81,8 @@ pub struct Cronclave(Arc<Inner>);
 
 struct Inner {
     running: Running,
-    router: Router,
-    /// What is to go on while somebody serves the router.
-    behind: Mutex<Vec<Task>>,
+    #[cfg(feature = "http")]
+    site: site::Site,
     /// Whether all is over.
     over: watch::Receiver<bool>,
 }
@@ -98,13 +99,14 @@ impl Cronclave {
         Builder::default()
     }
 
-    fn begin(service: Service, web: &Web, stop: Option<Task>) -> Result<Cronclave, Error> {
-        let guest = Guest::open(web).map_err(|wrong| vec![wrong])?;
+    fn begin(service: Service, stop: Option<Task>) -> Result<Cronclave, Error> {
         let bus = &service.parts.bus;
         let telling = report::trace(bus.listen(), bus.meter());
+        #[cfg(feature = "http")]
+        let web = service.process.web.clone();
         let (running, work) = service.begin();
-        let (router, keeping) = guest.routes(running.desk.clone(), running.metrics.clone());
-        let behind = Mutex::new(vec![Box::pin(keeping) as Task, Box::pin(running.remember())]);
+        #[cfg(feature = "http")]
+        let site = site::Site::open(&web, &running)?;
         let (ended, over) = watch::channel(false);
         let soft = running.scene.stop.clone();
         tokio::spawn(async move {
@@ -117,36 +119,13 @@ impl Cronclave {
             ended.send_replace(true);
         });
         tokio::spawn(until_over(over.clone(), telling));
-        Ok(Cronclave(Arc::new(Inner { running, router, behind, over })))
-    }
-
-    /// The dashboard, the API, the metrics and the probes, as a router without state for `nest_service` or for a listener
-    /// of its own: links, forms and streams find their way below whatever path it is mounted at.
-    ///
-    /// Nobody is let in unless [`Builder::visitors`], [`Builder::token`] or the environment says who.
-    ///
-    /// ```
-    /// # use cronclave::{Cronclave, Role};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), cronclave::Error> {
-    /// # let place = tempfile::tempdir().unwrap();
-    /// let cron = Cronclave::builder()
-    ///     .toml("jobs.toml", "version = 1\n[jobs.tick]\nevery = \"1h\"\ncommand = \"true\"\n")
-    /// #   .sqlite(place.path().join("cron.db"))
-    ///     .visitors(Role::Viewer)
-    ///     .start()
-    ///     .await?;
-    /// let app: axum::Router = axum::Router::new().nest_service("/cron", cron.router());
-    /// # cron.shutdown().await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn router(&self) -> Router {
-        let behind = std::mem::take(&mut *self.0.behind.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in behind {
-            tokio::spawn(until_over(self.0.over.clone(), task));
-        }
-        self.0.router.clone()
+        let inner = Inner {
+            running,
+            #[cfg(feature = "http")]
+            site,
+            over,
+        };
+        Ok(Cronclave(Arc::new(inner)))
     }
 
     /// Asks for a run of a job, by whichever replica sees it first. Await what this returns.

@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::job::JobName;
-use crate::ledger::State;
+use crate::ledger::{Entry, State};
 use crate::shape::{self, JobState};
 
 /// How a job fares.
@@ -61,6 +61,22 @@ impl Status {
 }
 
 impl Run {
+    /// As it is on record.
+    pub(crate) fn of_entry(entry: &Entry) -> Run {
+        let latest = entry.latest();
+        Run {
+            id: entry.id.clone(),
+            job: entry.job.clone(),
+            state: entry.state,
+            scheduled_at: entry.scheduled_at,
+            count: entry.count,
+            started_at: latest.and_then(|attempt| attempt.started_at),
+            finished_at: latest.and_then(|attempt| attempt.finished_at),
+            attempts: entry.attempts.iter().filter(|attempt| attempt.started_at.is_some()).count(),
+            message: entry.message.clone(),
+        }
+    }
+
     pub(super) fn of(run: &shape::Run) -> Run {
         Run {
             id: run.id.clone(),

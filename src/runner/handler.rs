@@ -19,10 +19,37 @@ use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::lease::{Ended, Fence, Outcome, RunId, Work};
 
-/// What a handler is given.
+/// What a handler is given: which run this is, what it was given, and whether to go on.
+///
+/// ```
+/// use cronclave::{Context, testing::Cluster};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order { path: String }
+///
+/// async fn export(context: Context) -> Result<(), String> {
+///     let order: Order = context.parse_args().map_err(|wrong| wrong.to_string())?;
+///     assert_eq!(context.args["path"], order.path);
+///     // A sink that refuses smaller fences than it saw takes nothing from a replica that was frozen.
+///     let (job, key, fence) = (context.job(), context.run_id(), context.fence());
+///     let month = context.given().get("month").cloned().unwrap_or(context.scheduled_at().to_string());
+///     context.print(format!("attempt {} at {job} for {month}: {key}, {fence}", context.attempt())).await;
+///     assert!(!context.remaining().is_zero(), "the lease is renewed while this runs");
+///     tokio::select! {
+///         () = tokio::time::sleep(std::time::Duration::from_secs(60)) => Ok(()),
+///         () = context.cancelled.cancelled() => Err(format!("told to end: {}", context.is_cancelled())),
+///     }
+/// }
+///
+/// let jobs = "version = 1\n[jobs.export]\nevery = \"1h\"\nhandler = \"export\"\nargs = { path = \"/srv/a.csv\" }\n";
+/// let mut cluster = Cluster::new(jobs)?.handler("export", export);
+/// assert_eq!(cluster.advance(std::time::Duration::from_secs(4 * 3600)).succeeded("export"), 3);
+/// # Ok::<(), cronclave::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Which run this is; `work.run_id` is its idempotency key, `work.fence` its fencing token.
+    /// Which run this is, as the protocol has it.
+    #[doc(hidden)]
     pub work: Work,
     /// The job's `args`.
     pub args: serde_json::Value,
@@ -136,7 +163,7 @@ impl Handlers {
     }
 
     /// Calls the handler `name`; see [`Runner::run`](super::Runner::run).
-    pub(super) async fn run(&self, name: &str, args: serde_json::Value, work: &Work, mut control: Control) -> Ended {
+    pub(crate) async fn run(&self, name: &str, args: serde_json::Value, work: &Work, mut control: Control) -> Ended {
         let Some(handler) = self.0.get(name).cloned() else {
             return Ended::because(Outcome::Failed, self.unknown(name));
         };
