@@ -29,6 +29,7 @@ use tokio::time::Instant;
 /// assert_eq!(Timestamp::from_secs(at.as_secs()).plus(Duration::from_millis(500)), at);
 /// assert_eq!(at.since(at.minus(Duration::from_secs(90))), Duration::from_secs(90));
 /// assert_eq!(at.datetime().timestamp(), at.as_secs());
+/// assert!(Timestamp::EPOCH < at && at < Timestamp::FAR);
 /// # Ok::<(), chrono::ParseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -55,7 +55,7 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///     .start()
 ///     .await?;
 ///
-/// let run = cron.trigger("greet").arg("name", "Ada").reason("the documentation").await?;
+/// let run = cron.trigger("greet").arg("name", "Ada").reason("the documentation").key("once").await?;
 /// # let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
 /// while !cron.run(run).await?.state.is_final() {
 /// #   assert!(std::time::Instant::now() < deadline);

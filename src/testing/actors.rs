@@ -39,8 +39,13 @@ pub(super) struct Actors {
     /// The same moment in the simulation and in the runtime.
     anchor: (Timestamp, Instant),
     going: HashMap<Cue, Played>,
-    ended: (mpsc::UnboundedSender<(Cue, Ended)>, mpsc::UnboundedReceiver<(Cue, Ended)>),
+    /// Where each says how it ended, and where that is heard.
+    over: mpsc::UnboundedSender<Over>,
+    ended: mpsc::UnboundedReceiver<Over>,
 }
+
+/// Which is over, and how it ended.
+type Over = (Cue, Ended);
 
 /// A handler that runs.
 struct Played {
@@ -55,6 +60,7 @@ impl Actors {
     pub(super) fn new(seed: u64, printed: Printed) -> std::io::Result<Actors> {
         let runtime = Builder::new_current_thread().enable_all().start_paused(true).build()?;
         let now = now_in(&runtime);
+        let (over, ended) = mpsc::unbounded_channel();
         Ok(Actors {
             handlers: Handlers::new(),
             scripts: BTreeMap::new(),
@@ -64,7 +70,8 @@ impl Actors {
             runtime: Some(runtime),
             anchor: (Timestamp::EPOCH, now),
             going: HashMap::new(),
-            ended: mpsc::unbounded_channel(),
+            over,
+            ended,
         })
     }
 
@@ -108,7 +115,7 @@ impl Stage for Actors {
 
     fn begin(&mut self, cue: Cue, job: &Arc<Job>, work: &Work, now: Timestamp) {
         let (Some(runtime), Some(Action::Handler { name, args })) = (&self.runtime, job.task.action()) else { return };
-        let (handlers, printed, over) = (self.handlers.clone(), self.printed.clone(), self.ended.0.clone());
+        let (handlers, printed, over) = (self.handlers.clone(), self.printed.clone(), self.over.clone());
         let (name, args, work, lease) = (name.clone(), args.clone(), work.clone(), job.lease);
         let (halt, halt_there) = watch::channel(Halt::Go);
         let is_first = self.going.is_empty();
@@ -169,7 +176,7 @@ impl Stage for Actors {
         let runtime = self.runtime.as_ref()?;
         let (world, own) = self.anchor;
         let end = own + until.since(world);
-        let ended = &mut self.ended.1;
+        let ended = &mut self.ended;
         let going = &mut self.going;
         runtime.block_on(async {
             loop {
