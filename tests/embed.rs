@@ -1,4 +1,5 @@
 //! Cronclave within other programs: the facade in this process, and the example with axum in one of its own.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 #[path = "common/servers.rs"]
 mod servers;

@@ -1,4 +1,5 @@
 //! `cronclave::testing`: what tests of other programs live through is what clusters do.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
