@@ -66,8 +66,9 @@ fn replica(url: &str, out: &Path, jobs: usize) {
     runtime.block_on(async move {
         let backends = Backends { store: Arc::new(open(url)), broker: Arc::new(NoBroker) };
         let parts = service::parts(&process, backends, Handlers::new().register("note", note));
-        let service = Service { process, parts, config, sources, watch: false, front: None, role: Role::default() };
-        service.run().await.unwrap();
+        let service =
+            Service { process, parts, config, sources, inline: Vec::new(), watch: false, role: Role::default() };
+        cronclave::daemon::run(service, None).await.unwrap();
     });
 }
 

@@ -123,8 +123,9 @@ fn replica(url: &str, out: &str, jobs: usize) {
         let store = Arc::new(Redis::open(url.parse().unwrap(), "herd", Time::Server));
         let backends = Backends { store, broker: Arc::new(NoBroker) };
         let parts = service::parts(&process, backends, Handlers::new().register("note", note));
-        let service = Service { process, parts, config, sources, watch: false, front: None, role: Role::default() };
-        service.run().await.unwrap();
+        let service =
+            Service { process, parts, config, sources, inline: Vec::new(), watch: false, role: Role::default() };
+        cronclave::daemon::run(service, None).await.unwrap();
     });
     let mut file = fs::File::create(out).unwrap();
     for (due, now, job) in started.lock().unwrap().iter() {

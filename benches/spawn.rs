@@ -149,8 +149,8 @@ async fn replica_rate(runs: usize) -> f64 {
     let process = Process::load(&flags, &|_| None, "bench").unwrap();
     let parts =
         service::parts(&process, Backends { store: Arc::new(open()), broker: Arc::new(NoBroker) }, Handlers::new());
-    let service = Service { process, parts, config, sources, watch: false, front: None, role: Role::default() };
-    let serving = tokio::spawn(service.run());
+    let service = Service { process, parts, config, sources, inline: Vec::new(), watch: false, role: Role::default() };
+    let serving = tokio::spawn(cronclave::daemon::run(service, None));
     let phase = Clock::system().now().as_micros() as u64 % PERIOD.as_micros() as u64;
     // One period more, as nobody was ready when the first was due.
     tokio::time::sleep(PERIOD * 3 - Duration::from_micros(phase) - Duration::from_secs(1)).await;

@@ -112,8 +112,8 @@ fn replica(url: &str, out: &str, jobs: usize) {
         let backends = Backends { store, broker: Arc::new(NoBroker) };
         let parts = service::parts(&process, backends, Handlers::new().register("note", note));
         let (role, front) = (Role::default(), Some(front));
-        let service = Service { process, parts, config, sources, watch: false, front, role };
-        service.run().await.unwrap();
+        let service = Service { process, parts, config, sources, inline: Vec::new(), watch: false, role };
+        cronclave::daemon::run(service, front).await.unwrap();
     });
     let mut file = fs::File::create(out).unwrap();
     for (due, now) in started.lock().unwrap().iter() {

@@ -16,6 +16,22 @@ use tokio::time::Instant;
 /// An instant in UTC, in whole microseconds since the Unix epoch.
 ///
 /// Written and read as RFC 3339 (`2026-11-22T06:31:00Z`) everywhere outside the process.
+///
+/// ```
+/// use cronclave::Timestamp;
+/// use std::time::Duration;
+///
+/// let at: Timestamp = "2026-11-22T07:31:00.5+01:00".parse()?;
+/// assert_eq!(at.to_string(), "2026-11-22T06:31:00.500Z");
+/// assert_eq!((at.as_secs(), at.as_millis(), at.as_micros()), (1_795_329_060, 1_795_329_060_500, 1_795_329_060_500_000));
+/// assert_eq!(Timestamp::from_micros(at.as_micros()), at);
+/// assert_eq!(Timestamp::from_millis(at.as_millis()), at);
+/// assert_eq!(Timestamp::from_secs(at.as_secs()).plus(Duration::from_millis(500)), at);
+/// assert_eq!(at.since(at.minus(Duration::from_secs(90))), Duration::from_secs(90));
+/// assert_eq!(at.datetime().timestamp(), at.as_secs());
+/// assert!(Timestamp::EPOCH < at && at < Timestamp::FAR);
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 

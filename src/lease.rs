@@ -17,21 +17,30 @@ use crate::job::JobName;
 ///
 /// A UUID in the layout of version 7. For an occurrence it is computed from (job, scheduled
 /// instant), so that every replica names it alike; it sorts by scheduled time.
+///
+/// ```
+/// let id: cronclave::RunId = "019da3f2-5c00-7000-8000-000000000001".parse().unwrap();
+/// assert_eq!(id.to_string(), "019da3f2-5c00-7000-8000-000000000001");
+/// assert_eq!((id.short().as_str(), id.as_bytes()[15]), ("000000000001", 1));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RunId(Uuid);
 
 impl RunId {
     /// The run of the occurrence of `job` at `at`.
+    #[doc(hidden)]
     pub fn of_occurrence(job: &JobName, at: Timestamp) -> Self {
         Self::hashed(at, &[b"occurrence", job.as_str().as_bytes(), &at.as_micros().to_be_bytes()])
     }
 
     /// The run that `request` asked for. The same request asked twice is the same run.
+    #[doc(hidden)]
     pub fn of_request(job: &JobName, request: &str) -> Self {
         Self::hashed(Timestamp::EPOCH, &[b"request", job.as_str().as_bytes(), request.as_bytes()])
     }
 
     /// A run like no other, for a request made at `at`.
+    #[doc(hidden)]
     pub fn fresh(at: Timestamp) -> Self {
         Self::v7(at, rand::random())
     }
@@ -54,6 +63,7 @@ impl RunId {
     }
 
     /// From its sixteen bytes.
+    #[doc(hidden)]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         RunId(Uuid::from_bytes(bytes))
     }
@@ -89,6 +99,13 @@ impl FromStr for RunId {
 ///
 /// Whoever writes for a run should refuse a fence smaller than one it has seen. At least the
 /// store's time in microseconds, so it keeps growing even over a wiped store.
+///
+/// ```
+/// use cronclave::Fence;
+///
+/// let (seen, shown) = (Fence(1_795_329_060_500_000), Fence(1_795_329_060_400_000));
+/// assert!(shown < seen, "whoever shows this one has been overtaken: refuse it");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fence(pub u64);

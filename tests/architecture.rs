@@ -55,6 +55,9 @@ const ORDER: &[&str] = &[
     "report",
     "notify",
     "service",
+    "daemon",
+    "embed",
+    "testing",
     "doctor",
     "cli",
     "lib",
@@ -135,7 +138,7 @@ fn only_one_place_does_what_only_one_place_may() {
         // In a simulation there is no store but it.
         ("record::apply(", vec!["store", "simulate"]),
         ("unsafe {", vec!["runner"]),
-        ("process::exit(", vec!["cli", "service", "runner"]),
+        ("process::exit(", vec!["cli", "daemon", "runner"]),
     ];
     for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         let (own, text) = (module(&path), fs::read_to_string(&path).unwrap());

@@ -236,8 +236,8 @@ async fn a_program_with_a_replica_inside() {
     let (sources, config) = service::read_config(&process.config).unwrap();
     let backends = service::open(&process, Create::IfMissing).unwrap();
     let parts = service::parts(&process, backends, Handlers::new().register("wait", wait));
-    let service = Service { process, parts, config, sources, watch: false, front: None, role: Role::default() };
-    service.run().await.unwrap();
+    let service = Service { process, parts, config, sources, inline: Vec::new(), watch: false, role: Role::default() };
+    cronclave::daemon::run(service, None).await.unwrap();
 }
 
 #[test]

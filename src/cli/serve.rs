@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Context, Failure, out};
 use crate::clock::Clock;
 use crate::config::{Config, Flags, LogFormat, Process};
+use crate::daemon;
 use crate::http::{self, Front};
 use crate::parts::Parts;
 use crate::phrase;
@@ -123,8 +124,8 @@ impl Serve {
             reporter.began("replica.started", begun);
         }
         let watch = process.watch;
-        let service = Service { process, parts, config, sources, watch, front, role };
-        service_until_told(service, reporter).await
+        let service = Service { process, parts, config, sources, inline: Vec::new(), watch, role };
+        service_until_told(service, front, reporter).await
     }
 }
 
@@ -141,10 +142,14 @@ pub(super) async fn front(process: &Process) -> Result<Option<Front>, Failure> {
 }
 
 /// Runs a service and reports what it does; says so at the end.
-pub(super) async fn service_until_told(service: Service, reporter: Reporter) -> Result<ExitCode, Failure> {
+pub(super) async fn service_until_told(
+    service: Service,
+    front: Option<Front>,
+    reporter: Reporter,
+) -> Result<ExitCode, Failure> {
     let format = reporter.format;
     let reporting = tokio::spawn(reporter.report(service.parts.bus.listen(), service.parts.bus.meter()));
-    service.run().await.map_err(|error| Failure::unavailable(format!("cannot hear signals: {error}")))?;
+    daemon::run(service, front).await.map_err(|error| Failure::unavailable(format!("cannot hear signals: {error}")))?;
     // All who could tell something are gone: this ends with the last line.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), reporting).await;
     if format == LogFormat::Text {

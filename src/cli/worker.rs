@@ -127,8 +127,8 @@ impl Worker {
         let queues = Some(queues).filter(|queues| !queues.is_empty());
         let role = Role { replica: false, slots: process.concurrency, queues };
         let watch = process.watch;
-        let service = Service { process, parts, config, sources, watch, front, role };
-        serve::service_until_told(service, reporter).await
+        let service = Service { process, parts, config, sources, inline: Vec::new(), watch, role };
+        serve::service_until_told(service, front, reporter).await
     }
 }
 

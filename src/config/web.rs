@@ -20,6 +20,13 @@ use super::servers::own_url;
 const LEAST_TOKEN: usize = 16;
 
 /// What somebody may do. Each may what those before it may.
+///
+/// ```
+/// use cronclave::Role;
+///
+/// assert!(Role::Viewer < Role::Operator && Role::Operator < Role::Admin);
+/// assert_eq!("operator".parse(), Ok(Role::Operator));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -68,6 +75,9 @@ pub struct Web {
     pub token: Option<Secret>,
     /// More tokens, each with a name and a role.
     pub tokens_file: Option<PathBuf>,
+    /// What everybody may who gets here, where the program around it lets in only whom it knows. No variable says it.
+    /// Default: nothing.
+    pub visitors: Option<Role>,
     /// Whether everybody may read. Default `false`.
     pub public_read: bool,
     /// Whether everybody may read the metrics, and nothing else. Default `false`.
@@ -95,6 +105,7 @@ impl Default for Web {
         Web {
             token: None,
             tokens_file: None,
+            visitors: None,
             public_read: false,
             metrics_public: false,
             read_only: false,
@@ -137,14 +148,24 @@ impl Web {
 fn token(env: Env<'_>) -> Result<Option<Secret>, WrongSetting> {
     let credential = || credential(env, "api_token");
     let Some((place, text)) = own_url(env, "CRONCLAVE_API_TOKEN")?.or_else(credential) else { return Ok(None) };
-    if text.len() < LEAST_TOKEN || !text.bytes().all(|c| c.is_ascii_graphic()) {
+    Secret::token(&place, text).map(Some)
+}
+
+impl Secret {
+    /// A token that `place` gives.
+    ///
+    /// # Errors
+    /// When it could be guessed, or does not fit into a header.
+    pub(crate) fn token(place: &str, text: String) -> Result<Secret, WrongSetting> {
+        if text.len() >= LEAST_TOKEN && text.bytes().all(|c| c.is_ascii_graphic()) {
+            return Ok(Secret(text));
+        }
         let why = format!(
             "a token has at least {LEAST_TOKEN} characters, all of them letters, digits or signs, without spaces; \
              make one with: openssl rand -hex 32"
         );
-        return Err(wrong(&place, why));
+        Err(wrong(place, why))
     }
-    Ok(Some(Secret(text)))
 }
 
 /// The file of the variable, or systemd's credential.

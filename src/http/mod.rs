@@ -9,6 +9,7 @@ mod asked;
 pub mod audit;
 mod door;
 mod dress;
+mod guest;
 mod health;
 mod limit;
 mod live;
@@ -18,7 +19,7 @@ pub mod problem;
 
 use std::any::Any;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER};
@@ -66,6 +67,34 @@ pub struct Front {
     room: usize,
     opened: Opened,
 }
+
+/// What is answered within another program, which has the listener, the connections and their limits.
+pub struct Guest {
+    web: Web,
+    opened: Opened,
+}
+
+impl Guest {
+    /// As it is set up. Where it will be found nobody says, so it may be anywhere.
+    ///
+    /// # Errors
+    /// When the tokens cannot be read.
+    pub fn open(web: &Web) -> Result<Guest, WrongSetting> {
+        Ok(Guest { web: web.clone(), opened: Access::open(web, NOWHERE)? })
+    }
+
+    /// All that is answered, to be mounted anywhere; and what keeps the tokens as their file says, while it is awaited.
+    pub fn routes(self, desk: Arc<Desk>, metrics: Metrics) -> (Router, impl Future<Output = ()> + Send) {
+        let keeping = self.opened.tokens.keep(desk.parts.bus.clone());
+        let routes = framed(desk, metrics, self.opened.access, Seats::new(self.web.streams), &self.web);
+        let visited = guest::of(routes);
+        let all = Router::new().route_service("/", visited.clone()).route_service("/{*rest}", visited);
+        (all, keeping)
+    }
+}
+
+/// No address of ours: another program listens.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Front {
     /// On a listener, as `process` is set up.
@@ -144,7 +173,7 @@ fn framed(desk: Arc<Desk>, metrics: Metrics, access: Arc<Access>, seats: Seats, 
     let guarded = if web.origins.is_empty() { guarded } else { guarded.layer(cors(web)) };
     guarded
         .merge(health::routes())
-        .route("/openapi.json", get(async move || Json(document)))
+        .route("/openapi.json", get(async move || Json(api::document::here(&document))))
         .merge(open_meter)
         .merge(pages::open())
         .route("/schema/cronclave-1.json", get(|| async { Json(config::schema()) }))

@@ -238,7 +238,7 @@ impl IntoResponse for Problem {
         let (request_id, instance) = asked::id_and_path();
         let seconds = retry_after.map(|wait| wait.as_secs_f64().ceil() as u64);
         let document = Document {
-            r#type: format!("/problems/{}", code.word()),
+            r#type: asked::address(&format!("/problems/{}", code.word())),
             title: code.title().to_owned(),
             status: code.status().as_u16(),
             detail,

@@ -19,6 +19,13 @@ pub use task::{Action, Command, Completion, Format, Http, Publish, QueueName, Ta
 /// A job's name, its identity: `^[a-z0-9][a-z0-9_-]{0,62}$`.
 ///
 /// It becomes a lock, a routing key, a URL and a metric label, so it holds no dot, slash or space.
+///
+/// ```
+/// use cronclave::JobName;
+///
+/// assert_eq!(JobName::new("nightly-report").unwrap().as_str(), "nightly-report");
+/// assert!(JobName::new("Nightly Report").unwrap_err().to_string().contains("only a-z"));
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct JobName(Arc<str>);
@@ -30,6 +37,9 @@ pub struct NotAName(pub String);
 
 impl JobName {
     /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// It is none: the error's text says what a name is.
     pub fn new(text: &str) -> Result<Self, NotAName> {
         if is_name(text) { Ok(JobName(text.into())) } else { Err(NotAName(text.to_owned())) }
     }

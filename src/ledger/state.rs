@@ -6,6 +6,14 @@ use super::Fate;
 use crate::lease::Outcome;
 
 /// Where a run, or a decision without a run, stands.
+///
+/// ```
+/// use cronclave::State;
+///
+/// assert_eq!(State::SkippedOverlap.word(), "skipped_overlap");
+/// assert!(State::Failed.is_run() && State::Failed.is_final() && !State::Retrying.is_final());
+/// assert_eq!(State::ALL.into_iter().filter(|state| !state.is_run()).count(), 6);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each is explained by the event or fate that leads to it")]

@@ -3,6 +3,7 @@
 mod line;
 mod logfmt;
 mod mask;
+mod trace;
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,8 @@ use crate::event::{ToMeter, Told};
 use crate::measure::Measure;
 use crate::recall::Recall;
 use line::Line;
+
+pub use trace::trace;
 
 /// Who reports, and how.
 #[derive(Debug)]

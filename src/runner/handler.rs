@@ -8,18 +8,48 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Chunk, Control, Stream};
-use crate::lease::{Ended, Outcome, Work};
+use crate::clock::Timestamp;
+use crate::job::JobName;
+use crate::lease::{Ended, Fence, Outcome, RunId, Work};
 
-/// What a handler is given.
+/// What a handler is given: which run this is, what it was given, and whether to go on.
+///
+/// ```
+/// use cronclave::{Context, testing::Cluster};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order { path: String }
+///
+/// async fn export(context: Context) -> Result<(), String> {
+///     let order: Order = context.parse_args().map_err(|wrong| wrong.to_string())?;
+///     assert_eq!(context.args["path"], order.path);
+///     // A sink that refuses smaller fences than it saw takes nothing from a replica that was frozen.
+///     let (job, key, fence) = (context.job(), context.run_id(), context.fence());
+///     let month = context.given().get("month").cloned().unwrap_or(context.scheduled_at().to_string());
+///     context.print(format!("attempt {} at {job} for {month}: {key}, {fence}", context.attempt())).await;
+///     assert!(!context.remaining().is_zero(), "the lease is renewed while this runs");
+///     tokio::select! {
+///         () = tokio::time::sleep(std::time::Duration::from_secs(60)) => Ok(()),
+///         () = context.cancelled.cancelled() => Err(format!("told to end: {}", context.is_cancelled())),
+///     }
+/// }
+///
+/// let jobs = "version = 1\n[jobs.export]\nevery = \"1h\"\nhandler = \"export\"\nargs = { path = \"/srv/a.csv\" }\n";
+/// let mut cluster = Cluster::new(jobs)?.handler("export", export);
+/// assert_eq!(cluster.advance(std::time::Duration::from_secs(4 * 3600)).succeeded("export"), 3);
+/// # Ok::<(), cronclave::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Which run this is; `work.run_id` is its idempotency key, `work.fence` its fencing token.
+    /// Which run this is, as the protocol has it.
+    #[doc(hidden)]
     pub work: Work,
     /// The job's `args`.
     pub args: serde_json::Value,
@@ -30,6 +60,49 @@ pub struct Context {
 }
 
 impl Context {
+    /// The job.
+    pub fn job(&self) -> &JobName {
+        &self.work.job
+    }
+
+    /// The run, the same for each attempt at it: use it as the idempotency key of what is changed.
+    pub fn run_id(&self) -> RunId {
+        self.work.run_id
+    }
+
+    /// The instant that the run stands for, however late it is; for one by hand, when it was asked for.
+    pub fn scheduled_at(&self) -> Timestamp {
+        self.work.scheduled_at
+    }
+
+    /// Which attempt at the run this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.work.attempt
+    }
+
+    /// The fencing token, larger with each claim on the job: let whatever is written to refuse a smaller one than it saw.
+    pub fn fence(&self) -> Fence {
+        self.work.fence
+    }
+
+    /// The job's `args`, read into a type of your own.
+    ///
+    /// # Errors
+    /// When they are not of that shape; as the handler's own error it fails the run.
+    pub fn parse_args<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.args)
+    }
+
+    /// What was given by whoever asked for this run by hand.
+    pub fn given(&self) -> &BTreeMap<String, String> {
+        &self.work.args
+    }
+
+    /// Whether the run is to end; see [`cancelled`](Context::cancelled).
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
+    }
+
     /// How long the lease may still be trusted, at this moment; it is renewed while the handler runs.
     pub fn remaining(&self) -> Duration {
         self.trusted_until.borrow().saturating_duration_since(Instant::now())
@@ -90,7 +163,7 @@ impl Handlers {
     }
 
     /// Calls the handler `name`; see [`Runner::run`](super::Runner::run).
-    pub(super) async fn run(&self, name: &str, args: serde_json::Value, work: &Work, mut control: Control) -> Ended {
+    pub(crate) async fn run(&self, name: &str, args: serde_json::Value, work: &Work, mut control: Control) -> Ended {
         let Some(handler) = self.0.get(name).cloned() else {
             return Ended::because(Outcome::Failed, self.unknown(name));
         };
@@ -116,6 +189,11 @@ impl Handlers {
         }
         task.abort_all();
         report(task.join_next().await)
+    }
+
+    /// Why the handler `name` cannot be called, and which may be meant; nothing where it is there.
+    pub fn missing(&self, name: &str) -> Option<String> {
+        (!self.0.contains_key(name)).then(|| self.unknown(name))
     }
 
     fn unknown(&self, name: &str) -> String {

@@ -48,7 +48,14 @@ static CAN_BE_SHIM: AtomicBool = AtomicBool::new(false);
 ///
 /// Each program then runs under a second, tiny process of this executable. In such a process this
 /// function does not return; in every other it returns at once. Without this call programs are
-/// started directly, which holds them less firmly: see [`CommandRunner`](super::CommandRunner).
+/// started directly, in a process group of their own that is killed with the run: what leaves the group escapes, and
+/// a replica that is killed kills nothing.
+///
+/// ```no_run
+/// cronclave::shim(); // The first statement of `main`, which must not be below `#[tokio::main]`.
+/// # let everything_else = || {};
+/// everything_else();
+/// ```
 pub fn shim() {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == ARGUMENT) {
         std::process::exit(match forkserver::serve() {

@@ -19,7 +19,7 @@ const NEARLY: u32 = 2;
 
 /// `jitter` for the jobs of the fullest minutes, and what that would make of them. Each job's share of it is known, so
 /// that this is reckoned, not guessed. What begins late, as after an outage, is not the schedule's doing.
-pub(super) fn advise(world: &World<'_>) -> Option<Advice> {
+pub(super) fn advise(world: &World) -> Option<Advice> {
     let minute_of = |at: Timestamp| at.as_secs().div_euclid(60);
     let on_time = |line: &&Line| line.count > 0 && line.started.is_some_and(|at| minute_of(at) == minute_of(line.at));
     let lines = || world.lines.iter().filter(on_time);

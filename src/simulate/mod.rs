@@ -8,6 +8,7 @@
 mod advice;
 mod picture;
 mod report;
+mod stage;
 mod world;
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ use crate::job::JobName;
 
 pub use picture::picture;
 pub use report::{Advice, Fate, Minute, OfJob, Report};
+pub use stage::{Course, Cue, Stage};
 pub use world::{Line, World};
 
 /// What is to be lived through.

@@ -17,7 +17,7 @@ const TOP: i64 = 28;
 const DAYS: i64 = 366;
 
 /// An SVG of how many runs begin in each hour.
-pub fn picture(world: &World<'_>, scenario: &Scenario) -> String {
+pub fn picture(world: &World, scenario: &Scenario) -> String {
     let mut hours: BTreeMap<i64, u64> = BTreeMap::new();
     for started in world.lines.iter().filter_map(|line| line.started) {
         *hours.entry(started.as_secs().div_euclid(3600)).or_default() += 1;

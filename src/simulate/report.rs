@@ -106,7 +106,7 @@ pub struct Fate {
 
 impl Report {
     /// Of a world that was lived through; with every occurrence, or without.
-    pub fn of(world: &World<'_>, scenario: &Scenario, whole: bool) -> Report {
+    pub fn of(world: &World, scenario: &Scenario, whole: bool) -> Report {
         let jobs = world.jobs();
         let mut of_jobs: Vec<OfJob> = jobs.iter().map(|job| OfJob::none(job)).collect();
         let mut minutes: BTreeMap<i64, u32> = BTreeMap::new();
@@ -171,7 +171,7 @@ impl OfJob {
     }
 }
 
-fn busiest(world: &World<'_>, minutes: &BTreeMap<i64, u32>) -> Vec<Minute> {
+fn busiest(world: &World, minutes: &BTreeMap<i64, u32>) -> Vec<Minute> {
     let mut all: Vec<(i64, u32)> = minutes.iter().map(|(minute, starts)| (*minute, *starts)).collect();
     // The first of equal ones.
     all.sort_by_key(|(minute, starts)| (std::cmp::Reverse(*starts), *minute));
@@ -191,7 +191,7 @@ fn busiest(world: &World<'_>, minutes: &BTreeMap<i64, u32>) -> Vec<Minute> {
     found
 }
 
-fn fates(world: &World<'_>) -> Vec<Fate> {
+fn fates(world: &World) -> Vec<Fate> {
     let mut all: Vec<Fate> = world
         .lines
         .iter()

@@ -91,11 +91,11 @@ fn the_replica_that_freezes() {
             parts,
             config,
             sources,
+            inline: Vec::new(),
             watch: false,
-            front: None,
             role: Default::default(),
         };
-        service.run().await.unwrap();
+        cronclave::daemon::run(service, None).await.unwrap();
     });
 }
 

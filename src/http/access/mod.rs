@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
+use super::NOWHERE;
 use super::limit::Rates;
 use super::pages::{SETTINGS, SIGN_OUT};
 use super::problem::{Code, Problem};
@@ -38,6 +39,9 @@ const HARMLESS: [&str; 3] = [EXPLAIN, "/api/v1/config/validate", SETTINGS];
 /// Where one signs in and out: whoever is not signed in may ask for it.
 const SESSION: [&str; 3] = ["/api/v1/session", LINK_PATH, SIGN_OUT];
 
+/// Who stands for all whom the program around us lets in.
+const VISITOR: &str = "visitor";
+
 /// The longest name that is taken from a proxy.
 const NAME: usize = 200;
 
@@ -53,7 +57,7 @@ pub enum How {
     Token,
     /// A cookie.
     Cookie,
-    /// A proxy says so.
+    /// A proxy says so, or the program that this is within.
     Proxy,
 }
 
@@ -189,7 +193,9 @@ impl Access {
     /// Whether a browser on this very machine asks, without TLS: it would not send a secure cookie back.
     fn is_plain_loopback(&self, headers: &HeaderMap) -> bool {
         let is_public = self.web.public_url.as_ref().is_some_and(|url| url.scheme_str() == Some("https"));
-        self.at.ip().is_loopback() && !is_public && origin::names_loopback(headers, &Uri::default())
+        (self.at.ip().is_loopback() || self.at == NOWHERE)
+            && !is_public
+            && origin::names_loopback(headers, &Uri::default())
     }
 
     /// Who asks. What is wrong about it comes with who it would be.
@@ -200,14 +206,17 @@ impl Access {
         let known = self.known();
         let signed_in = |name: &str, role, how| (Caller { name: name.into(), role, address, how }, Ok(()));
         let nobody = |how| Caller::nobody(address, how);
+        let visitor = self.web.visitors.map(|role| signed_in(VISITOR, role, How::Proxy));
         if let Some(shown) = headers.get(AUTHORIZATION) {
             let token = shown.to_str().ok().and_then(|shown| {
                 let (scheme, token) = shown.split_once(' ')?;
                 scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
             });
-            return match token.and_then(|token| known.bearer(token)) {
-                Some(token) => signed_in(&token.name, token.role, How::Token),
-                None => {
+            // What a visitor shows may be for the program around us.
+            return match (token.and_then(|token| known.bearer(token)), visitor) {
+                (Some(token), _) => signed_in(&token.name, token.role, How::Token),
+                (None, Some(visitor)) => visitor,
+                (None, None) => {
                     let wrong = Problem::new(Code::Unauthorized, "the token in `Authorization` is not known here");
                     (nobody(How::Public), Err(self.rates.may_try(address).err().unwrap_or(wrong)))
                 }
@@ -225,11 +234,18 @@ impl Access {
         {
             return signed_in(person.trim(), *role, How::Proxy);
         }
+        if let Some(visitor) = visitor {
+            return visitor;
+        }
         let how = if self.has_callers() { How::Public } else { How::Open };
         if self.web.public_read || (how == How::Open && self.at.ip().is_loopback()) {
             return (nobody(how), Ok(()));
         }
         let why = match how {
+            _ if self.at == NOWHERE => {
+                "nobody is known here: give Cronclave's builder `visitors(Role::Viewer)` where the program around it lets in \
+                 only whom it knows, or a token"
+            }
             How::Open => {
                 "this replica can be reached from elsewhere and has no token: set CRONCLAVE_API_TOKEN, or \
                  CRONCLAVE_PUBLIC_READ=1 to let everybody look"

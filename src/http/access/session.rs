@@ -20,6 +20,7 @@ use super::{Access, Caller, How};
 use crate::clock::Timestamp;
 use crate::config::Role;
 use crate::http::api::take::Sent;
+use crate::http::asked;
 use crate::http::problem::{Code, Problem};
 
 /// A cookie is good for this long.
@@ -230,7 +231,11 @@ pub(in crate::http) fn no_cookie(access: &Access, headers: &HeaderMap) -> Header
 fn cookie(access: &Access, headers: &HeaderMap, value: &str, lasts: Duration) -> HeaderValue {
     let secure = if access.is_plain_loopback(headers) { "" } else { "; Secure" };
     let name = access.cookie();
-    let cookie = format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", lasts.as_secs());
+    let cookie = format!(
+        "{name}={value}; Path={}; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+        asked::address("/"),
+        lasts.as_secs()
+    );
     // Names of tokens are plain words: there is nothing in it that no header may have.
     HeaderValue::try_from(cookie).unwrap_or(HeaderValue::from_static(""))
 }

@@ -10,6 +10,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::http::asked;
 use crate::http::problem::{Document, Wrong};
 
 /// What is refused on any route: nobody signed in, too many requests, the store away.
@@ -32,6 +33,13 @@ fn is_needed(schema: &RefOr<Schema>, all: &BTreeMap<String, RefOr<Schema>>) -> b
 fn id(summary: &str) -> String {
     let short = summary.split([',', ':']).next().unwrap_or_default().to_lowercase();
     short.split(' ').filter(|word| !["a", "the"].contains(word)).collect::<Vec<_>>().join("_")
+}
+
+/// The document as whoever asks for it is to read it: its addresses are below where we are.
+pub(in crate::http) fn here(document: &OpenApi) -> OpenApi {
+    let mut document = document.clone();
+    document.servers = Some(vec![ServerBuilder::new().url(asked::address("/")).build()]);
+    document
 }
 
 /// The document of these routes, made whole.

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::take;
 use crate::desk::{Refusal, Why};
+use crate::http::asked;
 use crate::http::problem::{Code, Problem, Wrong};
 use crate::shape::Page;
 
@@ -47,7 +48,7 @@ pub(in crate::http) fn page<T: Serialize>(uri: &Uri, page: &Page<T>) -> Response
         let kept =
             uri.query().unwrap_or_default().split('&').filter(|part| !part.starts_with("cursor=") && !part.is_empty());
         let query: Vec<String> = kept.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
-        let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"));
+        let link = format!("<{}?{}>; rel=\"next\"", asked::address(uri.path()), query.join("&"));
         if let Ok(link) = HeaderValue::try_from(link) {
             response.headers_mut().insert(LINK, link);
         }

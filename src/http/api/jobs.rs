@@ -18,6 +18,7 @@ use super::take::{self, Asked, At, Sent};
 use crate::clock::Timestamp;
 use crate::desk::{self, AfterPause, Choice, Desk, Detail, PassedOver, Slice, Span};
 use crate::http::access::{Caller, Role};
+use crate::http::asked;
 use crate::http::problem::{self, Problem};
 use crate::shape::{All, Job, JobDetail, Occurrence, Page, Paused, Resumed, Seen, Triggered, Wanted};
 
@@ -166,7 +167,7 @@ async fn trigger(
 
 /// 202, and where the run is found.
 pub(super) fn accepted(triggered: Triggered) -> Response {
-    let place = format!("/api/v1/runs/{}", triggered.id);
+    let place = asked::address(&format!("/api/v1/runs/{}", triggered.id));
     (StatusCode::ACCEPTED, [(LOCATION, place)], Json(triggered)).into_response()
 }
 

@@ -39,7 +39,7 @@ struct Question {
 impl Question {
     async fn ask(self, desk: &Arc<Desk>, view: View) -> Response {
         let query = Fields::parse(view.uri.query().unwrap_or_default().as_bytes());
-        let back = query.get("back").filter(|path| fields::is_local(path)).unwrap_or("/").to_owned();
+        let back = fields::local(query.get("back"));
         let may = view.caller.role >= self.least;
         let main = html! {
             section.sheet {
@@ -60,7 +60,8 @@ impl Question {
             }
         };
         let now = desk.parts.clock.now();
-        let sheet = Sheet { title: self.title, under: "", now, stale_since: None, about: String::new(), main };
+        let sheet =
+            Sheet { title: self.title, under: address::NOWHERE, now, stale_since: None, about: String::new(), main };
         view.show(desk, sheet).await
     }
 }
@@ -296,9 +297,16 @@ pub(super) async fn ask_release(State(desk): State<Arc<Desk>>, view: View) -> Re
         input type="hidden" name="token" value=(token);
     };
     let title = format!("Release {key}");
-    Ok(Question { title, action: "/locks/release".into(), word: "Release", grave: true, least: Role::Admin, inside }
-        .ask(&desk, view)
-        .await)
+    Ok(Question {
+        title,
+        action: address::RELEASE.to_string(),
+        word: "Release",
+        grave: true,
+        least: Role::Admin,
+        inside,
+    }
+    .ask(&desk, view)
+    .await)
 }
 
 pub(super) async fn release(State(desk): State<Arc<Desk>>, act: Act) -> Result<Response, Problem> {

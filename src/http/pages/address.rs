@@ -1,18 +1,37 @@
 //! Where pages are.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::clock::Timestamp;
+use crate::http::access::LINK_PATH;
+use crate::http::asked;
 use crate::job::JobName;
 
-pub(super) const NOW: &str = "/";
-pub(super) const JOBS: &str = "/jobs";
-pub(super) const RUNS: &str = "/runs";
-pub(super) const TIMELINE: &str = "/timeline";
-pub(super) const CLUSTER: &str = "/cluster";
-pub(super) const EXPLAIN: &str = "/explain";
+/// A path of ours. It is shown as whoever asks finds it, which may be below another program's pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(pub(super) &'static str);
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&asked::address(self.0))
+    }
+}
+
+pub(super) const NOW: Place = Place("/");
+pub(super) const JOBS: Place = Place("/jobs");
+pub(super) const RUNS: Place = Place("/runs");
+pub(super) const TIMELINE: Place = Place("/timeline");
+pub(super) const CLUSTER: Place = Place("/cluster");
+pub(super) const EXPLAIN: Place = Place("/explain");
+pub(super) const RELEASE: Place = Place("/locks/release");
+pub(super) const SIGN_IN: Place = Place(LINK_PATH);
+pub(super) const SIGN_OUT: Place = Place(super::SIGN_OUT);
+pub(super) const SETTINGS: Place = Place(super::SETTINGS);
+
+/// Under none of the pages in the bar.
+pub(super) const NOWHERE: Place = Place("");
 
 /// What may not stand in a part of a path or a query as it is.
 const KEPT: &AsciiSet = &CONTROLS
@@ -42,11 +61,11 @@ pub(super) fn run(id: impl Display) -> String {
 }
 
 /// A page with what it is asked for; what says nothing is left out.
-pub(super) fn with(path: &str, asked: &[(&str, &str)]) -> String {
+pub(super) fn with(path: impl Display, asked: &[(&str, &str)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(asked.iter().filter(|(_, value)| !value.is_empty()));
     let query = query.finish();
-    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+    if query.is_empty() { path.to_string() } else { format!("{path}?{query}") }
 }
 
 /// The number of a part, as [`with`] takes it: the first is not named.

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
+use crate::http::asked;
 use crate::http::problem::Problem;
 
 /// Name, type, text.
@@ -30,6 +31,7 @@ const ALL: &[(&str, &str, &str)] = &[
     ),
     ("icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ("app.js", SCRIPT, include_str!("assets/app.js")),
+    ("base.js", SCRIPT, include_str!("assets/base.js")),
     ("dialog.js", SCRIPT, include_str!("assets/dialog.js")),
     ("explain.js", SCRIPT, include_str!("assets/explain.js")),
     ("keys.js", SCRIPT, include_str!("assets/keys.js")),
@@ -58,7 +60,7 @@ static DIGEST: LazyLock<String> = LazyLock::new(|| {
 
 /// Where one of them is.
 pub(super) fn address(name: &str) -> String {
-    format!("/assets/{}/{name}", *DIGEST)
+    asked::address(&format!("/assets/{}/{name}", *DIGEST))
 }
 
 /// Open to everybody: the page to sign in needs them, and they say nothing.

@@ -157,7 +157,7 @@ fn locks(all: &[Lock], view: &View, when: &When) -> Markup {
                         td data-label="Held by" { (lock.holder) a.sub href=(address::run(lock.run_id)) { "run " (lock.run_id.short()) } }
                         td data-label="Fence" { code { (lock.fencing_token) } span.sub { "since " (when.away(lock.acquired_at, None)) } }
                         td data-label="Time left" { (left(lock, when)) }
-                        td.acts { (act(view, &format!("/locks/release?key={}&token={}", address::word(&lock.key), lock.fencing_token), "Release")) }
+                        td.acts { (act(view, &format!("{}?key={}&token={}", address::RELEASE, address::word(&lock.key), lock.fencing_token), "Release")) }
                     }
                 } }
             } }

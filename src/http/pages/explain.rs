@@ -225,7 +225,7 @@ fn mistaken(unclear: &Unclear) -> Markup {
             }
             @if !error.label.is_empty() { p { (error.label) } }
             @if let Some(help) = &error.help { p { strong { "Help: " } (help) } }
-            p { a href={ "/problems/" (error.name()) } { "More about " (error.name()) } }
+            p { a href={ (address::Place("/problems")) "/" (error.name()) } { "More about " (error.name()) } }
         }
     }
 }

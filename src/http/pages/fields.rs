@@ -3,6 +3,7 @@
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderValue;
 
+use super::address;
 use crate::clock::Timestamp;
 use crate::desk::Refusal;
 use crate::http::api::take;
@@ -57,9 +58,18 @@ impl Fields {
 
     /// The page that the form was on: a path of this site, and of no other.
     pub(super) fn back(&self) -> HeaderValue {
-        let back = self.get("back").filter(|path| is_local(path)).unwrap_or("/");
-        HeaderValue::try_from(back).unwrap_or(HeaderValue::from_static("/"))
+        HeaderValue::try_from(local(self.get("back"))).unwrap_or(HeaderValue::from_static("/"))
     }
+}
+
+/// The page that is named, if it is one of this site; or the front page.
+pub(super) fn local(path: Option<&str>) -> String {
+    path.filter(|path| is_local(path)).map_or_else(|| address::NOW.to_string(), str::to_owned)
+}
+
+/// The front page.
+pub(super) fn front() -> HeaderValue {
+    HeaderValue::try_from(address::NOW.to_string()).unwrap_or(HeaderValue::from_static("/"))
 }
 
 /// Whether it leads to a page of ours: browsers take `//host` and `/\host` for other sites.

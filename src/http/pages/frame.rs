@@ -2,15 +2,17 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::prefs::{self, Theme, Wall};
+use super::address::Place;
+use super::prefs::{Theme, Wall};
 use super::said::Done;
 use super::view::{Sheet, View};
 use super::{address, assets, icons};
 use crate::http::access::How;
+use crate::http::asked;
 use crate::shape::Trouble;
 
 /// The pages in the bar: address, name, picture, key.
-const PAGES: [(&str, &str, &str); 6] = [
+const PAGES: [(Place, &str, &str); 6] = [
     (address::NOW, "Now", "now"),
     (address::JOBS, "Jobs", "jobs"),
     (address::RUNS, "Runs", "runs"),
@@ -40,7 +42,7 @@ pub(super) fn page(framed: &Framed<'_>, sheet: &Sheet) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme=[view.prefs.theme.map(Theme::word)] data-now=(sheet.now) data-about=(sheet.about)
-            data-replica=[is_in.then_some(replica)] {
+            data-replica=[is_in.then_some(replica)] data-base=[Some(asked::address("")).filter(|base| !base.is_empty())] {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -110,7 +112,7 @@ fn zones(view: &View) -> Markup {
         (Wall::Utc, _) => "UTC".to_owned(),
     };
     html! {
-        form.zones method="post" action=(prefs::PATH) {
+        form.zones method="post" action=(address::SETTINGS) {
             label.hidden for="zone" { "Times in" }
             select #zone name="zone" data-submit title="On whose clock times are shown" {
                 @for wall in Wall::ALL.into_iter().filter(known) {
@@ -130,7 +132,7 @@ fn themes(view: &View) -> Markup {
         Some(Theme::Light) => ("auto", "light"),
     };
     html! {
-        form method="post" action=(prefs::PATH) {
+        form method="post" action=(address::SETTINGS) {
             input type="hidden" name="theme" value=(next);
             input type="hidden" name="back" value=(view.here());
             button #theme.icon title={ "Colours: " (icon) ". Change to " (next) } aria-label={ "Change colours to " (next) } { (icons::small(icon)) }
@@ -143,11 +145,11 @@ fn who(view: &View) -> Markup {
     match caller.how {
         How::Open | How::Public => html! {
             span.role title="Nobody is signed in: you may look" { "viewer" }
-            a.button.slim href={ "/signin?next=" (address::word(view.here())) } { "Sign in" }
+            a.button.slim href={ (address::SIGN_IN) "?next=" (address::word(view.here())) } { "Sign in" }
         },
         How::Token | How::Proxy => html! { span.who title={ "Role: " (caller.role) } { (caller.name) } },
         How::Cookie => html! {
-            form method="post" action="/signout" {
+            form method="post" action=(address::SIGN_OUT) {
                 span.who title={ "Role: " (caller.role) } { (caller.name) }
                 button.quiet { "Sign out" }
             }
@@ -195,7 +197,7 @@ fn foot(framed: &Framed<'_>) -> Markup {
         footer.foot {
             span { "Cronclave " (env!("CARGO_PKG_VERSION")) }
             span { "answered by " code { (framed.replica) } }
-            a href="/openapi.json" { "API" }
+            a href=(Place("/openapi.json")) { "API" }
             button.quiet #help type="button" hidden { "Keys " kbd { "?" } }
         }
     }

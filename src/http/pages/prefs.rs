@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::address;
 use super::fields::Fields;
 use crate::http::access::cookies;
 use crate::http::problem::Problem;
@@ -99,7 +100,7 @@ pub(super) async fn set(fields: Fields) -> Response {
     let mut response = (StatusCode::SEE_OTHER, [(LOCATION, fields.back())]).into_response();
     for (field, words) in [("theme", &["light", "dark", "auto"]), ("zone", &["job", "mine", "utc"])] {
         if let Some(word) = fields.get(field).filter(|word| words.contains(word)) {
-            let cookie = format!("cronclave_{field}={word}; Path=/; Max-Age={LASTS}; SameSite=Strict");
+            let cookie = format!("cronclave_{field}={word}; Path={}; Max-Age={LASTS}; SameSite=Strict", address::NOW);
             if let Ok(cookie) = HeaderValue::try_from(cookie) {
                 response.headers_mut().append(SET_COOKIE, cookie);
             }

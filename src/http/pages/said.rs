@@ -79,7 +79,7 @@ impl Done {
     fn undo(&self) -> Option<Next> {
         let of = |act: &str, jobs: &[JobName]| Next {
             word: "Undo",
-            action: address::JOBS.to_owned(),
+            action: address::JOBS.to_string(),
             fields: [("act", act.to_owned())]
                 .into_iter()
                 .chain(jobs.iter().map(|job| ("job", job.to_string())))
@@ -118,7 +118,7 @@ impl Done {
             Json(json!({"html": html, "location": self.link().map(|(_, href)| href)})).into_response()
         } else {
             let value = URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default());
-            let cookie = format!("{COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Strict");
+            let cookie = format!("{COOKIE}={value}; Path={}; Max-Age=60; HttpOnly; SameSite=Strict", address::NOW);
             let mut response = (StatusCode::SEE_OTHER, [(LOCATION, back)]).into_response();
             if let Ok(cookie) = HeaderValue::try_from(cookie) {
                 response.headers_mut().append(SET_COOKIE, cookie);
@@ -139,7 +139,7 @@ impl Done {
 
     /// It was told.
     pub(super) fn forget(response: &mut Response) {
-        let cookie = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
+        let cookie = format!("{COOKIE}=; Path={}; Max-Age=0; HttpOnly; SameSite=Strict", address::NOW);
         if let Ok(cookie) = HeaderValue::try_from(cookie) {
             response.headers_mut().append(SET_COOKIE, cookie);
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{Extension, State};
 use axum::http::header::{LOCATION, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
+use super::address;
 use super::fields::{self, Fields};
 use super::icons;
 use super::view::{Sheet, View};
@@ -29,14 +30,15 @@ pub(super) async fn page(
         if method != Method::GET {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
-        let mut response = (StatusCode::SEE_OTHER, [(LOCATION, "/")]).into_response();
+        let mut response = (StatusCode::SEE_OTHER, [(LOCATION, fields::front())]).into_response();
         access::follow(&access, view.caller, &headers, code)?.into(&mut response);
         return Ok(response);
     }
-    let next = query.get("next").filter(|path| fields::is_local(path)).unwrap_or("/");
-    let main = form(next, None);
+    let next = fields::local(query.get("next"));
+    let main = form(&next, None);
     let now = desk.parts.clock.now();
-    let sheet = Sheet { title: "Sign in".into(), under: "", now, stale_since: None, about: String::new(), main };
+    let sheet =
+        Sheet { title: "Sign in".into(), under: address::NOWHERE, now, stale_since: None, about: String::new(), main };
     Ok(View { is_in: false, ..view }.show(&desk, sheet).await)
 }
 
@@ -46,7 +48,7 @@ pub(super) fn form(next: &str, why: Option<&str>) -> Markup {
         section.sheet.signin {
             h1 { "Sign in" }
             @if let Some(why) = why { p.said-bad role="alert" { (icons::small("bad")) span { (why) } } }
-            form method="post" action="/signin" {
+            form method="post" action=(address::SIGN_IN) {
                 label for="token" { "Token" }
                 input #token type="password" name="token" required autocomplete="current-password" autofocus maxlength="1000" spellcheck="false" aria-describedby="token-help";
                 p #token-help.faint { "The value of " code { "CRONCLAVE_API_TOKEN" } ", or a token of the file that " code { "CRONCLAVE_API_TOKENS_FILE" } " names." }
@@ -79,8 +81,14 @@ pub(super) async fn sign_in(
         Err(problem) => {
             let (code, now) = (problem.code(), desk.parts.clock.now());
             let main = form(fields.back().to_str().unwrap_or("/"), Some(problem.detail()));
-            let sheet =
-                Sheet { title: "Sign in".into(), under: "", now, stale_since: None, about: String::new(), main };
+            let sheet = Sheet {
+                title: "Sign in".into(),
+                under: address::NOWHERE,
+                now,
+                stale_since: None,
+                about: String::new(),
+                main,
+            };
             let mut response = View { is_in: false, ..view }.show_as(&desk, code.status(), sheet).await;
             response.extensions_mut().insert(code);
             response
@@ -90,6 +98,6 @@ pub(super) async fn sign_in(
 
 /// Takes the cookie back.
 pub(super) async fn sign_out(Extension(access): Extension<Arc<Access>>, headers: HeaderMap) -> Response {
-    let headers = [(LOCATION, HeaderValue::from_static("/")), (SET_COOKIE, access::no_cookie(&access, &headers))];
+    let headers = [(LOCATION, fields::front()), (SET_COOKIE, access::no_cookie(&access, &headers))];
     (StatusCode::SEE_OTHER, headers).into_response()
 }

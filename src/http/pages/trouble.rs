@@ -10,7 +10,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::view::{Sheet, View};
-use super::{icons, signin};
+use super::{address, icons, signin};
 use crate::desk::Desk;
 use crate::http::access::{Caller, LINK_PATH};
 use crate::http::asked;
@@ -43,12 +43,21 @@ async fn page(desk: &Arc<Desk>, headers: &HeaderMap, uri: &Uri, refused: Respons
     let view = View { is_in, ..View::of(headers, uri, caller.unwrap_or_else(Caller::unknown)) };
     let main = match code {
         // A link that is used up leads nowhere; any other page is gone on to.
-        Code::Unauthorized if uri.path() == LINK_PATH => signin::form("/", Some(problem.detail())),
+        Code::Unauthorized if uri.path() == LINK_PATH => {
+            signin::form(&address::NOW.to_string(), Some(problem.detail()))
+        }
         Code::Unauthorized => signin::form(view.here(), None),
         Code::StoreUnavailable => down(desk, problem),
         _ => told(problem),
     };
-    let sheet = Sheet { title: code.title().into(), under: "", now, stale_since: None, about: String::new(), main };
+    let sheet = Sheet {
+        title: code.title().into(),
+        under: address::NOWHERE,
+        now,
+        stale_since: None,
+        about: String::new(),
+        main,
+    };
     let mut response = view.show_as(desk, code.status(), sheet).await;
     if code == Code::StoreUnavailable {
         // Without a script it is asked for again like this.
@@ -72,7 +81,7 @@ fn told(problem: &Problem) -> Markup {
             @for wrong in problem.errors() {
                 p { code { (wrong.pointer) } " " (wrong.detail) @if let Some(right) = &wrong.suggestion { " Try " code { (right) } "." } }
             }
-            p.actions { a.button href="/" { "Now" } a.button href="/jobs" { "Jobs" } }
+            p.actions { a.button href=(address::NOW) { "Now" } a.button href=(address::JOBS) { "Jobs" } }
             p.faint { "Request " code { (asked::id_and_path().0) } " · " code { (code.word()) } }
         }
     }

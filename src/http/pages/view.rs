@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use maud::Markup;
 
+use super::address::Place;
 use super::frame::{self, Framed};
 use super::prefs::Prefs;
 use super::said::Done;
@@ -18,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::config::Role;
 use crate::desk::Desk;
 use crate::http::access::Caller;
+use crate::http::asked;
 use crate::http::problem::Problem;
 
 /// Scripts, styles and pictures are ours; nothing is within the page, and nothing comes from elsewhere.
@@ -31,8 +33,9 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 pub(super) struct View {
     pub(super) caller: Caller,
     pub(super) prefs: Prefs,
-    /// As the page was asked for.
+    /// As the page was asked for, without what is before our own addresses.
     pub(super) uri: Uri,
+    pub(super) here: String,
     /// Whether they were let in: whoever was not learns nothing about the cluster.
     pub(super) is_in: bool,
     pub(super) done: Option<Done>,
@@ -43,7 +46,7 @@ pub(super) struct Sheet {
     /// Of the window.
     pub(super) title: String,
     /// Which of the pages in the bar it belongs to.
-    pub(super) under: &'static str,
+    pub(super) under: Place,
     /// What the store's clock read.
     pub(super) now: Timestamp,
     /// Since when the store is away, if what is shown was known before.
@@ -55,7 +58,8 @@ pub(super) struct Sheet {
 
 impl View {
     pub(super) fn of(headers: &HeaderMap, uri: &Uri, caller: Caller) -> View {
-        View { caller, prefs: Prefs::read(headers), uri: uri.clone(), is_in: true, done: Done::read(headers) }
+        let here = asked::address(uri.path_and_query().map_or("/", |path| path.as_str()));
+        View { caller, prefs: Prefs::read(headers), uri: uri.clone(), here, is_in: true, done: Done::read(headers) }
     }
 
     /// Times as they are shown to this person.
@@ -75,7 +79,7 @@ impl View {
 
     /// The address of this page, for a form that leads back to it.
     pub(super) fn here(&self) -> &str {
-        self.uri.path_and_query().map_or("/", |path| path.as_str())
+        &self.here
     }
 
     /// The page.

@@ -1,9 +1,10 @@
 // Keys for what is done often.
+import { base } from './base.js';
 import { ask, dialog } from './dialog.js';
 import { toggle } from './live.js';
 import { open } from './palette.js';
 
-const GO = { n: '/', j: '/jobs', r: '/runs', t: '/timeline', c: '/cluster', e: '/explain' };
+const GO = { n: '', j: '/jobs', r: '/runs', t: '/timeline', c: '/cluster', e: '/explain' };
 
 const HELP = [
   ['/ or Ctrl K', 'find a job, a run or a page'], ['g n · g j · g r · g t · g c · g e', 'now, jobs, runs, timeline, cluster, explain'],
@@ -81,7 +82,7 @@ export function start() {
     if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === 'k') { event.preventDefault(); return open(); }
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
     if (target instanceof Element && target.matches('input:not([type=checkbox]), textarea, select, [contenteditable]')) return;
-    if (performance.now() - went < 1500 && key in GO) return void (location.href = GO[/** @type {keyof GO} */ (key)]);
+    if (performance.now() - went < 1500 && key in GO) return void (location.href = base + GO[/** @type {keyof GO} */ (key)] || '/');
     went = key === 'g' ? performance.now() : -Infinity;
     /** @type {Record<string, () => void>} */
     const keys = {

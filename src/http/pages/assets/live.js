@@ -1,4 +1,5 @@
 // Keeps the page true: when something happens that it shows, it is asked for again, and what differs is taken over.
+import { base } from './base.js';
 import { patch } from './patch.js';
 import { learn, tick } from './time.js';
 
@@ -87,7 +88,7 @@ function concerns(jobs) {
 function open() {
   if (source || paused || document.hidden) return;
   heard = performance.now();
-  const mine = source = new EventSource('/changes');
+  const mine = source = new EventSource(`${base}/changes`);
   const sign = () => { heard = performance.now(); tries = 0; show('on', 'Live'); };
   mine.addEventListener('hello', sign);
   mine.addEventListener('heartbeat', (event) => {

@@ -1,4 +1,5 @@
 // Finds jobs, runs and pages: `/` or Ctrl K.
+import { base } from './base.js';
 import { dialog } from './dialog.js';
 
 const PAGES = [...document.querySelectorAll('.pages a')].map((link) => ({
@@ -13,13 +14,13 @@ async function find(text, signal = new AbortController().signal) {
   /** @type {Found[]} */
   const found = PAGES.filter((page) => !word || page.name.toLowerCase().includes(word));
   if (!word) return found;
-  const answer = await fetch(`/api/v1/jobs?limit=12&q=${encodeURIComponent(word)}`, { signal });
+  const answer = await fetch(`${base}/api/v1/jobs?limit=12&q=${encodeURIComponent(word)}`, { signal });
   const jobs = answer.ok ? (await answer.json()).items : [];
   found.unshift(...jobs.map((/** @type {any} */ job) => ({
-    href: `/jobs/${encodeURIComponent(job.name)}`, name: job.name, more: `${job.health.replace('_', ' ')} · ${job.schedule_text}`,
+    href: `${base}/jobs/${encodeURIComponent(job.name)}`, name: job.name, more: `${job.health.replace('_', ' ')} · ${job.schedule_text}`,
   })));
-  if (/^[0-9a-f-]{4,36}$/.test(word)) found.push({ href: `/runs/${word}`, name: `Run ${word}`, more: 'by its id' });
-  found.push({ href: `/jobs?q=${encodeURIComponent(word)}`, name: `All jobs with “${text.trim()}”`, more: 'list' });
+  if (/^[0-9a-f-]{4,36}$/.test(word)) found.push({ href: `${base}/runs/${word}`, name: `Run ${word}`, more: 'by its id' });
+  found.push({ href: `${base}/jobs?q=${encodeURIComponent(word)}`, name: `All jobs with “${text.trim()}”`, more: 'list' });
   return found;
 }
 

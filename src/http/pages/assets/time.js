@@ -1,4 +1,5 @@
 // Distances in time that stay true, by the clock of the cluster.
+import { base } from './base.js';
 
 /** What the cluster's clock is ahead of this one, in ms. */
 let ahead = 0;
@@ -33,5 +34,5 @@ export function start() {
   setInterval(() => document.hidden || tick(), 1000);
   // So that times can be shown on the clock of whoever looks, also where no script runs.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  if (zone) document.cookie = `cronclave_tz=${encodeURIComponent(zone)}; Path=/; Max-Age=31536000; SameSite=Strict`;
+  if (zone) document.cookie = `cronclave_tz=${encodeURIComponent(zone)}; Path=${base || '/'}; Max-Age=31536000; SameSite=Strict`;
 }

@@ -74,7 +74,7 @@ pub(super) fn locks<'a>(locks: impl Iterator<Item = &'a Lock>, when: &When, view
                         td { (when.instant(lock.acquired_at, None)) }
                         td { (when.away(lock.expires_at, None)) }
                         @if view.may_release() {
-                            td { a data-dialog href={ "/locks/release?key=" (address::word(&lock.key)) "&token=" (lock.fencing_token) "&back=" (address::word(view.here())) } { "Release" } }
+                            td { a data-dialog href={ (address::RELEASE) "?key=" (address::word(&lock.key)) "&token=" (lock.fencing_token) "&back=" (address::word(view.here())) } { "Release" } }
                         }
                     }
                 } }

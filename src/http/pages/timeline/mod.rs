@@ -70,7 +70,7 @@ impl Asking {
 
     /// One lane as a table.
     fn table(&self, job: &JobName) -> String {
-        address::with(&format!("{}/{job}", address::TIMELINE), &[("zoom", &self.zoom), ("at", &self.at)])
+        address::with(format!("{}/{job}", address::TIMELINE), &[("zoom", &self.zoom), ("at", &self.at)])
     }
 
     /// One job, near enough that what is within a bucket can be told apart.

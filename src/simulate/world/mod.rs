@@ -1,19 +1,20 @@
 //! A cluster in a time of its own.
 
+mod code;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Scenario;
+use super::{Scenario, Stage};
 use crate::clock::Timestamp;
 use crate::hook::{Known, following};
-use crate::job::{Job, JobName, Task};
+use crate::job::{Job, JobName};
 use crate::lease::{Ended, Fence, Outcome, Token};
 use crate::ledger::{Entry, Event, State, What};
 use crate::parts::Dice;
 use crate::plan::{self, Step, View};
-use crate::race;
 use crate::record::{self, Bid, Key, Mutex, Op, Record, Reply};
 use crate::replica::Jobs;
 
@@ -59,6 +60,8 @@ enum Wake {
     End(usize, Fence),
     /// A job is looked at.
     Look(usize),
+    /// A run that really runs has had its time.
+    TimeOut(usize, Fence),
 }
 
 /// A run that goes on.
@@ -66,7 +69,14 @@ struct Going {
     key: Key,
     node: usize,
     ends: Timestamp,
-    outcome: Outcome,
+    /// How it ends, unless it is told to end before.
+    ended: Ended,
+    /// Whether it really runs: nobody knows when it ends.
+    plays: bool,
+    /// Why what really runs was told to end.
+    halted: Option<Outcome>,
+    /// Its replica dies when it ends.
+    dies: bool,
 }
 
 /// A replica.
@@ -77,8 +87,11 @@ struct Node {
 }
 
 /// The cluster.
-pub struct World<'a> {
-    scenario: &'a Scenario,
+pub struct World {
+    scenario: Scenario,
+    stage: Option<Box<dyn Stage>>,
+    /// Runs that really run now.
+    playing: usize,
     jobs: Vec<Arc<Job>>,
     places: HashMap<JobName, usize>,
     known: Jobs,
@@ -102,20 +115,33 @@ pub struct World<'a> {
     pub lines: Vec<Line>,
     /// How many runs went at once at most, and when first.
     pub peak: (usize, Timestamp),
+    /// The same in full, where that is kept.
+    pub entries: Option<Vec<Entry>>,
     /// When it ended early, if it did: there was too much to write down.
     pub cut: Option<Timestamp>,
 }
 
-impl<'a> World<'a> {
+impl World {
     /// Lives through `scenario` with these jobs.
-    pub fn live(jobs: &Jobs, scenario: &'a Scenario) -> World<'a> {
+    pub fn live(jobs: &Jobs, scenario: &Scenario) -> World {
+        let mut world = World::begin(jobs, scenario, None);
+        world.run(scenario.until);
+        world.close();
+        world
+    }
+
+    /// The first instant of `scenario`; on a `stage`, what became of everything is kept whole.
+    pub fn begin(jobs: &Jobs, scenario: &Scenario, stage: Option<Box<dyn Stage>>) -> World {
         let list: Vec<Arc<Job>> = jobs.by_name.values().cloned().collect();
         let mut rivals: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, job) in list.iter().enumerate() {
             job.mutex.iter().for_each(|mutex| rivals.entry(mutex.clone()).or_default().push(at));
         }
         let mut world = World {
-            scenario,
+            scenario: scenario.clone(),
+            entries: stage.is_some().then(Vec::new),
+            stage,
+            playing: 0,
             places: list.iter().enumerate().map(|(at, job)| (job.name.clone(), at)).collect(),
             known: Jobs { hooks: BTreeMap::new(), ..jobs.clone() },
             has_chains: list.iter().any(|job| job.on.jobs().next().is_some()),
@@ -142,8 +168,6 @@ impl<'a> World<'a> {
             world.at(outage.end, Wake::Start);
         }
         world.look_at_all();
-        world.run();
-        world.close();
         world
     }
 
@@ -156,11 +180,45 @@ impl<'a> World<'a> {
         self.agenda.push(Reverse((at, wake)));
     }
 
-    fn run(&mut self) {
-        while let Some(Reverse((at, wake))) = self.agenda.pop() {
-            if at >= self.scenario.until {
-                break;
+    /// Lives on until then.
+    pub fn advance(&mut self, until: Timestamp) {
+        self.run(until);
+        self.now = self.now.max(until);
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What is not over, in order.
+    pub fn open(&self) -> Vec<Entry> {
+        let mut open: Vec<Entry> = self.open.values().cloned().collect();
+        open.sort_by_key(|entry| (entry.scheduled_at, entry.job.clone()));
+        open
+    }
+
+    /// Asks `op` of a job's record in somebody's name, as people do.
+    pub fn ask(&mut self, job: &JobName, op: &Op) -> Option<Reply> {
+        let at = self.places.get(job).copied()?;
+        let reply = self.apply(at, op);
+        self.look_soon(at, self.now);
+        Some(reply)
+    }
+
+    fn run(&mut self, until: Timestamp) {
+        loop {
+            let next = self.agenda.peek().map(|Reverse((at, _))| *at).filter(|at| *at < until);
+            // What really runs goes on until something else happens.
+            if self.playing > 0
+                && let Some(stage) = &mut self.stage
+                && let Some((key, at, ended)) = stage.play(next.unwrap_or(until))
+            {
+                self.now = self.now.max(at);
+                self.played(key, ended);
+                continue;
             }
+            let Some(Reverse((at, wake))) = next.and_then(|_| self.agenda.pop()) else { break };
             if self.lines.len() >= self.scenario.most {
                 self.cut = Some(self.now);
                 break;
@@ -181,6 +239,7 @@ impl<'a> World<'a> {
                 }
                 Wake::Die(job, fence) => self.die(job, fence),
                 Wake::End(job, fence) => self.end(job, fence, None),
+                Wake::TimeOut(job, fence) => self.time_out(job, fence),
                 // One that was put off since is looked at then.
                 Wake::Look(job) if self.looks[job] == Some(at) => {
                     self.looks[job] = None;
@@ -193,9 +252,8 @@ impl<'a> World<'a> {
 
     /// What is not over at the end stands where it stands.
     fn close(&mut self) {
-        let mut open: Vec<Entry> = self.open.drain().map(|(_, entry)| entry).collect();
-        open.sort_by_key(|entry| (entry.scheduled_at, entry.job.clone()));
-        open.iter().for_each(|entry| self.write(entry));
+        self.open().iter().for_each(|entry| self.write(entry));
+        self.open.clear();
     }
 
     fn look_at_all(&mut self) {
@@ -250,7 +308,7 @@ impl<'a> World<'a> {
                     };
                     let token = bid.token.clone();
                     if let Reply::Won(open) = self.apply(at, &Op::Claim(bid)) {
-                        self.begin(at, Key { run_id: open.run_id, fence: open.fence, token }, node, holder);
+                        self.begin_code(at, Key { run_id: open.run_id, fence: open.fence, token }, node, holder);
                     }
                     continue;
                 }
@@ -321,6 +379,10 @@ impl<'a> World<'a> {
 
     fn write(&mut self, entry: &Entry) {
         let Some(job) = self.places.get(&entry.job).copied() else { return };
+        if let Some(entries) = &mut self.entries {
+            entries.push(entry.clone());
+            return;
+        }
         let begun = || entry.attempts.iter().filter_map(|attempt| attempt.started_at);
         self.lines.push(Line {
             job,
@@ -333,51 +395,6 @@ impl<'a> World<'a> {
         });
     }
 
-    /// The code of a run begins.
-    fn begin(&mut self, at: usize, key: Key, node: usize, holder: String) {
-        let job = self.jobs[at].clone();
-        // The lease is renewed for as long as it goes on.
-        let takes = match job.task {
-            Task::Publish(_) => Duration::ZERO,
-            Task::Run(_) | Task::Queue(..) => self.scenario.took.of(&job.name),
-        };
-        let ttl = takes.min(job.timeout) + job.lease;
-        let Reply::Kept { .. } = self.apply(at, &Op::Start { key: key.clone(), holder, ttl }) else { return };
-        let (mut ends, mut outcome) = (self.now.plus(takes), Outcome::Succeeded);
-        if takes > job.timeout {
-            (ends, outcome) = (self.now.plus(job.timeout), Outcome::TimedOut);
-        } else if self.dice.roll() < self.scenario.fail {
-            outcome = Outcome::Failed;
-        }
-        if self.dice.roll() < self.scenario.kill {
-            let moment = self.now.plus(ends.since(self.now).mul_f64(self.dice.roll()));
-            self.at(moment, Wake::Die(at, key.fence));
-        }
-        self.at(ends, Wake::End(at, key.fence));
-        self.nodes[node].running += 1;
-        self.going.insert((at, key.fence), Going { key, node, ends, outcome });
-        if self.going.len() > self.peak.0 {
-            self.peak = (self.going.len(), self.now);
-        }
-    }
-
-    /// A run is over, as it was to end or otherwise.
-    fn end(&mut self, at: usize, fence: Fence, otherwise: Option<Outcome>) {
-        let Some(going) = self.going.remove(&(at, fence)) else { return };
-        self.nodes[going.node].running -= 1;
-        let job = self.jobs[at].clone();
-        let outcome = otherwise.unwrap_or(going.outcome);
-        let ended = Ended { exit_code: (outcome == Outcome::Failed).then_some(1), ..Ended::because(outcome, "") };
-        let ended = Ended { message: None, ..ended };
-        let next = self.records[at].run(going.key.run_id).and_then(|open| {
-            let view = View { now: self.now, record: Record::default(), mutex: Mutex::default() };
-            plan::retry(&job, &race::work(&job, open, &view), &ended, self.dice.roll())
-        });
-        self.apply(at, &Op::Settle { key: going.key, ended, next });
-        self.look_soon(at, self.now);
-        self.let_others_in(&job);
-    }
-
     /// Whoever waited for its mutex, or for room.
     fn let_others_in(&mut self, job: &Job) {
         let rivals = job.mutex.as_ref().and_then(|mutex| self.rivals.get(mutex)).cloned().unwrap_or_default();
@@ -385,42 +402,5 @@ impl<'a> World<'a> {
         if let Some(starved) = self.starved.pop_front() {
             self.look_soon(starved, self.now);
         }
-    }
-
-    /// A run is asked to stop.
-    fn halt(&mut self, at: usize, run_id: crate::lease::RunId) {
-        let found = self.going.iter_mut().find(|((job, _), going)| *job == at && going.key.run_id == run_id);
-        if let Some(((_, fence), going)) = found {
-            let (fence, over) = (*fence, self.now.plus(HALT));
-            if over < going.ends {
-                (going.ends, going.outcome) = (over, Outcome::Cancelled);
-                self.at(over, Wake::End(at, fence));
-            }
-        }
-    }
-
-    /// The grace is over.
-    fn interrupt(&mut self) {
-        let mut all: Vec<(usize, Fence)> = self.going.keys().copied().collect();
-        all.sort_unstable();
-        for (at, fence) in all {
-            self.end(at, fence, Some(Outcome::Interrupted));
-        }
-    }
-
-    /// A replica dies, with all that it runs; the last renewals are up to a third of a lease ago.
-    fn die(&mut self, at: usize, fence: Fence) {
-        let Some(node) = self.going.get(&(at, fence)).map(|going| going.node) else { return };
-        let mut all: Vec<(usize, Fence)> =
-            self.going.iter().filter(|(_, going)| going.node == node).map(|(key, _)| *key).collect();
-        all.sort_unstable();
-        for (at, fence) in all {
-            let Some(going) = self.going.remove(&(at, fence)) else { continue };
-            let left = self.jobs[at].lease.mul_f64(1.0 - self.dice.roll() / 3.0);
-            self.apply(at, &Op::Renew { key: going.key, ttl: left });
-            self.look_soon(at, self.now);
-        }
-        self.nodes[node] = Node::default();
-        self.at(self.now.plus(Scenario::REBOOT), Wake::Boot(node));
     }
 }

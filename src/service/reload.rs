@@ -1,0 +1,90 @@
+//! Schedule files that are read again: when they change, and when somebody asks.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::{jobs, sources};
+use crate::clock::Clock;
+use crate::config::{self, Diagnostic, SourceText};
+use crate::desk::ReloadAsked;
+use crate::event::{Bus, Told};
+use crate::replica::Jobs;
+use crate::shape::Reloaded;
+
+/// How often schedule files are read again. Asking beats being told: mounted configuration is
+/// swapped under its name, which notification services miss.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Keeps the jobs as the files say.
+pub(super) struct Reload {
+    pub(super) paths: Vec<PathBuf>,
+    /// What no file has.
+    pub(super) inline: Vec<SourceText>,
+    /// The last texts looked at, good or bad.
+    pub(super) sources: Vec<SourceText>,
+    pub(super) watch: bool,
+    pub(super) jobs: watch::Sender<Arc<Jobs>>,
+    pub(super) bus: Bus,
+    /// Those who ask for it.
+    pub(super) asked: mpsc::Receiver<ReloadAsked>,
+}
+
+impl Reload {
+    /// Answers those who ask, and watches the files, for as long as the service lives.
+    pub(super) async fn keep(mut self) {
+        let mut look = Instant::now() + WATCH;
+        loop {
+            tokio::select! {
+                Some(answer) = self.asked.recv() => drop(answer.send(self.now(true))),
+                () = sleep_until(look), if self.watch => {
+                    look = Instant::now() + WATCH;
+                    let _ = self.now(false);
+                }
+                else => return,
+            }
+        }
+    }
+
+    /// Reads the files; unless `asked`, only acts when they changed. A mistake changes nothing.
+    fn now(&mut self, asked: bool) -> Result<Reloaded, Vec<Diagnostic>> {
+        let sources = match sources(&self.paths, &self.inline, &mut std::io::empty()) {
+            Ok(sources) => sources,
+            Err(wrong) => {
+                // Told once, and again when it is other files that cannot be read.
+                let seen = vec![SourceText { name: config::report(&wrong, false), text: String::new() }];
+                if asked || self.sources != seen {
+                    self.bus.tell(Told::Rejected(config::report(&wrong, false)));
+                }
+                self.sources = seen;
+                return Err(wrong);
+            }
+        };
+        if !asked && sources == self.sources {
+            return Ok(self.as_it_is(false));
+        }
+        let before = self.jobs.borrow().digest.clone();
+        let done = match config::load(&sources, &config::environment, Clock::system().now()) {
+            Ok(config) => {
+                let jobs = jobs(&config);
+                self.bus.tell(Told::Reloaded { digest: jobs.digest.clone(), jobs: jobs.by_name.len() });
+                self.jobs.send_replace(Arc::new(jobs));
+                Ok(self.as_it_is(self.jobs.borrow().digest != before))
+            }
+            Err(wrong) => {
+                self.bus.tell(Told::Rejected(config::report(&wrong, false)));
+                Err(wrong)
+            }
+        };
+        self.sources = sources;
+        done
+    }
+
+    fn as_it_is(&self, changed: bool) -> Reloaded {
+        let jobs = self.jobs.borrow();
+        Reloaded { digest: jobs.digest.clone(), jobs: jobs.by_name.len(), changed }
+    }
+}
