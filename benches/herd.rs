@@ -7,6 +7,8 @@
 //! hundred of them in a pipeline: what Redis and this machine allow to those who record nothing else.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
+#[path = "common/crowd.rs"]
+mod crowd;
 #[path = "common/figures.rs"]
 mod figures;
 #[path = "../tests/common/servers.rs"]
@@ -15,16 +17,11 @@ mod servers;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use cronclave::broker::NoBroker;
-use cronclave::config::{self, Flags, Process, SourceText};
-use cronclave::runner::{Context, Handlers};
-use cronclave::service::{self, Backends, Role, Service};
-use cronclave::store::redis::{Redis, Time};
 use rand::seq::SliceRandom;
 
 const REPLICAS: usize = 3;
@@ -38,7 +35,7 @@ const HERDS: u64 = 6;
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.first().map(String::as_str) {
-        Some("replica") => replica(&words[1], &words[2], words[3].parse().unwrap()),
+        Some("replica") => crowd::replica(&words[1], &words[2], &jobs(words[3].parse().unwrap()), Duration::ZERO),
         Some("bare") => bare(&words[1], &words[2], words[3].parse().unwrap()),
         _ => {
             let mut sizes: Vec<usize> = words.iter().map(|word| word.parse().unwrap()).collect();
@@ -75,9 +72,9 @@ fn bare(url: &str, out: &str, jobs: usize) {
     let period = PERIOD * 1_000_000;
     while !stopped.load(Ordering::Relaxed) {
         order.shuffle(&mut rand::rng());
-        let due = (micros() / period + 1) * period;
-        while micros() < due && !stopped.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_micros((due.saturating_sub(micros())).min(100_000)));
+        let due = (crowd::micros() / period + 1) * period;
+        while crowd::micros() < due && !stopped.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_micros((due.saturating_sub(crowd::micros())).min(100_000)));
         }
         if stopped.load(Ordering::Relaxed) {
             break;
@@ -89,7 +86,7 @@ fn bare(url: &str, out: &str, jobs: usize) {
                 pipe.cmd("EVALSHA").arg(&sha).arg(1).arg(format!("{job}@{due}")).arg("me");
             }
             let answers: Vec<u8> = pipe.query(&mut redis).unwrap();
-            let now = micros();
+            let now = crowd::micros();
             won.extend(some.iter().zip(answers).filter(|(_, answer)| *answer == 1).map(|(job, _)| (*job, now)));
         }
         for (job, now) in won {
@@ -98,39 +95,9 @@ fn bare(url: &str, out: &str, jobs: usize) {
     }
 }
 
-fn micros() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros()).unwrap()
-}
-
-/// One replica: writes a line for each start when it is told to stop.
-fn replica(url: &str, out: &str, jobs: usize) {
-    let text: String =
-        (0..jobs).map(|n| format!("[jobs.job-{n}]\nevery = \"{PERIOD}s\"\nhandler = \"note\"\n")).collect();
-    let started: Arc<Mutex<Vec<(u64, u64, String)>>> = Arc::default();
-    let notes = started.clone();
-    let note = move |context: Context| {
-        let now = micros();
-        let due = u64::try_from(context.work.scheduled_at.as_micros()).unwrap();
-        notes.lock().unwrap().push((due, now, context.work.job.to_string()));
-        async { Ok::<(), String>(()) }
-    };
-    let flags = Flags { no_http: true, max_parallel: Some(10_000), ..Flags::default() };
-    let process = Process::load(&flags, &|_| None, "bench").unwrap();
-    let sources = vec![SourceText { name: "herd".into(), text: format!("version = 1\n{text}") }];
-    let config = config::load(&sources, &|_| None, cronclave::clock::Clock::system().now()).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(async move {
-        let store = Arc::new(Redis::open(url.parse().unwrap(), "herd", Time::Server));
-        let backends = Backends { store, broker: Arc::new(NoBroker) };
-        let parts = service::parts(&process, backends, Handlers::new().register("note", note));
-        let service =
-            Service { process, parts, config, sources, inline: Vec::new(), watch: false, role: Role::default() };
-        cronclave::daemon::run(service, None).await.unwrap();
-    });
-    let mut file = fs::File::create(out).unwrap();
-    for (due, now, job) in started.lock().unwrap().iter() {
-        writeln!(file, "{due} {now} {job}").unwrap();
-    }
+/// Each is due every five seconds.
+fn jobs(count: usize) -> String {
+    (0..count).map(|n| format!("[jobs.job-{n}]\nevery = \"{PERIOD}s\"\nhandler = \"note\"\n")).collect()
 }
 
 /// Lateness, in milliseconds, and processor time a start, in microseconds.
@@ -146,50 +113,35 @@ fn herd(who: &str, jobs: usize) -> Herd {
     let server = servers::Redis::plain();
     let dir = tempfile::tempdir().unwrap();
     let out = |index: usize| dir.path().join(format!("{index}")).display().to_string();
-    let mut children: Vec<Child> = (0..REPLICAS)
-        .map(|index| {
-            Command::new(std::env::current_exe().unwrap())
-                .args([who, &server.url(), &out(index), &jobs.to_string()])
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap()
-        })
-        .collect();
+    let mut children: Vec<Child> =
+        (0..REPLICAS).map(|index| crowd::another(&[who, &server.url(), &out(index), &jobs.to_string()])).collect();
     // Between two herds, after the first one that all replicas saw.
     std::thread::sleep(Duration::from_secs(2 * PERIOD));
-    let phase = micros() / 1000 % (PERIOD * 1000);
+    let phase = crowd::micros() / 1000 % (PERIOD * 1000);
     std::thread::sleep(Duration::from_millis((PERIOD * 1500 - phase) % (PERIOD * 1000)));
-    let from = micros();
+    let from = crowd::micros();
     let before = (
         scripts(&server),
         figures::processor(server.pid()),
         children.iter().map(|c| figures::processor(c.id().cast_signed())).sum::<f64>(),
     );
     std::thread::sleep(Duration::from_secs(PERIOD * HERDS));
-    let upto = micros();
+    let upto = crowd::micros();
     let after = (
         scripts(&server),
         figures::processor(server.pid()),
         children.iter().map(|c| figures::processor(c.id().cast_signed())).sum::<f64>(),
     );
-    for child in &mut children {
-        rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM).unwrap();
-        let began = Instant::now();
-        child.wait().unwrap();
-        assert!(began.elapsed() < Duration::from_secs(30));
-    }
+    crowd::end(&mut children);
     let mut late = Vec::new();
     let (mut wins, mut starts) = (Vec::new(), BTreeMap::<(u64, String), u32>::new());
     for index in 0..REPLICAS {
-        let text = fs::read_to_string(out(index)).unwrap();
         let mut won = 0u32;
-        for line in text.lines() {
-            let words: Vec<&str> = line.split(' ').collect();
-            let (due, now): (u64, u64) = (words[0].parse().unwrap(), words[1].parse().unwrap());
+        for (due, now, job) in crowd::written(&out(index)).0 {
             if (from..upto).contains(&due) {
                 won += 1;
                 late.push(Duration::from_micros(now.saturating_sub(due)));
-                *starts.entry((due, words[2].to_owned())).or_default() += 1;
+                *starts.entry((due, job)).or_default() += 1;
             }
         }
         wins.push(won);
