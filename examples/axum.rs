@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Router::new().route("/", get(async || "my own page")).nest_service("/cron", cron.router());
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3000".into());
     let listener = tokio::net::TcpListener::bind(address).await?;
-    println!("http://{}/cron", listener.local_addr()?);
+    println!("listening at {}", listener.local_addr()?);
     axum::serve(listener, app).with_graceful_shutdown(cron.stopping()).await?;
     cron.stopped().await;
     Ok(())

@@ -42,10 +42,11 @@ impl Program {
         command.arg("127.0.0.1:0").current_dir(dir).env_clear().envs(env.iter().copied());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut url = String::new();
-        lines.read_line(&mut url).unwrap();
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        let url = format!("http://{}/cron", line.trim().strip_prefix("listening at ").unwrap());
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(LONG).build().unwrap();
-        Program { child, lines, url: url.trim().to_owned(), client }
+        Program { child, lines, url, client }
     }
 
     /// An address of its host.
