@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cronclave::{Context, Cronclave, Error, ErrorKind, State, Timestamp};
+use cronclave::{Context, Cronclave, Error, ErrorKind, Role, State, Timestamp};
 use reqwest::header::{ACCEPT, LOCATION, SET_COOKIE};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 use tokio::sync::Notify;
+use tower::ServiceExt;
 
 /// Within which everything must have happened, on a machine that has much else to do.
 const LONG: Duration = Duration::from_secs(120);
@@ -345,4 +346,103 @@ async fn what_is_asked_of_a_job_that_there_is_not_names_the_nearest() {
     let one = cron.trigger("slow").key("march").await.unwrap();
     assert_eq!(cron.trigger("slow").key("march").await.unwrap(), one, "the same key is the same run");
     cron.shutdown().await;
+}
+
+/// What a router answers to a request, without a server.
+async fn answer(router: &axum::Router, method: &str, path: &str, token: Option<&str>) -> (StatusCode, String, String) {
+    let mut request =
+        axum::http::Request::builder().method(method).uri(path).header("content-type", "application/json");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let body = if method == "POST" { "{}" } else { "" };
+    let answer = router.clone().oneshot(request.body(axum::body::Body::from(body)).unwrap()).await.unwrap();
+    let place = answer.headers().get(LOCATION).map(|place| place.to_str().unwrap().to_owned());
+    let status = answer.status();
+    let text = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    (status, place.unwrap_or_default(), String::from_utf8(text.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_unless_the_host_says_who_and_a_token_says_more() {
+    const TOKEN: &str = "correct-horse-battery-staple";
+    const RUNS: &str = "/a/b/api/v1/jobs/slow/runs";
+    let dir = tempfile::tempdir().unwrap();
+    let begin = async |setting: fn(cronclave::Builder) -> cronclave::Builder| {
+        let builder =
+            Cronclave::builder().toml("slow.toml", MANUAL).handler("slow", async |_: Context| Ok::<(), String>(()));
+        setting(builder.sqlite(dir.path().join("a.db"))).start().await.unwrap()
+    };
+    let below = |cron: &Cronclave| {
+        let inner = axum::Router::new().nest_service("/b", cron.router());
+        axum::Router::new().nest("/a", inner)
+    };
+    let closed = begin(|builder| builder).await;
+    let (status, _, text) = answer(&below(&closed), "GET", "/a/b/api/v1/jobs", None).await;
+    assert!(status == StatusCode::UNAUTHORIZED && text.contains("visitors(Role::Viewer)"), "{status} {text}");
+
+    let open = begin(|builder| builder.visitors(Role::Operator)).await;
+    let (status, place, text) = answer(&below(&open), "POST", RUNS, Some("meant for the host")).await;
+    assert!(status == StatusCode::ACCEPTED && place.starts_with("/a/b/api/v1/runs/"), "{status} {place} {text}");
+    let (status, _, _) = answer(&below(&open), "POST", "/a/b/api/v1/config/reload", None).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "an operator is no admin");
+
+    let known = begin(|builder| builder.token(TOKEN).visitors(Role::Viewer)).await;
+    let routes = below(&known);
+    assert_eq!(answer(&routes, "POST", RUNS, None).await.0, StatusCode::FORBIDDEN);
+    let reloaded = answer(&routes, "POST", "/a/b/api/v1/config/reload", Some(TOKEN)).await;
+    assert_eq!(reloaded.0, StatusCode::OK, "{}", reloaded.2);
+    tokio::join!(closed.shutdown(), open.shutdown(), known.shutdown());
+}
+
+/// Keeps what a subscriber writes.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_happens_is_told_to_the_subscriber_of_the_host() {
+    let (dir, lines) = (tempfile::tempdir().unwrap(), Lines::default());
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let done = Arc::new(Notify::new());
+    let told = done.clone();
+    let slow = move |context: Context| {
+        let told = told.clone();
+        async move {
+            context.print("half way").await;
+            told.notify_one();
+            Ok::<(), String>(())
+        }
+    };
+    let builder = Cronclave::builder().toml("slow.toml", MANUAL).handler("slow", slow);
+    let cron = builder.sqlite(dir.path().join("a.db")).start().await.unwrap();
+    let run = cron.trigger("slow").await.unwrap();
+    tokio::time::timeout(LONG, done.notified()).await.expect("it runs");
+    cron.shutdown().await;
+    let has_all = |text: &str| {
+        let run = format!("run_id=\"{run}\"");
+        let of_run = |event: &str| text.lines().any(|line| line.contains(event) && line.contains(&run));
+        of_run("event=\"run.output\"") && of_run("succeeded") && text.contains(" cronclave: ")
+    };
+    let deadline = Instant::now() + LONG;
+    loop {
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        if has_all(&text) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
