@@ -9,7 +9,6 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::config;
 use crate::event::ToMeter;
 use crate::measure::Measure;
 use crate::parts::Parts;
