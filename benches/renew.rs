@@ -31,7 +31,7 @@ fn main() {
 
 /// All due once, at the same instant.
 fn jobs(count: usize, at: &str) -> String {
-    (0..count).map(|n| format!("[jobs.job-{n}]\nat = \"{at}\"\nhandler = \"note\"\n")).collect()
+    (0..count).map(|n| format!("[jobs.job-{n}]\nat = {at}\nhandler = \"note\"\n")).collect()
 }
 
 fn hold(runs: usize) {
