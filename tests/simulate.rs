@@ -177,6 +177,7 @@ fn more_than_fits_into_memory_ends_early_and_says_when() {
         took: Took { others: Duration::ZERO, named: Vec::new() },
         fail: 0.0,
         kill: 0.0,
+        skew: Duration::ZERO,
         seed: 1,
         most: 100,
     };
@@ -199,6 +200,32 @@ fn fates(items: &Value, from: Timestamp, until: Timestamp, every: u64) -> BTreeM
         }
     }
     all
+}
+
+#[test]
+fn clocks_that_are_wrong_make_nothing_early_and_all_late_only_where_most_are_behind() {
+    let place = place("[jobs.often]\nschedule = \"*/10 * * * *\"\ncommand = \"true\"\n");
+    let straight = simulate(&place, &DAY);
+    assert!(straight.get("clocks").is_none());
+    let mut late = 0;
+    for seed in 1..=12 {
+        let report = simulate(&place, &[&DAY[..], &["--skew", "5m", "--seed", &seed.to_string()]].concat());
+        let mut ahead: Vec<f64> = serde_json::from_value(report["clocks"]["ahead_seconds"].clone()).unwrap();
+        assert!(ahead.len() == 3 && ahead.iter().all(|ahead| ahead.abs() <= 300.0), "{ahead:?}");
+        ahead.sort_by(f64::total_cmp);
+        let expected = if ahead[1] < -60.0 { -ahead[1] } else { 0.0 };
+        let began = report["jobs"][0]["latest_seconds"].as_f64().unwrap();
+        assert!((report["clocks"]["later_seconds"].as_f64().unwrap() - expected).abs() < 0.001, "{report:#}");
+        assert!((began - expected).abs() < 0.001, "{report:#}");
+        if expected == 0.0 {
+            assert_eq!(report["states"], straight["states"]);
+        } else {
+            late += 1;
+        }
+    }
+    assert!((1..12).contains(&late), "there are both: {late}");
+    let said = place.ask(&[&["simulate"], &DAY[..], &["--skew", "5m"]].concat()).expect(0, &["clocks   "]).out;
+    assert!(said.contains("changes nothing") || said.contains("and none early"), "{said}");
 }
 
 /// So often everything is due.

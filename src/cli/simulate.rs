@@ -16,7 +16,7 @@ use crate::ledger::State;
 use crate::phrase::{self, Mark, count, span};
 use crate::schedule::{Rules, Schedule, Zone};
 use crate::service;
-use crate::simulate::{Advice, OfJob, Report, Scenario, Took, World, picture};
+use crate::simulate::{Advice, Clocks, OfJob, Report, Scenario, Took, World, picture};
 
 /// No longer than this is lived through: ten years.
 const LONGEST: Duration = Duration::from_secs(3653 * 86_400);
@@ -36,11 +36,11 @@ const NAMED: usize = 5;
   cronclave simulate --days 7 --took 2m --took backup=3h  a week; backup takes 3 h, all else 2 min
   cronclave simulate --outage 02:00+40m                   all replicas are down from 02:00 to 02:40, every day
   cronclave simulate --kill 0.01 --fail 0.05              replicas die of one run in a hundred, one in twenty fails
+  cronclave simulate --skew 5m                            the clocks of the replicas are wrong by up to 5 min
   cronclave simulate --svg load.svg                       also a picture: how many runs begin in which hour
   cronclave simulate --json --occurrences | jq .          what became of each occurrence, for a program
 
-An outage is a stop in good order: what runs may end within the grace. Clocks that are apart change nothing, as replicas
-go by the store's; so there is nothing to say about them here. docs/SIMULATE.md says what is left out.")]
+An outage is a stop in good order: what runs may end within the grace. docs/SIMULATE.md says what is left out.")]
 pub(super) struct Simulate {
     /// For so many days
     #[arg(long, value_name = "N", default_value_t = 30, conflicts_with = "until", value_parser = clap::value_parser!(u64).range(1..=3653))]
@@ -72,6 +72,9 @@ pub(super) struct Simulate {
     /// How likely a replica dies of an attempt, from 0 to 1
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = chance)]
     kill: f64,
+    /// The clock of each replica is wrong by up to this, either way
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    skew: String,
     /// Another number makes other dice
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -158,6 +161,7 @@ impl Simulate {
             took,
             fail: self.fail,
             kill: self.kill,
+            skew: config::duration(&self.skew).map_err(|why| wrong("--skew", &self.skew, why))?,
             seed: self.seed,
             most: MOST,
         })
@@ -237,6 +241,7 @@ fn text(report: &Report, context: &Context, zone: &Zone, took: Duration) -> Stri
     let states: Vec<String> =
         report.states.iter().map(|(state, many)| format!("{many} {}", state.replace('_', " "))).collect();
     text += &format!("\nin all {}: {}\n", report.occurrences(), states.join(", "));
+    text += &report.clocks.as_ref().map(clocks).unwrap_or_default();
     for (place, minute) in report.busiest.iter().enumerate() {
         let names: Vec<String> = minute.jobs.iter().map(ToString::to_string).collect();
         let more = if usize::try_from(minute.starts).is_ok_and(|starts| starts > names.len()) { ", …" } else { "" };
@@ -251,6 +256,23 @@ fn text(report: &Report, context: &Context, zone: &Zone, took: Duration) -> Stri
         text += &advised(advice);
     }
     text
+}
+
+fn clocks(clocks: &Clocks) -> String {
+    let all: Vec<String> = clocks
+        .ahead_seconds
+        .iter()
+        .map(|ahead| {
+            let sign = if *ahead < 0.0 { "-" } else { "+" };
+            format!("{sign}{}", span(Duration::from_secs_f64(ahead.abs())))
+        })
+        .collect();
+    let all = all.join(", ");
+    if clocks.later_seconds == 0.0 {
+        return format!("clocks   {all}: that changes nothing, as replicas go by the store's\n");
+    }
+    let later = span(Duration::from_secs_f64(clocks.later_seconds));
+    format!("clocks   {all}: most say that the store's is ahead, so all begins {later} late, and none early\n")
 }
 
 fn due(of: &OfJob) -> String {

@@ -42,6 +42,7 @@ use watchdog::Watchdog;
 
 pub(crate) use look::nudge;
 pub use tell::Pulse;
+pub(crate) use trust::held_ahead;
 pub use upkeep::Identity;
 pub use watchdog::STUCK;
 

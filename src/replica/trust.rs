@@ -186,7 +186,11 @@ fn by_wall_clocks(seen: &Seen) -> Verdict {
     // The store read its clock after it was asked: the answer's way must not make ours look later than it is, or a job
     // would start that much early.
     let asked = seen.own.minus(seen.answered.saturating_sub(seen.asked));
-    let mut all: Vec<i64> = seen.others.iter().copied().chain([micros(asked, seen.store)]).collect();
+    of_skews(seen.others.iter().copied().chain([micros(asked, seen.store)]).collect())
+}
+
+/// What it comes to that wall clocks are ahead of the store's by so many microseconds each.
+fn of_skews(mut all: Vec<i64>) -> Verdict {
     all.sort_unstable();
     // More than half of them are at least so far off.
     let (behind, ahead) = (all[all.len() / 2], all[(all.len() - 1) / 2]);
@@ -198,6 +202,15 @@ fn by_wall_clocks(seen: &Seen) -> Verdict {
         Verdict::Behind(span(ahead), count, all.len())
     } else {
         Verdict::Right
+    }
+}
+
+/// By how much the store's clock is held to be ahead when the wall clocks of all replicas are ahead of it by so many
+/// microseconds each: everything begins so much later then.
+pub(crate) fn held_ahead(skews: &[i64]) -> Duration {
+    match of_skews(skews.to_vec()) {
+        Verdict::AheadOf(by, ..) => by,
+        _ => Duration::ZERO,
     }
 }
 

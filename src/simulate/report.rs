@@ -9,6 +9,7 @@ use super::{Scenario, World, advice};
 use crate::clock::Timestamp;
 use crate::job::{Job, JobName};
 use crate::ledger::State;
+use crate::replica;
 
 /// So many of the fullest minutes are named.
 const MINUTES: usize = 5;
@@ -25,6 +26,9 @@ pub struct Report {
     pub until: Timestamp,
     /// How many replicas there were.
     pub replicas: usize,
+    /// Their clocks, where they are wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clocks: Option<Clocks>,
     /// What became of all occurrences, by state.
     pub states: BTreeMap<&'static str, u64>,
     /// By job.
@@ -40,6 +44,26 @@ pub struct Report {
     /// What became of each occurrence, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occurrences: Option<Vec<Fate>>,
+}
+
+/// Clocks that are wrong, and what comes of that.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Clocks {
+    /// By how many seconds that of each replica is ahead.
+    pub ahead_seconds: Vec<f64>,
+    /// So many seconds later everything begins: most of them say that the store's clock is ahead.
+    pub later_seconds: f64,
+}
+
+impl Clocks {
+    fn of(scenario: &Scenario) -> Option<Clocks> {
+        let skews = scenario.skews();
+        let seconds = |micros: i64| Duration::from_micros(micros.unsigned_abs()).as_secs_f64() * micros.signum() as f64;
+        (!scenario.skew.is_zero()).then(|| Clocks {
+            later_seconds: replica::held_ahead(&skews).as_secs_f64(),
+            ahead_seconds: skews.into_iter().map(seconds).collect(),
+        })
+    }
 }
 
 /// What became of the occurrences of one job.
@@ -132,6 +156,7 @@ impl Report {
             from: scenario.from,
             until: scenario.until,
             replicas: scenario.replicas,
+            clocks: Clocks::of(scenario),
             states,
             busiest: busiest(world, &minutes),
             at_once: world.peak.0,

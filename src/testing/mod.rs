@@ -152,6 +152,7 @@ impl Cluster {
             took: Took { others: Duration::ZERO, named: Vec::new() },
             fail: 0.0,
             kill: 0.0,
+            skew: Duration::ZERO,
             seed: 0,
             most: usize::MAX,
         };

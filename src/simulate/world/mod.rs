@@ -14,9 +14,9 @@ use crate::job::{Job, JobName};
 use crate::lease::{Ended, Fence, Outcome, Token};
 use crate::ledger::{Entry, Event, State, What};
 use crate::parts::Dice;
-use crate::plan::{self, Step, View};
+use crate::plan::{self, Belief, Step, View};
 use crate::record::{self, Bid, Key, Mutex, Op, Record, Reply};
-use crate::replica::Jobs;
+use crate::replica::{self, Jobs};
 
 /// A run that is asked to stop is over after this long.
 const HALT: Duration = Duration::from_millis(100);
@@ -97,6 +97,8 @@ pub struct World {
     known: Jobs,
     has_chains: bool,
     now: Timestamp,
+    /// By so much replicas hold the store's clock to be ahead.
+    distrust: Duration,
     agenda: BinaryHeap<Reverse<(Timestamp, Wake)>>,
     /// When each job is looked at next, if it is.
     looks: Vec<Option<Timestamp>>,
@@ -146,6 +148,7 @@ impl World {
             known: Jobs { hooks: BTreeMap::new(), ..jobs.clone() },
             has_chains: list.iter().any(|job| job.on.jobs().next().is_some()),
             now: scenario.from,
+            distrust: replica::held_ahead(&scenario.skews()),
             agenda: BinaryHeap::new(),
             looks: vec![None; list.len()],
             records: vec![Record::default(); list.len()],
@@ -287,7 +290,7 @@ impl World {
         let job = self.jobs[at].clone();
         for _ in 0..STEPS {
             let op = match self.step(at, &job) {
-                Step::Wait(until) | Step::Race(until) => return self.look_soon(at, until),
+                Step::Wait(until) | Step::Race(until) => return self.look_soon(at, until.plus(self.distrust)),
                 Step::Finished => return,
                 Step::Claim(target) => {
                     let Some(node) = self.any_node() else {
@@ -330,7 +333,8 @@ impl World {
     fn step(&mut self, at: usize, job: &Job) -> Step {
         let mutex = job.mutex.as_ref().and_then(|name| self.mutexes.get(name).cloned()).unwrap_or_default();
         let view = View { now: self.now, record: std::mem::take(&mut self.records[at]), mutex };
-        let step = plan::next(job, &view);
+        let belief = Belief { now: self.now.minus(self.distrust), decides: true };
+        let step = plan::next_believing(job, &view, belief);
         self.records[at] = view.record;
         step
     }
