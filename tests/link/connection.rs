@@ -1,7 +1,12 @@
 //! The connection to the server: what is said when there is none, and how it comes back.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use cronclave::job::JobName;
+use cronclave::record::Op;
+use cronclave::store::Store as _;
 use cronclave::store::redis::{Address, Redis as Store, Time};
 
 use super::odd::{self, HTTP, Sentinel, Tls, impostor, slammer};
@@ -264,6 +269,24 @@ async fn a_socket_in_the_file_system_will_do() {
     let _redis = Redis::with(&["--unixsocket", &path, "--requirepass", "sesame"]);
     has(&said(&format!("redis+unix://{path}?db=2&password=sesame")).await, &["fine"]);
     has(&said(&format!("redis+unix://{path}")).await, &[&path, "wants a password"]);
+}
+
+/// As when a program drops its runtime while a replica within it still asks.
+#[test]
+fn who_asks_in_a_runtime_that_has_ended_is_answered_at_once() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _inside = handle.enter();
+        let (store, job) = (store("redis://127.0.0.1:1"), JobName::new("a").unwrap());
+        let op = Op::Register { spec: 1 };
+        let asking = pin!(store.apply(&job, &op));
+        let _ = tell.send(asking.poll(&mut Context::from_waker(Waker::noop())));
+    });
+    let answer = told.recv_timeout(Duration::from_secs(60)).expect("it hangs");
+    assert!(matches!(answer, Poll::Ready(Err(_))), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

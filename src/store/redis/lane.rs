@@ -99,18 +99,29 @@ impl Lane {
         urgent: bool,
     ) -> Result<Raw, StoreError> {
         let (tell, told) = oneshot::channel();
-        {
+        let (work, second) = {
             let mut queue = self.queue();
             let line = if urgent { &mut queue.urgent } else { &mut queue.calm };
             line.push_back(Asked { job, op, answer: tell });
-            // Every call has a limit, so these tasks end soon after the last of their askers.
-            if queue.calls == 0 {
-                queue.calls = 1;
-                tokio::spawn(Work::on(self.clone()).all());
-            } else if queue.calls < CALLS && !queue.coming {
-                queue.coming = true;
-                tokio::spawn(Second { lane: self.clone(), done: false }.wait());
+            match queue.calls {
+                0 => {
+                    queue.calls = 1;
+                    (Some(Work::on(self.clone())), None)
+                }
+                calls if calls < CALLS && !queue.coming => {
+                    queue.coming = true;
+                    (None, Some(Second { lane: self.clone(), done: false }))
+                }
+                _ => (None, None),
             }
+        };
+        // Every call has a limit, so these tasks end soon after the last of their askers. The queue is not held
+        // meanwhile: a runtime that is being dropped drops what is given to it at once, and that asks for the queue.
+        if let Some(work) = work {
+            tokio::spawn(work.all());
+        }
+        if let Some(second) = second {
+            tokio::spawn(second.wait());
         }
         told.await.unwrap_or_else(|_| Err(self.server.no_answer("the process was stopping")))
     }
