@@ -128,6 +128,7 @@ async fn claims(store: Arc<dyn Store>, width: usize) -> f64 {
                         overlap: Overlap::Skip,
                         delivery: Delivery::AtMostOnce,
                         mutex: None,
+                        start: None,
                     };
                     let reply = store.apply(&job, &Op::Claim(bid)).await.unwrap().reply;
                     let Reply::Won(run) = reply else { panic!("{reply:?}") };

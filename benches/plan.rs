@@ -82,6 +82,7 @@ fn one_run(job: &Job, record: &mut Record, at: Timestamp) {
         overlap: Overlap::Skip,
         delivery: Delivery::AtMostOnce,
         mutex: None,
+        start: None,
     };
     let Reply::Won(run) = grant(job, record, &Op::Claim(bid), at) else { panic!("not won") };
     let key = Key { run_id: run.run_id, fence: run.fence, token: run.token.unwrap() };

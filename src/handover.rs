@@ -38,7 +38,7 @@ pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     if lease.not_before > Instant::now() {
         tokio::select! {
             biased;
-            () = until_due(parts, job, lease.not_before) => {}
+            () = until_due(parts, job, &lease) => {}
             // Nothing was begun: whoever stays can still start it on time.
             () = parts.stop.soft() => {
                 let why = "its replica stops before it is due".to_owned();
@@ -71,8 +71,9 @@ pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
 }
 
 /// Waits until a run that was won ahead of its instant is due, or its start is to be committed.
-async fn until_due(parts: &Parts, job: &Job, due: Instant) {
-    if job.task.is_sent() {
+async fn until_due(parts: &Parts, job: &Job, lease: &Lease) {
+    let due = lease.not_before;
+    if job.task.is_sent() || lease.started {
         return sleep_until(due).await;
     }
     let waiting = parts.waiting.wait();

@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::Timestamp;
+use crate::event::{About, Told};
 use crate::job::Job;
 use crate::lease::{Lease, Token, Work};
 use crate::measure::{Claim, Measure};
 use crate::parts::{Dice, Parts};
 use crate::plan::View;
-use crate::record::{Bid, Op, Open, Reply, Target};
+use crate::record::{Bid, Op, Open, Phase, Reply, Target};
 use crate::store::{Answer, StoreError, Trouble};
 
 /// Replicas spread their bids over this long, so that none wins much more than its share.
@@ -25,6 +26,10 @@ const APART: Duration = Duration::from_millis(20);
 
 /// A claim ahead of its instant lapses so long after it. Its holder is there, or will not come.
 const LAPSES: Duration = Duration::from_secs(2);
+
+/// What is bid for no longer ahead of its instant is started in the same step. What is won earlier is not: who dies before
+/// the instant leaves a claim that others take over, instead of a run that counts as begun.
+const STARTS: Duration = Duration::from_millis(390);
 
 /// Who has no way to the broker lets those go first who may have one.
 const BEHIND: Duration = Duration::from_millis(500);
@@ -43,7 +48,23 @@ pub enum Race {
 
 /// When to bid for what is due at `due`: a random while ahead of it.
 pub fn ahead_of(due: Timestamp, dice: &Dice) -> Timestamp {
-    due.minus(Bid::AHEAD).plus(APART.mul_f64((dice.roll() * MOMENTS).floor()))
+    due.minus(Bid::AHEAD).plus(moment(dice))
+}
+
+fn moment(dice: &Dice) -> Duration {
+    APART.mul_f64((dice.roll() * MOMENTS).floor())
+}
+
+/// The same where so many come at once at their moment that it pays to start what is won in the same step: later, just early
+/// enough that all of them can be started by their instant. `None` where it does not pay, or that was waited for already.
+pub fn ahead_of_crowd(due: Timestamp, now: Timestamp, at_once: usize, dice: &Dice) -> Option<Timestamp> {
+    const CROWD: usize = 16;
+    const LEAST: Duration = Duration::from_millis(3);
+    const EACH: Duration = Duration::from_micros(60);
+    let all = APART.mul_f64(MOMENTS);
+    let crowd = EACH.mul_f64(at_once as f64 * MOMENTS);
+    let ahead = (LEAST + crowd).min(STARTS - all);
+    (at_once >= CROWD && due.since(now) > STARTS).then(|| due.minus(ahead + all).plus(moment(dice)))
 }
 
 /// Bids for `target`, wanted when the store's clock read `seen`; after a random moment, unless that was waited for
@@ -76,11 +97,12 @@ pub async fn run(parts: &Parts, job: &Job, target: Target, seen: Timestamp) -> R
         overlap: job.overlap,
         delivery: job.delivery,
         mutex: job.mutex.clone(),
+        // What is sent is started by whoever takes it, or when it leaves.
+        start: (!job.task.is_sent() && ahead < STARTS).then_some(job.lease),
     };
     // Counted from before the first request: whichever of them was granted, the claim lasts longer.
-    let trusted_until = Instant::now() + ttl;
     let (token, asked) = (bid.token.clone(), Instant::now());
-    let answer = ask(parts, job, &Op::Claim(bid), trusted_until).await;
+    let answer = ask(parts, job, &Op::Claim(bid), asked + ttl).await;
     let outcome = match &answer {
         Ok(Answer { reply: Reply::Won(_), .. }) => Claim::Won,
         Ok(_) => Claim::Lost,
@@ -88,14 +110,18 @@ pub async fn run(parts: &Parts, job: &Job, target: Target, seen: Timestamp) -> R
     };
     parts.bus.measure(Measure::Claim { outcome, took: asked.elapsed() });
     let answer = answer?;
+    let Reply::Won(open) = &answer.reply else {
+        parts.bus.tell_all(answer.events.clone());
+        return Ok(Race::Lost(answer));
+    };
+    let work = work(job, open, &answer.view);
+    let started = open.phase == Phase::Running;
+    if started {
+        parts.bus.tell(Told::About(About::work(job, &work)));
+    }
     parts.bus.tell_all(answer.events.clone());
-    Ok(match &answer.reply {
-        Reply::Won(open) => {
-            let work = work(job, open, &answer.view);
-            Race::Won(Box::new(Lease { work, token, trusted_until, ttl: job.lease, not_before }), answer)
-        }
-        _ => Race::Lost(answer),
-    })
+    let trusted_until = asked + if started { job.lease } else { ttl };
+    Ok(Race::Won(Box::new(Lease { work, token, trusted_until, ttl: job.lease, not_before, started }), answer))
 }
 
 /// What the code of an open run is handed.

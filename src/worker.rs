@@ -206,6 +206,7 @@ impl Slot {
             trusted_until: Instant::now() + job.lease.min(self.parts.claim_ttl),
             ttl: job.lease,
             not_before: Instant::now(),
+            started: false,
         };
         let mut running = pin!(attempt::run(&self.parts, job, lease));
         tokio::select! {

@@ -18,11 +18,11 @@ use async_trait::async_trait;
 use cronclave::attempt::{self, Carried};
 use cronclave::clock::Clock;
 use cronclave::job::Job;
-use cronclave::lease::{Ended, Lease, Outcome, RunId, Trigger, Work};
+use cronclave::lease::{Ended, Lease, Outcome, RunId, Token, Trigger, Work};
 use cronclave::ledger::{Entry, State};
 use cronclave::parts::Parts;
 use cronclave::race::{self, Race};
-use cronclave::record::{Op, Open, Target};
+use cronclave::record::{Bid, Key, Op, Open, Phase, Reply, Target};
 use cronclave::runner::{Chunk, Control, Halt, Runner, Stream};
 use cronclave::store::{Create, Memory, Query, Sqlite, Store};
 use jobs::{every, secs, start_of_time};
@@ -124,6 +124,28 @@ impl Bench {
         Bench { job: Arc::new(job), store, clock, parts, way, saw }
     }
 
+    /// Claims a run and leaves its start to a commit of its own, as a worker finds it.
+    async fn claim(&self) -> Lease {
+        let Lease { work, token, .. } = self.win().await;
+        let released = Op::Release { key: Key { run_id: work.run_id, fence: work.fence, token } };
+        self.store.apply(&self.job.name, &released).await.unwrap();
+        let asked = Instant::now();
+        let bid = Bid {
+            target: Target::Open { run_id: work.run_id, fence: work.fence },
+            token: Token::fresh(),
+            holder: "web.1".into(),
+            ttl: secs(10),
+            overlap: self.job.overlap,
+            delivery: self.job.delivery,
+            mutex: None,
+            start: None,
+        };
+        let answer = self.store.apply(&self.job.name, &Op::Claim(bid.clone())).await.unwrap();
+        let Reply::Won(open) = &answer.reply else { panic!("{:?}", answer.reply) };
+        let (work, trusted_until) = (race::work(&self.job, open, &answer.view), asked + secs(10));
+        Lease { work, token: bid.token, trusted_until, ttl: self.job.lease, not_before: asked, started: false }
+    }
+
     async fn win(&self) -> Lease {
         let trigger = Trigger::Manual { by: None, reason: None };
         let args = BTreeMap::from([("day".to_owned(), "monday".to_owned())]);
@@ -182,7 +204,7 @@ async fn a_run_longer_than_many_leases_is_never_without_one() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_counts_from_when_it_was_asked_for() {
     let bench = Bench::new(every("a", 60), 60);
-    let lease = bench.win().await;
+    let lease = bench.claim().await;
     bench.way.slow.store(5, Ordering::SeqCst);
     let asked = Instant::now();
     attempt::run(&bench.parts, &bench.job, lease).await;
@@ -195,7 +217,7 @@ async fn a_lease_counts_from_when_it_was_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn what_lapsed_before_it_began_does_not_run() {
     let bench = Bench::new(every("a", 60), 1);
-    let lease = bench.win().await;
+    let lease = bench.claim().await;
     sleep(secs(11)).await;
     let carried = attempt::run(&bench.parts, &bench.job, lease).await;
     assert!(matches!(carried, Carried::NotStarted(_)), "{carried:?}");
@@ -203,9 +225,33 @@ async fn what_lapsed_before_it_began_does_not_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_started_as_it_was_won_runs_without_another_word_to_the_store() {
+    let bench = Bench::new(every("a", 60), 1);
+    let lease = bench.win().await;
+    assert!(lease.started);
+    let run = bench.store.view(&bench.job.name, None).await.unwrap().record.open.remove(0);
+    assert_eq!((run.phase, run.started_at), (Phase::Running, Some(bench.clock.now())));
+    bench.way.slow.store(5, Ordering::SeqCst);
+    let asked = Instant::now();
+    assert!(matches!(attempt::run(&bench.parts, &bench.job, lease).await, Carried::Settled(_)));
+    assert_eq!(about(bench.saw().began.unwrap() - asked), 0, "no answer was waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_started_as_it_was_won_does_not_run_once_it_is_lost() {
+    let bench = Bench::new(every("a", 60), 1);
+    let lease = bench.win().await;
+    sleep(secs(31)).await;
+    bench.ask(|run| Op::Reap { run_id: run.run_id, fence: run.fence, phase: run.phase }).await;
+    let carried = attempt::run(&bench.parts, &bench.job, lease).await;
+    assert!(matches!(carried, Carried::Unanswered(_)), "{carried:?}");
+    assert!(bench.saw().began.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn code_is_given_what_the_store_knows_of_its_run() {
     let bench = Bench::new(every("a", 60), 1);
-    let mut lease = bench.win().await;
+    let mut lease = bench.claim().await;
     let known = std::mem::take(&mut lease.work.args);
     // As a worker has it: its request says hardly more than which run it is.
     lease.work.attempt = 7;

@@ -483,6 +483,7 @@ async fn the_end_of_a_run_that_began_elsewhere_is_counted_with_why_it_existed() 
             overlap: Overlap::Skip,
             delivery: Delivery::AtMostOnce,
             mutex: None,
+            start: None,
         };
         let Reply::Won(run) = store.apply(&job, &Op::Claim(bid)).await.unwrap().reply else { panic!("not won") };
         let key = Key { run_id, fence: run.fence, token };

@@ -66,6 +66,7 @@ impl Bench {
             overlap: self.job.overlap,
             delivery: Delivery::AtMostOnce,
             mutex: None,
+            start: None,
         };
         let Reply::Won(run) = self.ask(Op::Claim(bid)).await else { panic!("not won") };
         Key { run_id: run.run_id, fence: run.fence, token }

@@ -103,6 +103,7 @@ impl Bench {
                     overlap: self.job.overlap,
                     delivery: self.job.delivery,
                     mutex: self.job.mutex.clone(),
+                    start: None,
                 })
             }
             Step::Decide { expect, passes, due } => Op::Decide { expect, passes, due },

@@ -224,6 +224,7 @@ impl Chance {
             overlap: self.overlap(),
             delivery: self.of(&[Delivery::AtMostOnce, Delivery::AtLeastOnce]),
             mutex: self.of(&[None, None, Some("m".to_owned()), Some("größer".to_owned())]),
+            start: self.of(&[None, Some(Duration::from_secs(30)), Some(Duration::ZERO)]),
         }
     }
 

@@ -7,6 +7,8 @@ mod alarms;
 mod documents;
 #[path = "common/servers.rs"]
 mod servers;
+#[path = "store/started.rs"]
+mod started;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use alarms::*;
 use documents::*;
+use started::*;
 
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::{Delivery, JobName, Keep, Overlap};
@@ -156,6 +159,7 @@ fn bid(target: Target, token: &Token) -> Bid {
         overlap: Overlap::Skip,
         delivery: Delivery::AtMostOnce,
         mutex: None,
+        start: None,
     }
 }
 
@@ -208,6 +212,10 @@ promises! {
     what_was_won_ahead_does_not_start_once_its_job_is_paused
     who_does_not_know_the_cursor_is_told_to_look_again
     a_bid_asked_again_is_answered_the_same
+    what_is_started_as_it_is_won_is_as_if_it_had_been_claimed_and_started
+    a_bid_with_its_start_asked_again_is_answered_the_same
+    what_is_started_as_it_is_won_ahead_begins_when_it_is_due
+    what_was_started_ahead_and_given_back_waits_for_its_instant
     a_claim_that_was_not_started_is_taken_over_with_a_larger_fence
     a_claim_cannot_be_started_once_it_lapsed
     a_start_asked_again_is_answered_the_same

@@ -61,7 +61,12 @@ pub enum Carried {
 /// Starts the code of `lease`, holds the lease while it runs, settles its outcome.
 pub async fn run(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
-    if let Err(refused) = start(parts, job, &key, &mut lease).await {
+    let started = match lease.started {
+        // Nothing of it began, so whoever can may go on.
+        true => await_due(parts, job, &key, &mut lease, false).await.map_err(Carried::Unanswered),
+        false => start(parts, job, &key, &mut lease).await,
+    };
+    if let Err(refused) = started {
         return refused;
     }
     let ended = carry(parts, job, &key, &lease).await;
@@ -89,15 +94,20 @@ pub(crate) async fn start(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease
             return Err(Carried::NotStarted(refusal(key, found)));
         }
     }
+    // An earlier request was granted whose answer got lost: the lease counts from then.
     let begun_before = answer.events.is_empty();
+    await_due(parts, job, key, lease, begun_before).await.map_err(Carried::NotStarted)
+}
+
+/// Waits until a run whose start is on record is due, and makes sure of its lease, if that is `doubtful` or was won long ago.
+async fn await_due(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease, doubtful: bool) -> Result<(), String> {
     if lease.not_before > Instant::now() {
         sleep_until(lease.not_before).await;
     }
-    if begun_before || lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
-        // The answer took so long that the code could hardly be stopped in time; or an earlier request was granted
-        // whose answer got lost, and the lease counts from then.
+    if doubtful || lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
+        // The answer took so long that the code could hardly be stopped in time.
         let Some(renewed) = renew(parts, job, key, lease.ttl, lease.trusted_until).await else {
-            return Err(Carried::NotStarted("the lease was lost before the code started".into()));
+            return Err("the lease was lost before the code started".into());
         };
         lease.trusted_until = renewed.trusted_until;
     }

@@ -12,7 +12,9 @@ use crate::ledger::{Next, Pass, What};
 
 impl Granting<'_> {
     pub(super) fn claim(&mut self, bid: &Bid) -> Reply {
-        let mine = |run: &&Open| run.phase == Phase::Claimed && run.is_held_by(&bid.token);
+        // Asked again, it is answered again.
+        let granted = if bid.start.is_some() { Phase::Running } else { Phase::Claimed };
+        let mine = |run: &&Open| run.phase == granted && run.is_held_by(&bid.token);
         if let Some(run) = self.record.open.iter().find(mine) {
             return Reply::Won(Box::new(run.clone()));
         }
@@ -121,17 +123,20 @@ impl Granting<'_> {
         run.until = self.now.plus(bid.ttl).max(run.opened);
         run.mutex.clone_from(&bid.mutex);
         (run.started_at, run.slow) = (None, false);
-        let run = run.clone();
-        self.hold_mutex(&run);
-        self.tell(What::Claimed {
+        let claimed = What::Claimed {
             run_id: run.run_id,
             scheduled_at: run.scheduled_at,
             trigger: run.trigger.clone(),
             attempt: run.attempt,
             fence,
             holder: run.holder.clone(),
-        });
-        Reply::Won(Box::new(run))
+        };
+        self.tell(claimed);
+        match bid.start {
+            Some(ttl) => self.begin(index, ttl),
+            None => self.hold_mutex_of(index),
+        }
+        Reply::Won(Box::new(self.record.open[index].clone()))
     }
 }
 

@@ -99,7 +99,8 @@ impl Granting<'_> {
         }
     }
 
-    pub(super) fn hold_mutex(&mut self, run: &Open) {
+    pub(super) fn hold_mutex_of(&mut self, index: usize) {
+        let run = &self.record.open[index];
         if run.mutex.is_some() && self.mutex.keeps_out(run.run_id, self.now).is_none() {
             self.mutex.fence = self.mutex.fence.max(run.fence);
             self.mutex.held = Some(Held {

@@ -21,16 +21,14 @@ impl Granting<'_> {
             Phase::Claimed if run.is_held_by(&key.token) => {
                 run.phase = Phase::Published;
                 run.until = until;
-                let run = run.clone();
-                self.hold_mutex(&run);
+                self.hold_mutex_of(index);
                 self.tell(What::Published { run_id: key.run_id, fence: key.fence });
                 Reply::Done
             }
             // First it is offered, for as long as sending takes; then it is known to be in the queue.
             Phase::Published if run.is_held_by(&key.token) => {
                 run.until = until;
-                let run = run.clone();
-                self.hold_mutex(&run);
+                self.hold_mutex_of(index);
                 Reply::Done
             }
             // A quick worker has started it before the publisher could say so.
@@ -69,18 +67,24 @@ impl Granting<'_> {
             self.close(index, Ended::because(Outcome::Cancelled, "cancelled before it started"));
             return Reply::Cancelled;
         }
-        run.phase = Phase::Running;
         run.token = Some(key.token.clone());
         holder.clone_into(&mut run.holder);
-        run.until = now.plus(ttl);
+        self.begin(index, ttl);
+        Reply::Kept { until: now.plus(ttl), cancel: false }
+    }
+
+    /// The run's code begins, now or when it is due.
+    pub(super) fn begin(&mut self, index: usize, ttl: Duration) {
+        let run = &mut self.record.open[index];
+        run.phase = Phase::Running;
+        run.until = self.now.plus(ttl);
         // Granted a moment before it is due, its code begins when it is.
-        let begins = now.max(run.opened);
+        let begins = self.now.max(run.opened);
         run.started_at = Some(begins);
-        let run = run.clone();
-        self.hold_mutex(&run);
-        let what = What::Started { run_id: run.run_id, attempt: run.attempt, fence: run.fence, holder: run.holder };
+        let (run_id, attempt, fence, holder) = (run.run_id, run.attempt, run.fence, run.holder.clone());
+        self.hold_mutex_of(index);
+        let what = What::Started { run_id, attempt, fence, holder };
         self.events.push(Event { at: begins, job: self.job.clone(), what });
-        Reply::Kept { until: run.until, cancel: false }
     }
 
     /// What was asked for before the job was paused is asked for again afterwards.
@@ -105,9 +109,9 @@ impl Granting<'_> {
             return Reply::Fenced;
         }
         run.until = until;
-        let run = run.clone();
-        self.hold_mutex(&run);
-        Reply::Kept { until, cancel: run.cancel }
+        let cancel = run.cancel;
+        self.hold_mutex_of(index);
+        Reply::Kept { until, cancel }
     }
 
     pub(super) fn settle(&mut self, key: &Key, ended: &Ended, next: Option<(u32, Duration)>) -> Reply {

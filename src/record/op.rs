@@ -28,6 +28,9 @@ pub struct Bid {
     pub delivery: Delivery,
     /// The mutex the run needs.
     pub mutex: Option<String>,
+    /// For how long the run is held unless renewed, if it is to be started in the same step: one commit instead of the
+    /// two of [`Op::Claim`] and [`Op::Start`]. `None`: its start is a commit of its own.
+    pub start: Option<Duration>,
 }
 
 impl Bid {

@@ -31,6 +31,7 @@ use crate::lease::Lease;
 use crate::parts::Parts;
 use crate::plan::{self, Step, View};
 use crate::race;
+use crate::record::Target;
 use crate::store::Snapshot;
 use agenda::Agenda;
 use lag::Lag;
@@ -95,6 +96,7 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
         way_out: Room::new(ON_THEIR_WAY),
         loops: JoinSet::new(),
         runs: JoinSet::new(),
+        at_once: 0,
         troubles: 0,
         lag: Lag::new(),
         next: Glance::default(),
@@ -130,6 +132,8 @@ struct Replica {
     way_out: Room,
     loops: JoinSet<(JobName, Looked)>,
     runs: JoinSet<(JobName, Carried)>,
+    /// So many jobs wake together now.
+    at_once: usize,
     /// Looks in a row that the store did not answer.
     troubles: u32,
     lag: Lag,
@@ -199,9 +203,10 @@ impl Replica {
             }
             if ready {
                 self.watch_lag();
-                for job in self.agenda.due() {
-                    self.wake(&job);
-                }
+                let due = self.agenda.due();
+                self.at_once = due.len();
+                due.iter().for_each(|job| self.wake(job));
+                self.at_once = 0;
                 self.look_on();
             }
             self.tell();
@@ -254,6 +259,12 @@ impl Replica {
             Step::Wait(at) => self.agenda.wait(name, at, belief.now),
             Step::Race(due) => self.agenda.wait(name, race::ahead_of(due, &self.parts.dice), belief.now),
             Step::Finished => self.agenda.remove(name),
+            Step::Claim(Target::Next { due, .. }) if !job.task.is_sent() => {
+                match race::ahead_of_crowd(due, belief.now, self.at_once, &self.parts.dice) {
+                    Some(at) => self.agenda.wait(name, at, belief.now),
+                    None => self.rouse(name),
+                }
+            }
             _ => self.rouse(name),
         }
     }

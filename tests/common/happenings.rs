@@ -130,6 +130,7 @@ impl Run {
             overlap: Overlap::Skip,
             delivery: Delivery::AtMostOnce,
             mutex: None,
+            start: None,
         };
         let Reply::Won(run) = store.apply(&job, &Op::Claim(bid)).await.unwrap().reply else { panic!() };
         let key = Key { run_id: run.run_id, fence: run.fence, token };

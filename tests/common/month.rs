@@ -131,6 +131,7 @@ async fn look(
                 overlap: job.overlap,
                 delivery: job.delivery,
                 mutex: job.mutex.clone(),
+                start: None,
             };
             let token = bid.token.clone();
             let claim = Op::Claim(bid);

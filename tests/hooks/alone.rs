@@ -328,6 +328,7 @@ async fn started(bench: &Bench, name: &str) -> RunId {
         overlap: Overlap::Allow,
         delivery: cronclave::job::Delivery::AtMostOnce,
         mutex: None,
+        start: None,
     };
     let answer = bench.store.apply(&job(name), &Op::Claim(bid)).await.unwrap();
     let Reply::Won(open) = answer.reply else { panic!("{:?}", answer.reply) };

@@ -253,6 +253,7 @@ impl Claims {
             overlap: self.job.overlap,
             delivery: self.job.delivery,
             mutex: None,
+            start: None,
         }
     }
 

@@ -155,6 +155,7 @@ impl Requests {
             overlap: self.job.overlap,
             delivery: self.job.delivery,
             mutex: None,
+            start: None,
         }))
     }
 

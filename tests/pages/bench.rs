@@ -92,6 +92,7 @@ impl Bench {
             overlap: job.overlap,
             delivery: job.delivery,
             mutex: None,
+            start: None,
         };
         let Reply::Won(run) = self.ask(&job.name, Op::Claim(bid)).await else { panic!("{name} at {at} was not won") };
         let key = Key { run_id: run.run_id, fence: run.fence, token };

@@ -23,6 +23,7 @@ async fn run_once(store: &Redis, job: &JobName, target: Target, mutex: Option<&s
         overlap: Overlap::Skip,
         delivery: Delivery::AtMostOnce,
         mutex: mutex.map(str::to_owned),
+        start: None,
     };
     let token = bid.token.clone();
     let answer = store.apply(job, &Op::Claim(bid)).await.unwrap();

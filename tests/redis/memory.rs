@@ -24,6 +24,7 @@ async fn claim(store: &Redis, job: &JobName, request: &str) -> Result<Key, Store
         overlap: Overlap::Allow,
         delivery: Delivery::AtMostOnce,
         mutex: Some("disk".into()).filter(|_| request == "first"),
+        start: None,
     };
     let token = bid.token.clone();
     match store.apply(job, &Op::Claim(bid)).await?.reply {

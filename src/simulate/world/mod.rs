@@ -308,6 +308,7 @@ impl World {
                         overlap: job.overlap,
                         delivery: job.delivery,
                         mutex: job.mutex.clone(),
+                        start: None,
                     };
                     let token = bid.token.clone();
                     if let Reply::Won(open) = self.apply(at, &Op::Claim(bid)) {

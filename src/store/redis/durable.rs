@@ -46,13 +46,18 @@ impl Durable {
         Durable { level, link, meta, mark, asked: AtomicU64::new(0), confirmed: Mutex::default() }
     }
 
+    /// Whether starts need more than the server's word.
+    pub(super) fn asks(&self) -> bool {
+        self.level != Durability::Memory
+    }
+
     /// Waits until what the server `by` has granted up to now is as sure as the level demands. Starts that wait at the
     /// same time wait together.
     ///
     /// # Errors
     /// When it is not, within a few seconds. It may become so.
     pub(super) async fn confirm(&self, by: &str) -> Result<(), StoreError> {
-        if self.level == Durability::Memory {
+        if !self.asks() {
             return Ok(());
         }
         let own = self.asked.fetch_add(1, Ordering::SeqCst) + 1;

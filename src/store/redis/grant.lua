@@ -213,6 +213,16 @@ local function refuse_company(s, bid, in_the_way)
   end
 end
 
+-- The run's code begins, now or when it is due.
+local function begin(s, run, ttl)
+  run[PHASE], run[UNTIL] = RUNNING, plus(s.now, ttl)
+  -- Granted a moment before it is due, its code begins when it is.
+  run[STARTED_AT] = math.max(s.now, run[OPENED])
+  hold_mutex(s, run)
+  s.changed = true
+  s.events[#s.events + 1] = { run[STARTED_AT], E.started, run[RUN], run[ATTEMPT], run[FENCE], run[HOLDER] }
+end
+
 local function grant(s, i, bid)
   local fence = math.max(math.max(s.r[TOP], s.m[1]) + 1, s.now)
   s.r[TOP] = fence
@@ -220,8 +230,8 @@ local function grant(s, i, bid)
   run[PHASE], run[FENCE], run[TOKEN], run[HOLDER] = CLAIMED, fence, bid.token, bid.holder
   run[UNTIL], run[MUTEX] = math.max(plus(s.now, bid.ttl), run[OPENED]), bid.mutex
   run[STARTED_AT], run[SLOW] = false, false
-  hold_mutex(s, run)
   tell(s, E.claimed, run[RUN], run[AT], run[TRIGGER], run[ATTEMPT], fence, run[HOLDER])
+  if bid.start then begin(s, run, bid.start) else hold_mutex(s, run) end
   return { WON, i }
 end
 
@@ -293,13 +303,16 @@ function G.register(s, spec)
   return { DONE }
 end
 
-function G.claim(s, token, holder, ttl, allow, at_most_once, mutex, target)
+function G.claim(s, token, holder, ttl, allow, at_most_once, mutex, target, start)
+  -- Asked again, it is answered again.
+  local granted = start and RUNNING or CLAIMED
   for i, run in ipairs(s.r[OPEN]) do
-    if run[PHASE] == CLAIMED and run[TOKEN] == token then return { WON, i } end
+    if run[PHASE] == granted and run[TOKEN] == token then return { WON, i } end
   end
   local pause = paused(s)
   if pause then return { IS_PAUSED, pause } end
-  local bid = { token = token, holder = holder, ttl = ttl, allow = allow, at_most_once = at_most_once, mutex = mutex }
+  local bid = { token = token, holder = holder, ttl = ttl, allow = allow, at_most_once = at_most_once, mutex = mutex,
+                start = start }
   local claim = ({ claim_next, claim_open, claim_request })[target[1]]
   return claim(s, bid, unpack(target, 2))
 end
@@ -366,12 +379,8 @@ function G.start(s, key, holder, ttl)
     close(s, i, ended(CANCELLED, 'cancelled before it started'))
     return { CALLED_OFF }
   end
-  run[PHASE], run[TOKEN], run[HOLDER], run[UNTIL] = RUNNING, key[3], holder, plus(s.now, ttl)
-  -- Granted a moment before it is due, its code begins when it is.
-  run[STARTED_AT] = math.max(s.now, run[OPENED])
-  hold_mutex(s, run)
-  s.changed = true
-  s.events[#s.events + 1] = { run[STARTED_AT], E.started, run[RUN], run[ATTEMPT], run[FENCE], run[HOLDER] }
+  run[TOKEN], run[HOLDER] = key[3], holder
+  begin(s, run, ttl)
   return { KEPT, run[UNTIL], false }
 end
 

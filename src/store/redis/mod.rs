@@ -200,6 +200,15 @@ impl Store for Redis {
         };
         // Whoever is late already goes before what is only to be written down.
         let urgent = matches!(op, Op::Claim(_) | Op::Start { .. } | Op::Renew { .. });
+        // Where starts have to be confirmed, they are commits of their own: what is not, is only claimed.
+        let claim;
+        let op = match op {
+            Op::Claim(bid @ Bid { start: Some(_), .. }) if self.durable.asks() => {
+                claim = Op::Claim(Bid { start: None, ..bid.clone() });
+                &claim
+            }
+            op => op,
+        };
         let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
         let packed = pack::pack_op(job, op, known.as_deref());
         let given_up = Instant::now() + PATIENCE;

@@ -41,8 +41,9 @@ pub(in crate::store::redis) fn pack_op(job: &JobName, op: &Op, known: Option<&[u
             });
         }
         Op::Claim(bid) => {
-            head(7, 2);
+            head(8, 2);
             put_bid(&mut to, job, bid);
+            to.maybe(bid.start, put_duration);
         }
         Op::Decide { expect, passes, due } => {
             head(3, 3);
