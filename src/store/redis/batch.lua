@@ -21,7 +21,7 @@ for _, op in ipairs(ops) do
     local mutex = record and mutex_named(kind, record, op)
     local s = { job = name, r = record, m = mutex_of(mutex), now = now, events = {} }
     if garbled then return redis.error_reply('GARBLED ' .. garbled) end
-    if kind == 'register' and job.packed == '' and op[4] and not closed then restore(s, op[4]) end
+    if kind == 'register' and job.packed == '' and op[4] and not closed then putting_back().restore(s, op[4]) end
     local reply = held_back(kind, s, op) or G[kind](s, unpack(op, 3))
     local packed = cmsgpack.pack(reply)
     local events = {}

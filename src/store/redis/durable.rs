@@ -1,5 +1,6 @@
 //! How sure a start is before its code runs: known to the server, to its replicas, or to its disk.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{Value, cmd};
@@ -8,6 +9,7 @@ use tokio::sync::Mutex;
 use super::history::list;
 use super::link::{Link, Script};
 use super::server::GENTLE;
+use crate::record::{Bid, Op};
 use crate::store::address::Address;
 use crate::store::{Durability, StoreError, Trouble};
 
@@ -47,8 +49,18 @@ impl Durable {
     }
 
     /// Whether starts need more than the server's word.
-    pub(super) fn asks(&self) -> bool {
+    fn asks(&self) -> bool {
         self.level != Durability::Memory
+    }
+
+    /// Starts that are to be confirmed are commits of their own: such an operation then is only a claim.
+    pub(super) fn apart<'a>(&self, op: &'a Op) -> Cow<'a, Op> {
+        match op {
+            Op::Claim(bid @ Bid { start: Some(_), .. }) if self.asks() => {
+                Cow::Owned(Op::Claim(Bid { start: None, ..bid.clone() }))
+            }
+            op => Cow::Borrowed(op),
+        }
     }
 
     /// Waits until what the server `by` has granted up to now is as sure as the level demands. Starts that wait at the

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::Value;
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::fold::fold;
 use super::known::{Header, Turn};
 use super::link::Script;
 use super::server::{GENTLE, Server};
 use super::teach;
 use crate::clock::Timestamp;
 use crate::job::JobName;
+use crate::record::{Bid, Op, Target};
 use crate::store::{StoreError, Trouble};
 
 /// Operations in one call at most: the server answers nobody else meanwhile, a few milliseconds.
@@ -27,10 +29,18 @@ const BYTES: usize = 64 * 1024;
 /// An answer of so many bytes was too much for one call.
 const LARGE: usize = 2 * 1024 * 1024;
 
+/// What is to be so long from now is not urgent.
+const AT_EASE: Duration = Duration::from_millis(20);
+
 /// Calls on their way at once at most, and the time between two: a server that is far away need not
 /// be waited for, one that is near answers sooner.
 const CALLS: usize = 32;
 const GAP: Duration = Duration::from_millis(25);
+
+/// Where so many went in one call, the next one waits a moment for more, unless something is urgent: a call costs as much
+/// as many operations.
+const CROWD: usize = 8;
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// The server's answer to one operation, still packed.
 pub(super) struct Raw {
@@ -51,6 +61,8 @@ pub(super) struct Lane {
     /// For servers that know flags, and for those that do not.
     scripts: [Script; 2],
     queue: Mutex<Queue>,
+    /// Something urgent came.
+    hurry: Notify,
 }
 
 struct Queue {
@@ -87,8 +99,9 @@ impl Lane {
             "\n",
             include_str!("batch.lua")
         );
+        let body = fold(body);
         let scripts = heads.map(|head| Script::new(format!("{head}{body}")));
-        Arc::new(Lane { server, scripts, queue: Mutex::default() })
+        Arc::new(Lane { server, scripts, queue: Mutex::default(), hurry: Notify::new() })
     }
 
     /// Asks one operation, of a job's record or of none.
@@ -115,6 +128,9 @@ impl Lane {
                 _ => (None, None),
             }
         };
+        if urgent {
+            self.hurry.notify_waiters();
+        }
         // Every call has a limit, so these tasks end soon after the last of their askers. The queue is not held
         // meanwhile: a runtime that is being dropped drops what is given to it at once, and that asks for the queue.
         if let Some(work) = work {
@@ -183,6 +199,16 @@ fn unpack(answer: Value, count: usize) -> Option<(Header, Vec<Raw>)> {
     Some((header, raws?))
 }
 
+/// Whoever is late already goes before what is only to be written down, and before who bids for what is due later than
+/// [`AT_EASE`].
+pub(super) fn is_urgent(op: &Op, now: Option<Timestamp>) -> bool {
+    match op {
+        Op::Claim(Bid { target: Target::Next { due, .. }, .. }) => now.is_none_or(|now| due.since(now) < AT_EASE),
+        Op::Claim(_) | Op::Start { .. } | Op::Renew { .. } => true,
+        _ => false,
+    }
+}
+
 /// A task at work on a lane. However it ends, nobody waits in vain.
 struct Work {
     lane: Arc<Lane>,
@@ -215,6 +241,16 @@ impl Work {
                 }
                 Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
             }
+            if ops.len() >= CROWD {
+                self.gather().await;
+            }
+        }
+    }
+
+    async fn gather(&self) {
+        let hurry = self.lane.hurry.notified();
+        if self.lane.queue().urgent.is_empty() {
+            let _ = timeout(MOMENT, hurry).await;
         }
     }
 

@@ -9,6 +9,7 @@ mod dial;
 mod documents;
 mod durable;
 mod exam;
+mod fold;
 mod heard;
 mod history;
 mod known;
@@ -46,7 +47,7 @@ use crate::store::{
 };
 use durable::Durable;
 use history::{invited, list};
-use lane::{Lane, Raw};
+use lane::{Lane, Raw, is_urgent};
 use server::{META, MUTEXES, RECORDS, Server};
 use wire::{Garbled, Reader, Writer};
 
@@ -198,17 +199,8 @@ impl Store for Redis {
             Op::Register { .. } | Op::Claim(_) | Op::Decide { .. } | Op::Trigger { .. } => &self.wary,
             _ => &self.gentle,
         };
-        // Whoever is late already goes before what is only to be written down.
-        let urgent = matches!(op, Op::Claim(_) | Op::Start { .. } | Op::Renew { .. });
-        // Where starts have to be confirmed, they are commits of their own: what is not, is only claimed.
-        let claim;
-        let op = match op {
-            Op::Claim(bid @ Bid { start: Some(_), .. }) if self.durable.asks() => {
-                claim = Op::Claim(Bid { start: None, ..bid.clone() });
-                &claim
-            }
-            op => op,
-        };
+        let urgent = is_urgent(op, self.server.reckon());
+        let op = &*self.durable.apart(op);
         let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
         let packed = pack::pack_op(job, op, known.as_deref());
         let given_up = Instant::now() + PATIENCE;
