@@ -20,7 +20,7 @@ use cronclave::job::{Job, Overlap};
 use cronclave::lease::{Ended, RunId, Trigger, Work};
 use cronclave::ledger::State;
 use cronclave::parts::{Dice, Parts};
-use cronclave::record::{Op, Phase};
+use cronclave::record::{Op, Phase, Record};
 use cronclave::replica::{Identity, Jobs, Pulse, Setup};
 use cronclave::runner::{Control, Halt, Runner};
 use cronclave::schedule::{Rules, Schedule, Zone};
@@ -186,6 +186,42 @@ async fn what_is_won_ahead_of_its_instant_begins_on_the_instant() {
     assert_eq!(began.len(), 20);
     assert!(began.iter().all(|(_, began)| *began == at(60)), "{began:?}");
     alone.end().await;
+}
+
+/// So many jobs that it pays to start them as they are won.
+fn crowd() -> Vec<Job> {
+    (0..200).map(|n| every(&format!("job-{n}"), 60)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_is_won_shortly_before_its_instant_and_started_in_the_same_step() {
+    let alone = Alone::on(|store| store, crowd(), secs(1), 300);
+    sleep(Duration::from_millis(59_600)).await;
+    let seen = alone.store.snapshot().await.unwrap();
+    assert!(seen.records.values().all(|record| record.open.is_empty()), "who dies now has begun nothing");
+    sleep(Duration::from_millis(395)).await;
+    let won = alone.store.snapshot().await.unwrap();
+    let started = |record: &Record| record.open.iter().map(|run| (run.phase, run.started_at)).collect::<Vec<_>>();
+    assert!(won.records.values().all(|record| started(record) == [(Phase::Running, Some(at(60)))]));
+    assert_eq!(alone.starts(), 0, "they wait for the instant");
+    sleep(secs(5)).await;
+    let began = alone.began.lock().unwrap().clone();
+    assert_eq!(began.len(), 200);
+    assert!(began.iter().all(|(_, began)| *began == at(60)), "{began:?}");
+    assert!(alone.states().await.iter().all(|state| *state == State::Succeeded));
+    alone.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_that_was_started_ahead_is_given_back_by_a_replica_that_stops() {
+    let alone = Alone::on(|store| store, crowd(), secs(1), 300);
+    sleep(Duration::from_millis(59_995)).await;
+    let (store, began) = (alone.store.clone(), alone.began.clone());
+    alone.end().await;
+    let left = store.snapshot().await.unwrap();
+    let waits = |record: &Record| record.open.iter().map(|run| (run.phase, run.until)).collect::<Vec<_>>();
+    assert!(left.records.values().all(|record| waits(record) == [(Phase::Waiting, at(60))]));
+    assert_eq!(began.lock().unwrap().len(), 0);
 }
 
 /// The store's clock is known to a few milliseconds only.

@@ -35,9 +35,10 @@ pub(super) enum Looked {
 /// A store's answer is waited for this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Looks at `job`. Nobody waits for room while holding a lease: without a `permit` it bids for nothing.
-pub(super) async fn look(health: &Health, job: &Job, permit: Option<OwnedSemaphorePermit>) -> Looked {
-    steps(health, job, permit).await.unwrap_or_else(|trouble| trouble)
+/// Looks at `job`, which woke as one of so many `at_once`. Nobody waits for room while holding a lease: without a `permit` it
+/// bids for nothing.
+pub(super) async fn look(health: &Health, job: &Job, permit: Option<OwnedSemaphorePermit>, at_once: usize) -> Looked {
+    steps(health, job, permit, at_once).await.unwrap_or_else(|trouble| trouble)
 }
 
 /// Has the runs that are to stop look at once whether they should go on.
@@ -47,7 +48,18 @@ pub(crate) fn nudge(parts: &Parts, view: &View) {
     }
 }
 
-async fn steps(health: &Health, job: &Job, mut permit: Option<OwnedSemaphorePermit>) -> Result<Looked, Looked> {
+/// When to bid for what may be bid for now, if as one of a crowd it is better done later.
+pub(super) fn later(parts: &Parts, job: &Job, target: &Target, now: Timestamp, at_once: usize) -> Option<Timestamp> {
+    let Target::Next { due, .. } = target else { return None };
+    if job.task.is_sent() { None } else { race::ahead_of_crowd(*due, now, at_once, &parts.dice) }
+}
+
+async fn steps(
+    health: &Health,
+    job: &Job,
+    mut permit: Option<OwnedSemaphorePermit>,
+    at_once: usize,
+) -> Result<Looked, Looked> {
     let parts = &health.parts;
     let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await.map_err(Looked::Trouble)?;
     nudge(parts, &view);
@@ -63,6 +75,9 @@ async fn steps(health: &Health, job: &Job, mut permit: Option<OwnedSemaphorePerm
             Step::Race(due) => return Ok(Looked::Wait(race::ahead_of(due, &parts.dice), belief.now)),
             Step::Finished => return Ok(Looked::Finished),
             Step::Claim(target) => {
+                if let Some(at) = later(parts, job, &target, belief.now, at_once) {
+                    return Ok(Looked::Wait(at, belief.now));
+                }
                 let place = permit.take();
                 // What is not due yet leaves the last place to what is.
                 let is_last = place.as_ref().is_none_or(|place| place.semaphore().available_permits() == 0);

@@ -31,7 +31,6 @@ use crate::lease::Lease;
 use crate::parts::Parts;
 use crate::plan::{self, Step, View};
 use crate::race;
-use crate::record::Target;
 use crate::store::Snapshot;
 use agenda::Agenda;
 use lag::Lag;
@@ -132,7 +131,7 @@ struct Replica {
     way_out: Room,
     loops: JoinSet<(JobName, Looked)>,
     runs: JoinSet<(JobName, Carried)>,
-    /// So many jobs wake together now.
+    /// So many jobs woke together the last time that any did.
     at_once: usize,
     /// Looks in a row that the store did not answer.
     troubles: u32,
@@ -204,9 +203,10 @@ impl Replica {
             if ready {
                 self.watch_lag();
                 let due = self.agenda.due();
-                self.at_once = due.len();
+                if !due.is_empty() {
+                    self.at_once = due.len();
+                }
                 due.iter().for_each(|job| self.wake(job));
-                self.at_once = 0;
                 self.look_on();
             }
             self.tell();
@@ -259,12 +259,10 @@ impl Replica {
             Step::Wait(at) => self.agenda.wait(name, at, belief.now),
             Step::Race(due) => self.agenda.wait(name, race::ahead_of(due, &self.parts.dice), belief.now),
             Step::Finished => self.agenda.remove(name),
-            Step::Claim(Target::Next { due, .. }) if !job.task.is_sent() => {
-                match race::ahead_of_crowd(due, belief.now, self.at_once, &self.parts.dice) {
-                    Some(at) => self.agenda.wait(name, at, belief.now),
-                    None => self.rouse(name),
-                }
-            }
+            Step::Claim(target) => match look::later(&self.parts, &job, &target, belief.now, self.at_once) {
+                Some(at) => self.agenda.wait(name, at, belief.now),
+                None => self.rouse(name),
+            },
             _ => self.rouse(name),
         }
     }
@@ -329,8 +327,8 @@ impl Replica {
             self.looking.remove(&name);
             return;
         };
-        let health = self.health.clone();
-        self.loops.spawn(async move { (name, look::look(&health, &job, permit).await) });
+        let (health, at_once) = (self.health.clone(), self.at_once);
+        self.loops.spawn(async move { (name, look::look(&health, &job, permit, at_once).await) });
     }
 
     fn looked(&mut self, name: JobName, looked: Looked) {
