@@ -73,10 +73,13 @@ pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
 /// Waits until a run that was won ahead of its instant is due, or its start is to be committed.
 async fn until_due(parts: &Parts, job: &Job, lease: &Lease) {
     let due = lease.not_before;
-    if job.task.is_sent() || lease.started {
+    if job.task.is_sent() {
         return sleep_until(due).await;
     }
-    let waiting = parts.waiting.wait();
+    let waiting = parts.waiting.wait(due);
+    if lease.started {
+        return sleep_until(due).await;
+    }
     sleep_until(due - attempt::EDGE).await;
     sleep_until(due - attempt::edge(waiting.count())).await;
 }

@@ -1,6 +1,7 @@
 //! What a process works with: the [`Parts`] that replica, attempt and `run` share.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -48,7 +49,7 @@ pub struct Parts {
     pub tap: Option<Tap>,
     /// Wakes runs of this process that are to look whether they should go on.
     pub nudges: Nudges,
-    /// How many runs of this process wait for their instant.
+    /// The runs of this process that wait for their instants.
     pub waiting: Waiting,
 }
 
@@ -57,32 +58,79 @@ impl Parts {
     pub const CLAIM_TTL: Duration = Duration::from_secs(10);
 }
 
-/// Counts those who wait.
+/// The runs of this process that wait for their instants.
 #[derive(Clone, Debug, Default)]
-pub struct Waiting(Arc<AtomicUsize>);
+pub struct Waiting(Arc<Line>);
+
+#[derive(Debug, Default)]
+struct Line {
+    /// How many wait for which instant.
+    by_instant: Mutex<BTreeMap<Instant, usize>>,
+    all: AtomicUsize,
+    /// Nobody waits any more whose instant has come.
+    begun: Notify,
+}
 
 /// Waits, for as long as this lives.
 #[derive(Debug)]
-pub struct Waits(Waiting);
+pub struct Waits {
+    line: Arc<Line>,
+    until: Instant,
+}
 
 impl Waiting {
-    /// One more from now on.
-    pub fn wait(&self) -> Waits {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Waits(self.clone())
+    /// What can wait lets those go first whose instant has come, but not for longer.
+    const LET_GO: Duration = Duration::from_millis(100);
+
+    /// One more from now on, that waits `until` then.
+    pub fn wait(&self, until: Instant) -> Waits {
+        *self.0.by_instant().entry(until).or_default() += 1;
+        self.0.all.fetch_add(1, Ordering::Relaxed);
+        Waits { line: self.0.clone(), until }
+    }
+
+    /// Until all have begun whose instant has come: when many are due at once, that comes before what is only to be written
+    /// down of those that are done.
+    pub async fn let_go(&self) {
+        let mut begun = pin!(self.0.begun.notified());
+        begun.as_mut().enable();
+        if self.0.is_one_due() {
+            let _ = timeout(Self::LET_GO, begun).await;
+        }
+    }
+}
+
+impl Line {
+    fn by_instant(&self) -> MutexGuard<'_, BTreeMap<Instant, usize>> {
+        self.by_instant.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_one_due(&self) -> bool {
+        self.all.load(Ordering::Relaxed) > 0
+            && self.by_instant().first_key_value().is_some_and(|(first, _)| *first <= Instant::now())
     }
 }
 
 impl Waits {
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.0.load(Ordering::Relaxed)
+        self.line.all.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.line.all.fetch_sub(1, Ordering::Relaxed);
+        let mut by_instant = self.line.by_instant();
+        let Some(count) = by_instant.get_mut(&self.until) else { return };
+        *count -= 1;
+        if *count == 0 {
+            by_instant.remove(&self.until);
+            drop(by_instant);
+            if !self.line.is_one_due() {
+                self.line.begun.notify_waiters();
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ mod through;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -209,6 +209,33 @@ async fn a_crowd_is_won_shortly_before_its_instant_and_started_in_the_same_step(
     assert_eq!(began.len(), 200);
     assert!(began.iter().all(|(_, began)| *began == at(60)), "{began:?}");
     assert!(alone.states().await.iter().all(|state| *state == State::Succeeded));
+    alone.end().await;
+}
+
+/// Notes how many had begun when the first end was to be written down.
+#[derive(Clone, Default)]
+struct Order {
+    began: Arc<OnceLock<Arc<Mutex<Vec<(String, Timestamp)>>>>>,
+    seen: Arc<OnceLock<usize>>,
+}
+
+#[async_trait]
+impl Hook for Order {
+    async fn before(&self, call: &Call<'_>) {
+        if let (Call::Apply(Op::Settle { .. }), Some(began)) = (call, self.began.get()) {
+            self.seen.get_or_init(|| began.lock().unwrap().len());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_crowd_all_begin_before_the_first_end_is_written_down() {
+    let order = Order::default();
+    let wrap = |inner| -> Arc<dyn Store> { Arc::new(Through::new(inner, order.clone(), Arc::default())) };
+    let alone = Alone::on(|store| wrap(store), crowd(), Duration::ZERO, 300);
+    order.began.set(alone.began.clone()).unwrap();
+    sleep(secs(65)).await;
+    assert_eq!((order.seen.get(), alone.starts()), (Some(&200), 200));
     alone.end().await;
 }
 

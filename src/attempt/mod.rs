@@ -296,6 +296,7 @@ fn judge(parts: &Parts, job: &Job, ended: Ended, why: Option<Why>) -> Ended {
 pub(crate) async fn settle(parts: &Parts, job: &Job, key: &Key, lease: &Lease, ended: Ended) -> Carried {
     let next = plan::retry(job, &lease.work, &ended, parts.dice.roll());
     let op = Op::Settle { key: key.clone(), ended: ended.clone(), next };
+    parts.waiting.let_go().await;
     let answer = tokio::select! {
         biased;
         answer = ask(parts, job, &op, Instant::now() + PATIENCE) => answer,
