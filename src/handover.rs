@@ -77,7 +77,7 @@ async fn until_due(parts: &Parts, job: &Job, lease: &Lease) {
         return sleep_until(due).await;
     }
     let waiting = parts.waiting.wait(due);
-    if lease.started {
+    if lease.started.is_some() {
         return sleep_until(due).await;
     }
     sleep_until(due - attempt::EDGE).await;

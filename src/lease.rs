@@ -246,8 +246,8 @@ pub struct Lease {
     pub ttl: Duration,
     /// On our monotonic clock: its code does not begin before. Past, unless it was won ahead of its instant.
     pub not_before: Instant,
-    /// Whether its start is on record already: it was won and started in one step.
-    pub started: bool,
+    /// When its code begins by the store's clock, if that is on record already: it was won and started in one step.
+    pub started: Option<Timestamp>,
 }
 
 /// How an attempt ended.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::Timestamp;
-use crate::event::{About, Told};
 use crate::job::Job;
 use crate::lease::{Lease, Token, Work};
+use crate::ledger::{Event, What};
 use crate::measure::{Claim, Measure};
 use crate::parts::{Dice, Parts};
 use crate::plan::View;
@@ -115,12 +115,11 @@ pub async fn run(parts: &Parts, job: &Job, target: Target, seen: Timestamp) -> R
         return Ok(Race::Lost(answer));
     };
     let work = work(job, open, &answer.view);
-    let started = open.phase == Phase::Running;
-    if started {
-        parts.bus.tell(Told::About(About::work(job, &work)));
-    }
-    parts.bus.tell_all(answer.events.clone());
-    let trusted_until = asked + if started { job.lease } else { ttl };
+    let started = open.started_at.filter(|_| open.phase == Phase::Running);
+    // Its start is told when its code begins.
+    let is_start = |event: &Event| matches!(event.what, What::Started { .. });
+    parts.bus.tell_all(answer.events.iter().filter(|event| !is_start(event)).cloned().collect());
+    let trusted_until = asked + if started.is_some() { job.lease } else { ttl };
     Ok(Race::Won(Box::new(Lease { work, token, trusted_until, ttl: job.lease, not_before, started }), answer))
 }
 

@@ -206,7 +206,7 @@ impl Slot {
             trusted_until: Instant::now() + job.lease.min(self.parts.claim_ttl),
             ttl: job.lease,
             not_before: Instant::now(),
-            started: false,
+            started: None,
         };
         let mut running = pin!(attempt::run(&self.parts, job, lease));
         tokio::select! {

@@ -143,7 +143,7 @@ impl Bench {
         let answer = self.store.apply(&self.job.name, &Op::Claim(bid.clone())).await.unwrap();
         let Reply::Won(open) = &answer.reply else { panic!("{:?}", answer.reply) };
         let (work, trusted_until) = (race::work(&self.job, open, &answer.view), asked + secs(10));
-        Lease { work, token: bid.token, trusted_until, ttl: self.job.lease, not_before: asked, started: false }
+        Lease { work, token: bid.token, trusted_until, ttl: self.job.lease, not_before: asked, started: None }
     }
 
     async fn win(&self) -> Lease {
@@ -228,7 +228,7 @@ async fn what_lapsed_before_it_began_does_not_run() {
 async fn what_was_started_as_it_was_won_runs_without_another_word_to_the_store() {
     let bench = Bench::new(every("a", 60), 1);
     let lease = bench.win().await;
-    assert!(lease.started);
+    assert_eq!(lease.started, Some(bench.clock.now()));
     let run = bench.store.view(&bench.job.name, None).await.unwrap().record.open.remove(0);
     assert_eq!((run.phase, run.started_at), (Phase::Running, Some(bench.clock.now())));
     bench.way.slow.store(5, Ordering::SeqCst);

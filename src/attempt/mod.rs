@@ -12,9 +12,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::clock::Timestamp;
 use crate::event::{About, Told};
 use crate::job::Job;
 use crate::lease::{Ended, Lease, Outcome};
+use crate::ledger::{Event, What};
 use crate::measure::Measure;
 use crate::parts::Parts;
 use crate::plan;
@@ -62,15 +64,25 @@ pub enum Carried {
 pub async fn run(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
     let started = match lease.started {
-        // Nothing of it began, so whoever can may go on.
-        true => await_due(parts, job, &key, &mut lease, false).await.map_err(Carried::Unanswered),
-        false => start(parts, job, &key, &mut lease).await,
+        Some(at) => begin(parts, job, &key, &mut lease, at).await,
+        None => start(parts, job, &key, &mut lease).await,
     };
     if let Err(refused) = started {
         return refused;
     }
     let ended = carry(parts, job, &key, &lease).await;
     settle(parts, job, &key, &lease, ended).await
+}
+
+/// Waits until a run is due that was started as it was won, and tells of it.
+async fn begin(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease, at: Timestamp) -> Result<(), Carried> {
+    // Where nothing of it began, whoever can may go on.
+    await_due(parts, job, key, lease, false).await.map_err(Carried::Unanswered)?;
+    parts.bus.tell(Told::About(About::work(job, &lease.work)));
+    let Key { run_id, fence, .. } = *key;
+    let what = What::Started { run_id, attempt: lease.work.attempt, fence, holder: parts.holder.clone() };
+    parts.bus.tell(Told::Changed(Event { at, job: job.name.clone(), what }));
+    Ok(())
 }
 
 /// Commits the start, and waits until it is due. What is refused here was never run.
