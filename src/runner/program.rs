@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::environment::Environment;
@@ -66,8 +67,8 @@ pub(super) async fn carrying<T>(
     let ended = loop {
         tokio::select! {
             biased;
-            _ = &mut output, if !is_read => is_read = true,
             ended = &mut end => break ended,
+            _ = &mut output, if !is_read => is_read = true,
         }
     };
     if !is_read {
@@ -83,6 +84,8 @@ async fn carry(mut pipe: impl AsyncRead + Unpin, stream: Stream, to: &mpsc::Send
         && !bytes.is_empty()
     {
         let _ = to.send(Chunk { stream, bytes }).await;
+        // However much a program prints, all else in this task has its turn: its lease, the request to stop.
+        yield_now().await;
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) fn supervise(control: &mut Control, children: &Children) -> io::Resul
                 Ok(leader) => {
                     let [leader_id, supervisor] = [leader, getpid()].map(|pid| pid.as_raw_nonzero().get());
                     control.report(&Report::Started { leader: leader_id, supervisor });
-                    if !Supervisor::new(control, children, leader, &spec).run() {
+                    if !Supervisor::new(control, children, leader, &spec).run(output) {
                         break;
                     }
                 }
@@ -160,7 +160,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Returns once nothing of the program is left, and has said so. Answers whether there may be another.
-    fn run(mut self) -> bool {
+    fn run(mut self, output: [OwnedFd; 2]) -> bool {
         self.take_orders(false);
         let last_word = loop {
             self.act();
@@ -175,6 +175,8 @@ impl<'a> Supervisor<'a> {
                 break self.last_word();
             }
         };
+        // Held until now, so that the replica hears of the end of its output and of the program at once.
+        drop(output);
         if self.is_held {
             self.control.report(&last_word);
         }
