@@ -1,7 +1,7 @@
 //! How many programs a second are started, run and reaped, eight at a time: bare, by the runner under its supervisors,
 //! and as jobs of a replica on a Redis that claims, runs and records them. Then the same where the replica has 500 MB.
 //!
-//! `cargo bench --bench spawn [-- RUNS]`
+//! `cargo bench --bench spawn [-- RUNS [bare] [runner] [jobs]]`: of the three only those that are named.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "common/figures.rs"]
@@ -37,17 +37,21 @@ const PERIOD: Duration = Duration::from_secs(10);
 const PROGRAM: &str = "/bin/true";
 
 fn main() {
-    let runs = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(1500);
     cronclave::shim();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let runs = words.iter().find_map(|word| word.parse().ok()).unwrap_or(1500);
+    let is_named = |name: &str| words.iter().any(|word| word == name);
+    let all = !["bare", "runner", "jobs"].into_iter().any(is_named);
+    let wanted = |name: &str| all || is_named(name);
     for ballast in [0, 500] {
         // Written to, so that it is there.
         let held = vec![1u8; ballast << 20];
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (mut bare, mut alone, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            bare.push(bare_rate(runs));
-            alone.push(runtime.block_on(runner_rate(runs)));
-            jobs.push(runtime.block_on(replica_rate(runs)));
+            bare.push(if wanted("bare") { bare_rate(runs) } else { f64::NAN });
+            alone.push(if wanted("runner") { runtime.block_on(runner_rate(runs)) } else { f64::NAN });
+            jobs.push(if wanted("jobs") { runtime.block_on(replica_rate(runs)) } else { f64::NAN });
         }
         let [bare, alone, jobs] = [bare, alone, jobs].map(figures::median);
         let case = format!("{AT_A_TIME} at a time, {ballast} MB held");

@@ -11,5 +11,7 @@ mod handler;
 mod http;
 #[path = "common/jobs.rs"]
 mod jobs;
+#[path = "runner/start.rs"]
+mod start;
 #[path = "runner/survival.rs"]
 mod survival;

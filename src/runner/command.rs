@@ -4,20 +4,16 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use signal_hook::low_level::signal_name;
-use tokio::time::timeout;
 
+use super::environment::Environment;
 use super::forkserver::Supervisors;
 use super::program::{Finish, Program};
 use super::wire::{NotStarted, Report};
 use super::{Control, direct, environment, shim, start, supervised};
 use crate::job::{Command, Job};
 use crate::lease::{Ended, Outcome, Work};
-
-/// How long output may still come once nothing of the program is left: somebody else may hold the pipe.
-const DRAIN: Duration = Duration::from_secs(3);
 
 /// Runs [`Command`]s.
 ///
@@ -30,52 +26,49 @@ const DRAIN: Duration = Duration::from_secs(3);
 pub struct CommandRunner {
     /// Who makes supervisors, if anybody.
     supervisors: Option<Arc<Supervisors>>,
+    /// As it was when this was made, before what `main` and others changed of it later.
+    inherited: Arc<Environment>,
     /// Variables given to every program.
     common: BTreeMap<String, String>,
 }
 
 impl CommandRunner {
-    /// Gives `common` variables (the replica's name, the cluster's) to every program.
+    /// Gives `common` variables (the replica's name, the cluster's) to every program, besides those of this process as
+    /// they are now.
     pub fn new(common: BTreeMap<String, String>) -> Self {
+        let inherited = Arc::new(environment::inherited());
+        let runner = CommandRunner { supervisors: None, inherited, common };
         // Not the path it was started by: the file there may be another one after an upgrade.
-        let supervisors = shim::can_be_shim().then(|| Arc::new(Supervisors::new("/proc/self/exe".into())));
-        CommandRunner { supervisors, common }
+        if shim::can_be_shim() { runner.with_shim("/proc/self/exe") } else { runner }
     }
 
     /// Supervises with `executable`, whose `main` begins with [`shim()`](super::shim()).
     #[must_use]
     pub fn with_shim(mut self, executable: impl Into<PathBuf>) -> Self {
-        self.supervisors = Some(Arc::new(Supervisors::new(executable.into())));
+        self.supervisors = Some(Arc::new(Supervisors::new(executable.into(), self.inherited.clone())));
         self
     }
 
     /// Runs `command` to its end; see [`Runner::run`](super::Runner::run).
     pub(super) async fn run(&self, command: &Command, job: &Job, work: &Work, control: Control) -> Ended {
-        let finish = match self.start(command, job, work, control).await {
-            Ok(finish) => finish,
-            Err(not_started) => return unstarted(not_started),
-        };
-        let mut output = finish.output;
-        let rest = async { while output.join_next().await.is_some() {} };
-        // Whoever holds the pipe beyond that was never ours; dropping `output` stops reading.
-        let _ = timeout(DRAIN, rest).await;
-        match finish.report {
-            Ok(report) => ended(report),
-            Err(why) => Ended::because(Outcome::Failed, why),
+        match self.report(command, job, work, control).await {
+            Ok(Ok(report)) => ended(report),
+            Ok(Err(why)) => Ended::because(Outcome::Failed, why),
+            Err(not_started) => unstarted(not_started),
         }
     }
 
-    async fn start(&self, command: &Command, job: &Job, work: &Work, control: Control) -> Result<Finish, NotStarted> {
+    async fn report(&self, command: &Command, job: &Job, work: &Work, control: Control) -> Result<Finish, NotStarted> {
         let environment = environment::of(command, work, &self.common).await?;
         if let Some(directory) = &command.cwd {
             check_directory(directory).await?;
         }
-        let program = Program { job, command, environment };
-        let finish = match &self.supervisors {
+        let program = Program { job, command, inherited: &self.inherited, environment };
+        let report = match &self.supervisors {
             Some(supervisors) => supervised::run(supervisors, &program, control).await,
             None => direct::run(&program, control).await,
         };
-        finish.map_err(|not_started| program.searched(not_started))
+        report.map_err(|not_started| program.searched(not_started))
     }
 }
 

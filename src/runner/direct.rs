@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::program::{Finish, Program, read_output};
+use super::program::{Finish, Program, carrying};
 use super::wire::{NotStarted, Report};
 use super::{Control, start};
 
@@ -19,24 +18,27 @@ const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 /// Runs `program` in a process group of its own, which is killed with this future.
 pub(super) async fn run(program: &Program<'_>, mut control: Control) -> Result<Finish, NotStarted> {
     let argv = &program.command.argv;
-    let mut process = Command::from(start::prepare(argv, program.command.stdin.as_deref())?);
-    process.env_clear().envs(&program.environment).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (name, args) = start::named(argv)?;
+    let input = program.command.stdin.as_deref().map(start::input).transpose()?.map_or(Stdio::null(), Stdio::from);
+    let mut process = Command::new(name);
+    process.args(args).env_clear().envs(program.inherited).envs(&program.environment).process_group(0);
+    process.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(directory) = &program.command.cwd {
         process.current_dir(directory);
     }
     let mut child = process.spawn().map_err(|error| start::explain(argv, &error))?;
     // The process is not reaped before we wait for it, so it has an id.
     let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-    let output = match (child.stdout.take(), child.stderr.take()) {
-        (Some(stdout), Some(stderr)) => read_output(stdout, stderr, &control.output),
-        _ => JoinSet::new(),
+    let (stdout, stderr, to) = (child.stdout.take(), child.stderr.take(), control.output.clone());
+    let end = async {
+        let status = wait(&mut child, &group, &mut control).await;
+        group.sweep().await;
+        status.map(report).map_err(|error| format!("lost track of the program: {error}"))
     };
-    let report = match wait(&mut child, &group, &mut control).await {
-        Ok(status) => Ok(report(status)),
-        Err(error) => Err(format!("lost track of the program: {error}")),
-    };
-    group.sweep().await;
-    Ok(Finish { report, output })
+    Ok(match (stdout, stderr) {
+        (Some(stdout), Some(stderr)) => carrying(stdout, stderr, &to, end).await,
+        _ => end.await,
+    })
 }
 
 async fn wait(child: &mut Child, group: &Group, control: &mut Control) -> std::io::Result<ExitStatus> {

@@ -26,13 +26,14 @@ const MANAGER: [&str; 8] = [
 
 pub(super) type Environment = BTreeMap<OsString, OsString>;
 
-/// Everything `command` is to see; later sources win: inherited, `common`, the run, `env_file`, `env`.
+/// All that `command` is to see besides, and rather than, what is inherited; later sources win: `common`, the run,
+/// `env_file`, `env`.
 pub(super) async fn of(
     command: &Command,
     work: &Work,
     common: &BTreeMap<String, String>,
 ) -> Result<Environment, NotStarted> {
-    let mut all = inherited();
+    let mut all = Environment::new();
     let mut add = |name: String, value: String| all.insert(name.into(), value.into());
     for (name, value) in common {
         add(name.clone(), value.clone());

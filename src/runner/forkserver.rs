@@ -5,7 +5,7 @@
 //! does not depend on it. A supervisor whose run is over, of which nothing is left, takes the next.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, IoSliceMut, Read};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -23,16 +23,15 @@ use rustix::net::{
 };
 use rustix::process::{WaitOptions, setpgid, wait};
 use rustix::stdio::dup2_stdin;
-use signal_hook::consts::SIGCHLD;
-use signal_hook::low_level::{pipe, unregister};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::environment;
+use super::environment::Environment;
 use super::shim::{self, Control};
+use super::signals;
 use super::wire::{NotStarted, Report};
 
 /// Files that are sent at once, at most: what is to be the output of a program and its errors.
@@ -51,6 +50,8 @@ const IDLE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Supervisors {
     executable: PathBuf,
+    /// For it and all that it forks, and so for all programs.
+    inherited: Arc<Environment>,
     /// Started when it is first wanted, and again when it is gone.
     server: Mutex<Option<Running>>,
     idle: Arc<Idle>,
@@ -75,21 +76,21 @@ struct Waiting {
 
 impl Supervisors {
     /// `executable` begins with [`shim()`](super::shim()).
-    pub(super) fn new(executable: PathBuf) -> Self {
-        Supervisors { executable, server: Mutex::default(), idle: Arc::default() }
+    pub(super) fn new(executable: PathBuf, inherited: Arc<Environment>) -> Self {
+        Supervisors { executable, inherited, server: Mutex::default(), idle: Arc::default() }
     }
 
-    /// A supervisor for a run with this output: its control socket, for the first order.
-    pub(super) async fn take(&self, files: &[BorrowedFd<'_>]) -> io::Result<UnixStream> {
+    /// A supervisor that has been given these files and told `order`, or its beginning: so many bytes of it.
+    pub(super) async fn take(&self, order: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<(UnixStream, usize)> {
         while let Some(control) = self.next() {
             // One that was killed meanwhile has closed it.
-            if send_with(&control, files).await.is_ok() {
-                return Ok(control);
+            if let Ok(told) = send_with(&control, order, files).await {
+                return Ok((control, told));
             }
         }
         let control = self.fork().await?;
-        send_with(&control, files).await?;
-        Ok(control)
+        let told = send_with(&control, order, files).await?;
+        Ok((control, told))
     }
 
     fn next(&self) -> Option<UnixStream> {
@@ -97,8 +98,7 @@ impl Supervisors {
     }
 
     /// A supervisor that has told the end of its run, for the next.
-    pub(super) fn give_back(&self, control: Option<UnixStream>) {
-        let Some(control) = control else { return };
+    pub(super) fn give_back(&self, control: UnixStream) {
         let mut idle = self.waiting();
         idle.all.push((control, Instant::now()));
         if !std::mem::replace(&mut idle.is_watched, true) {
@@ -116,13 +116,13 @@ impl Supervisors {
         let (ours, theirs) = (UnixStream::from_std(ours)?, OwnedFd::from(theirs));
         let mut server = self.server.lock().await;
         if let Some(server) = &*server
-            && send_with(&server.socket, &[theirs.as_fd()]).await.is_ok()
+            && send_with(&server.socket, b"\n", &[theirs.as_fd()]).await.is_ok()
         {
             return Ok(ours);
         }
         // There is none yet, or it was killed.
-        let server = server.insert(Running::start(&self.executable)?);
-        send_with(&server.socket, &[theirs.as_fd()]).await?;
+        let server = server.insert(Running::start(&self.executable, &self.inherited)?);
+        send_with(&server.socket, b"\n", &[theirs.as_fd()]).await?;
         Ok(ours)
     }
 }
@@ -142,38 +142,42 @@ async fn let_go(idle: Weak<Idle>) {
 }
 
 impl Running {
-    fn start(executable: &Path) -> io::Result<Self> {
+    fn start(executable: &Path, inherited: &Environment) -> io::Result<Self> {
         let (ours, theirs) = Socket::pair()?;
         ours.set_nonblocking(true)?;
         let mut process = Command::new(executable);
         process.arg0("cronclave").arg(shim::ARGUMENT).arg(" ".repeat(ROOM));
         // Not our passwords: a program can read what its parent was given.
-        process.env_clear().envs(environment::inherited());
+        process.env_clear().envs(inherited);
         process.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         process.process_group(0).kill_on_drop(true);
         Ok(Running { socket: UnixStream::from_std(ours)?, _child: process.spawn()? })
     }
 }
 
-/// Sends files with the end of a line.
-async fn send_with(socket: &UnixStream, files: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Sends files with the first of these bytes, and answers with how many were sent.
+async fn send_with(socket: &UnixStream, bytes: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let send = || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(files));
-        Ok(sendmsg(socket, &[IoSlice::new(b"\n")], &mut control, SendFlags::NOSIGNAL)?)
+        Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
     };
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, "it does not answer");
-    timeout(PATIENCE, socket.async_io(Interest::WRITABLE, send)).await.map_err(late)??;
-    Ok(())
+    timeout(PATIENCE, socket.async_io(Interest::WRITABLE, send)).await.map_err(late)?
 }
 
 /// Reads what is there, and takes files that came with it. Nothing read means that the other side is gone.
-pub(super) fn receive_with(socket: &Socket, piece: &mut [u8], files: &mut Vec<OwnedFd>) -> io::Result<usize> {
+pub(super) fn receive_with(
+    socket: &Socket,
+    piece: &mut [u8],
+    files: &mut Vec<OwnedFd>,
+    how: RecvFlags,
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     loop {
-        match recvmsg(socket, &mut [IoSliceMut::new(piece)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+        match recvmsg(socket, &mut [IoSliceMut::new(piece)], &mut control, how | RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => {}
             // A replica that was killed in the middle of a word.
             Err(Errno::CONNRESET) => return Ok(0),
@@ -192,24 +196,21 @@ pub(super) fn receive_with(socket: &Socket, piece: &mut [u8], files: &mut Vec<Ow
 
 /// Serves until the replica is gone. In a fork it goes on as a supervisor, and returns with it.
 pub(super) fn serve() -> io::Result<()> {
-    shim::stand_firm()?;
+    let children = signals::stand_firm()?;
     let replica = Socket::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let (children, ours) = Socket::pair()?;
-    children.set_nonblocking(true)?;
-    let hears = pipe::register(SIGCHLD, ours)?;
     loop {
         let mut fds = [PollFd::new(&replica, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
-        // Whatever it answers, also an interruption: we look at both.
         let _ = poll(&mut fds, None);
-        let is_asked = !fds[0].revents().is_empty();
-        let mut told = [0; 64];
-        while (&children).read(&mut told).is_ok_and(|read| read == told.len()) {}
-        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        let [is_asked, has_lost] = [0, 1].map(|n| !fds[n].revents().is_empty());
+        if has_lost {
+            children.heard();
+            while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        }
         if !is_asked {
             continue;
         }
         let mut files = Vec::new();
-        if receive_with(&replica, &mut [0], &mut files)? == 0 {
+        if receive_with(&replica, &mut [0], &mut files, RecvFlags::empty())? == 0 {
             return Ok(());
         }
         let control = files.pop().ok_or_else(|| io::Error::other("it is told what to do by a replica, not by hand"))?;
@@ -218,11 +219,10 @@ pub(super) fn serve() -> io::Result<()> {
         #[allow(unsafe_code, reason = "nothing else makes a process without starting an executable")]
         match unsafe { libc::fork() } {
             0 => {
-                drop((replica, children));
-                unregister(hears);
+                drop(replica);
                 setpgid(None, None)?;
                 dup2_stdin(File::open("/dev/null")?)?;
-                return shim::supervise(&mut control).inspect_err(|error| {
+                return shim::supervise(&mut control, &children).inspect_err(|error| {
                     let why = format!("cannot supervise it: {error}");
                     control.report(&Report::NotStarted(NotStarted { code: 125, why }));
                 });

@@ -6,29 +6,23 @@
 //! program leaves behind, and ends all of it when it is told to, when the replica is gone (even by
 //! `kill -9`: the control socket closes), and before the lease ends (even if the replica is frozen).
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, fchdir, getpid, getppid, set_child_subreaper,
-    set_parent_process_death_signal, wait,
-};
+use rustix::net::RecvFlags;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, set_child_subreaper, wait};
 use rustix::time::Timespec;
-use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::forkserver::{Title, receive_with};
+use super::forkserver::{self, Title, receive_with};
+use super::launch::Launcher;
+use super::signals::Children;
 use super::tree::signal_descendants;
-use super::wire::{Monotonic, NotStarted, Order, Report, Spec};
-use super::{forkserver, start};
+use super::wire::{Monotonic, Order, Report, Spec};
 
 /// The first argument that makes our executable a fork server, and so supervisors.
 pub(super) const ARGUMENT: &str = "__shim";
@@ -74,8 +68,10 @@ pub(super) fn can_be_shim() -> bool {
 }
 
 /// Supervises one run after another, until the replica wants no more.
-pub(super) fn supervise(control: &mut Control) -> io::Result<()> {
-    let (children, title, home) = (adopt()?, Title::find(), File::open(".")?);
+pub(super) fn supervise(control: &mut Control, children: &Children) -> io::Result<()> {
+    // An orphan becomes a child of ours.
+    set_child_subreaper(Some(getpid()))?;
+    let (title, mut launcher) = (Title::find(), Launcher::new()?);
     let show = |job: &str| title.iter().for_each(|title| title.show(job));
     while let Some((spec, output)) = control.next_run()? {
         show(&spec.job);
@@ -83,15 +79,13 @@ pub(super) fn supervise(control: &mut Control) -> io::Result<()> {
         if spec.lease <= Monotonic::now() {
             control.report(&Report::OutOfLease);
         } else {
-            match launch(&spec, &home, output) {
+            match launcher.launch(&spec, &output) {
                 Ok(leader) => {
                     let [leader_id, supervisor] = [leader, getpid()].map(|pid| pid.as_raw_nonzero().get());
                     control.report(&Report::Started { leader: leader_id, supervisor });
-                    control.set_waiting(false)?;
-                    if !Supervisor::new(control, &children, leader, &spec).run() {
+                    if !Supervisor::new(control, children, leader, &spec).run(output) {
                         break;
                     }
-                    control.set_waiting(true)?;
                 }
                 Err(not_started) => control.report(&Report::NotStarted(not_started)),
             }
@@ -99,49 +93,6 @@ pub(super) fn supervise(control: &mut Control) -> io::Result<()> {
         show("");
     }
     Ok(())
-}
-
-/// Survives the signals that a platform sends to every process. By handlers, because the program would inherit
-/// ignored signals.
-pub(super) fn stand_firm() -> io::Result<()> {
-    for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2] {
-        signal_hook::flag::register(signal, Arc::default())?;
-    }
-    Ok(())
-}
-
-/// Adopts orphans, and hears of ended children through the returned socket.
-fn adopt() -> io::Result<UnixStream> {
-    let (children, ours) = UnixStream::pair()?;
-    children.set_nonblocking(true)?;
-    signal_hook::low_level::pipe::register(SIGCHLD, ours)?;
-    set_child_subreaper(Some(getpid()))?;
-    Ok(children)
-}
-
-/// Starts the program such that its leader dies with this process, even by `kill -9`.
-fn launch(spec: &Spec, home: &File, [out, err]: [OwnedFd; 2]) -> Result<Pid, NotStarted> {
-    let (directory, moved) = match &spec.directory {
-        Some(directory) => (directory.as_path(), std::env::set_current_dir(directory)),
-        None => (Path::new("."), fchdir(home).map_err(io::Error::from)),
-    };
-    moved.map_err(|error| start::not_in(directory, &error))?;
-    let mut command = start::prepare(&spec.argv, spec.stdin.as_deref())?;
-    command.env_clear().envs(&spec.environment).stdout(out).stderr(err);
-    let supervisor = getpid();
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed. These are two bare
-    // system calls; they allocate nothing and take no lock.
-    #[allow(unsafe_code, reason = "the only way to set it for the child alone")]
-    unsafe {
-        command.pre_exec(move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            // The supervisor may have died before the line above: then nobody would kill us.
-            if getppid() == Some(supervisor) { Ok(()) } else { Err(Errno::SRCH.into()) }
-        });
-    }
-    // Reaped by `wait`, together with the orphans.
-    let child = command.spawn().map_err(|error| start::explain(&spec.argv, &error))?;
-    Ok(Pid::from_child(&child))
 }
 
 /// When to ask, and when to kill.
@@ -178,7 +129,7 @@ struct Supervisor<'a> {
     control: &'a mut Control,
     /// Whether the replica is still there.
     is_held: bool,
-    children: &'a UnixStream,
+    children: &'a Children,
     leader: Pid,
     /// How the leader ended. Its process id, and so its group's, is ours until then.
     ended: Option<WaitStatus>,
@@ -192,7 +143,7 @@ struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    fn new(control: &'a mut Control, children: &'a UnixStream, leader: Pid, spec: &Spec) -> Self {
+    fn new(control: &'a mut Control, children: &'a Children, leader: Pid, spec: &Spec) -> Self {
         Supervisor {
             control,
             is_held: true,
@@ -209,29 +160,32 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Returns once nothing of the program is left, and has said so. Answers whether there may be another.
-    fn run(mut self) -> bool {
+    fn run(mut self, output: [OwnedFd; 2]) -> bool {
+        self.take_orders(false);
         let last_word = loop {
-            self.take_orders();
-            if self.reap() {
-                break self.last_word();
-            }
             self.act();
             if self.give_up.is_some_and(|at| Monotonic::now() >= at) {
                 break Report::Stuck;
             }
-            self.sleep();
+            let (is_told, has_lost) = self.sleep();
+            if is_told {
+                self.take_orders(true);
+            }
+            if has_lost && self.reap() {
+                break self.last_word();
+            }
         };
+        // Held until now, so that the replica hears of the end of its output and of the program at once.
+        drop(output);
         if self.is_held {
             self.control.report(&last_word);
         }
         self.is_held && !matches!(last_word, Report::Stuck)
     }
 
-    fn take_orders(&mut self) {
-        if !self.is_held {
-            return;
-        }
-        let (orders, open) = self.control.orders();
+    /// Those that have been read, and, if there are `more`, these.
+    fn take_orders(&mut self, more: bool) {
+        let (orders, open) = self.control.orders(more);
         if !open {
             self.is_held = false;
             self.order_stop(self.kill_after);
@@ -289,18 +243,21 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Until something happens: an order, a child's end, or the next limit.
-    fn sleep(&mut self) {
+    /// Until something happens: an order, a child's end, or the next limit. Answers whether it is the first, the second.
+    fn sleep(&mut self) -> (bool, bool) {
         let limit = self.ordered.sooner(self.lease);
         let next = if self.asked { limit.kill } else { limit.term.min(limit.kill) };
         let pause = if self.give_up.is_some() { ROUND } else { next.since(Monotonic::now()) };
         let timeout = Timespec::try_from(pause).ok();
-        let mut fds = vec![PollFd::new(self.children, PollFlags::IN)];
-        fds.extend(self.is_held.then(|| PollFd::new(&self.control.socket, PollFlags::IN)));
-        // Whatever it answers, also an interruption: we look again.
-        let _ = poll(&mut fds, timeout.as_ref());
-        let mut told = [0; 64];
-        while (&mut &*self.children).read(&mut told).is_ok_and(|read| read == told.len()) {}
+        let mut fds = [PollFd::new(self.children, PollFlags::IN), PollFd::new(&self.control.socket, PollFlags::IN)];
+        let heeded = if self.is_held { &mut fds[..] } else { &mut fds[..1] };
+        // Whatever it answers: we look again.
+        let _ = poll(heeded, timeout.as_ref());
+        let [has_lost, is_told] = fds.map(|fd| !fd.revents().is_empty());
+        if has_lost {
+            self.children.heard();
+        }
+        (is_told, has_lost)
     }
 
     fn last_word(&self) -> Report {
@@ -341,25 +298,18 @@ impl Control {
                 // Still for the run before.
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error.into()),
-                None if self.fill()? => {}
+                None if self.fill(RecvFlags::empty())? => {}
                 None => return Ok(None),
             }
         }
     }
 
-    /// Whether reading waits until there is something.
-    fn set_waiting(&self, waits: bool) -> io::Result<()> {
-        self.socket.set_nonblocking(!waits)
-    }
-
-    /// What has come, and whether more may come.
-    fn orders(&mut self) -> (Vec<Order>, bool) {
-        let open = loop {
-            match self.fill() {
-                Ok(true) => {}
-                Ok(false) => break false,
-                Err(error) => break error.kind() == io::ErrorKind::WouldBlock,
-            }
+    /// What has come, and whether more may come. Does not wait.
+    fn orders(&mut self, more: bool) -> (Vec<Order>, bool) {
+        let open = match more.then(|| self.fill(RecvFlags::DONTWAIT)) {
+            None | Some(Ok(true)) => true,
+            Some(Ok(false)) => false,
+            Some(Err(error)) => error.kind() == io::ErrorKind::WouldBlock,
         };
         // A line that we do not understand is from a replica that we do not understand.
         let mut orders = Vec::new();
@@ -372,22 +322,17 @@ impl Control {
         (orders, open)
     }
 
-    fn fill(&mut self) -> io::Result<bool> {
+    fn fill(&mut self, how: RecvFlags) -> io::Result<bool> {
         let mut piece = [0; 8192];
-        let read = receive_with(&self.socket, &mut piece, &mut self.files)?;
+        let read = receive_with(&self.socket, &mut piece, &mut self.files, how)?;
         self.read.extend_from_slice(&piece[..read]);
         Ok(read > 0)
     }
 
     fn next(&mut self) -> Option<serde_json::Result<Order>> {
-        loop {
-            let end = self.read.iter().position(|&byte| byte == b'\n')?;
-            let line: Vec<u8> = self.read.drain(..=end).collect();
-            // What files come with.
-            if line != b"\n" {
-                return Some(serde_json::from_slice(&line));
-            }
-        }
+        let end = self.read.iter().position(|&byte| byte == b'\n')?;
+        let line: Vec<u8> = self.read.drain(..=end).collect();
+        Some(serde_json::from_slice(&line))
     }
 
     /// A replica that is gone cannot be told; it does not matter then.

@@ -2,33 +2,29 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Seek, Write};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::wire::NotStarted;
 
-/// `argv`, not yet started: in a process group of its own, fed with `stdin`.
-pub(super) fn prepare(argv: &[String], stdin: Option<&str>) -> Result<Command, NotStarted> {
-    let Some((program, args)) = argv.split_first() else {
-        return Err(NotStarted { code: 125, why: "there is no program to start".to_owned() });
-    };
-    let input = input(stdin)
-        .map_err(|error| NotStarted { code: 125, why: format!("cannot prepare its standard input: {error}") })?;
-    let mut command = Command::new(program);
-    command.args(args).stdin(input).process_group(0);
-    Ok(command)
+/// The program and its arguments, if there is one.
+pub(super) fn named(argv: &[String]) -> Result<(&String, &[String]), NotStarted> {
+    argv.split_first().ok_or_else(|| NotStarted { code: 125, why: "there is no program to start".to_owned() })
 }
 
 /// The text as a file in memory: no pipe to feed, so no program can block us by not reading it.
-fn input(text: Option<&str>) -> io::Result<Stdio> {
-    let Some(text) = text else { return Ok(Stdio::null()) };
-    let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
-    file.write_all(text.as_bytes())?;
-    file.rewind()?;
-    Ok(file.into())
+pub(super) fn input(text: &str) -> Result<File, NotStarted> {
+    let file = || {
+        let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
+        file.write_all(text.as_bytes())?;
+        file.rewind()?;
+        Ok(file)
+    };
+    file().map_err(|error: io::Error| NotStarted {
+        code: 125,
+        why: format!("cannot prepare its standard input: {error}"),
+    })
 }
 
 /// Why a program cannot start in `directory`.

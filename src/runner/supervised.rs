@@ -8,18 +8,20 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_p
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::net::unix::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::forkserver::Supervisors;
-use super::program::{Finish, Program, read_output};
+use super::program::{Finish, Program, carrying};
 use super::wire::{Monotonic, NotStarted, Order, Report, Spec};
-use super::{Chunk, Control, Halt, shim};
+use super::{Control, Halt, shim};
 
 /// A supervisor that was told to stop and is silent this long after its time is itself killed.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// Room for what a supervisor says, in bytes, most of the time.
+const LINE: usize = 256;
 
 /// Runs `program` under a supervisor. Dropping the future closes the control socket, upon which the supervisor
 /// ends the program.
@@ -28,10 +30,7 @@ pub(super) async fn run(
     program: &Program<'_>,
     control: Control,
 ) -> Result<Finish, NotStarted> {
-    let Control { halt, trusted_until, output } = control;
-    let (socket, readers) = begin(supervisors, &output)
-        .await
-        .map_err(|error| NotStarted { code: 125, why: format!("cannot start a supervisor for it: {error}") })?;
+    let Control { halt, mut trusted_until, output } = control;
     let spec = Spec {
         job: program.job.name.to_string(),
         argv: program.command.argv.clone(),
@@ -39,36 +38,51 @@ pub(super) async fn run(
         directory: program.command.cwd.clone(),
         environment: program.environment.clone(),
         kill_after: program.job.kill_after,
-        lease: Monotonic::NEVER,
+        lease: Monotonic::of(*trusted_until.borrow_and_update()),
     };
-    let (from, mut to) = socket.into_split();
-    let mut from = BufReader::new(from);
-    let (mut started, mut is_mid_word) = (None, false);
-    let last = tokio::select! {
-        report = listen(&mut from, &mut started) => report.ok_or("was ended"),
-        () = tell(&mut to, &mut is_mid_word, spec, halt, trusted_until) => Err(SILENT),
-    };
-    let report = match last {
-        Ok(report) => {
-            if !is_mid_word && !matches!(report, Report::Stuck) && from.buffer().is_empty() {
-                supervisors.give_back(from.into_inner().reunite(to).ok());
-            }
-            match report {
-                Report::NotStarted(why) => return Err(why),
-                report => Ok(report),
-            }
-        }
-        Err(how) => Err(lost(how, started).await),
-    };
-    Ok(Finish { report, output: readers })
+    let (socket, rest, stdout, stderr) = begin(supervisors, Order::Start(spec))
+        .await
+        .map_err(|error| NotStarted { code: 125, why: format!("cannot start a supervisor for it: {error}") })?;
+    let report = carrying(stdout, stderr, &output, supervise(supervisors, socket, rest, halt, trusted_until)).await;
+    match report {
+        Ok(Report::NotStarted(why)) => Err(why),
+        report => Ok(report),
+    }
 }
 
-/// A supervisor that has what is to be the output of its next program, which is being read.
-async fn begin(supervisors: &Supervisors, to: &mpsc::Sender<Chunk>) -> io::Result<(UnixStream, JoinSet<()>)> {
+/// A supervisor that was told to start a program, what of that it was not told yet, and the output of the program.
+async fn begin(supervisors: &Supervisors, order: Order) -> io::Result<(UnixStream, Vec<u8>, Receiver, Receiver)> {
     let ((stdout, out), (stderr, err)) = (io::pipe()?, io::pipe()?);
     let (stdout, stderr) = (Receiver::from_owned_fd(stdout.into())?, Receiver::from_owned_fd(stderr.into())?);
-    let socket = supervisors.take(&[out.as_fd(), err.as_fd()]).await?;
-    Ok((socket, read_output(stdout, stderr, to)))
+    let mut line = line(&order)?;
+    let (socket, told) = supervisors.take(&line, &[out.as_fd(), err.as_fd()]).await?;
+    Ok((socket, line.split_off(told), stdout, stderr))
+}
+
+/// Speaks with the supervisor until it has told how the program ended.
+async fn supervise(
+    supervisors: &Supervisors,
+    mut socket: UnixStream,
+    rest: Vec<u8>,
+    halt: watch::Receiver<Halt>,
+    trusted_until: watch::Receiver<Instant>,
+) -> Finish {
+    let (from, mut to) = socket.split();
+    let mut from = BufReader::with_capacity(LINE, from);
+    let (mut started, mut is_mid_word) = (None, !rest.is_empty());
+    let last = tokio::select! {
+        report = listen(&mut from, &mut started) => report.ok_or("was ended"),
+        () = tell(&mut to, &mut is_mid_word, rest, halt, trusted_until) => Err(SILENT),
+    };
+    match last {
+        Ok(report) => {
+            if !is_mid_word && !matches!(report, Report::Stuck) && from.buffer().is_empty() {
+                supervisors.give_back(socket);
+            }
+            Ok(report)
+        }
+        Err(how) => Err(lost(how, started).await),
+    }
 }
 
 /// The processes of a run.
@@ -81,7 +95,7 @@ struct Started {
 const SILENT: &str = "did not answer";
 
 /// The supervisor's last word, or `None` when it went away without one.
-async fn listen(from: &mut BufReader<OwnedReadHalf>, started: &mut Option<Started>) -> Option<Report> {
+async fn listen(from: &mut BufReader<ReadHalf<'_>>, started: &mut Option<Started>) -> Option<Report> {
     loop {
         let mut line = String::new();
         if from.read_line(&mut line).await.ok()? == 0 {
@@ -99,40 +113,39 @@ async fn listen(from: &mut BufReader<OwnedReadHalf>, started: &mut Option<Starte
 /// Passes on each renewal and each request to stop. Returns only when a request to stop was not
 /// followed. What was being said when this is dropped, is said in part.
 async fn tell(
-    to: &mut OwnedWriteHalf,
+    to: &mut WriteHalf<'_>,
     is_mid_word: &mut bool,
-    mut spec: Spec,
+    rest: Vec<u8>,
     mut halt: watch::Receiver<Halt>,
     mut trusted_until: watch::Receiver<Instant>,
 ) {
-    spec.lease = Monotonic::of(*trusted_until.borrow_and_update());
-    let mut order = Some(Order::Start(spec));
-    let mut patience = None;
+    let (mut words, mut patience) = (rest, None);
     halt.mark_changed();
     loop {
-        if let Some(order) = order.take() {
+        if !words.is_empty() {
             // A supervisor that is gone is noticed by who listens.
             *is_mid_word = true;
-            let _ = send(to, &order).await;
+            let _ = to.write_all(&words).await;
             *is_mid_word = false;
+            words.clear();
         }
         tokio::select! {
             Ok(()) = halt.changed() => if let Halt::Stop { grace } = *halt.borrow_and_update() {
                 patience = Some(Instant::now() + grace + shim::GIVE_UP + SILENCE);
-                order = Some(Order::Stop(grace));
+                words = line(&Order::Stop(grace)).unwrap_or_default();
             },
             Ok(()) = trusted_until.changed() => {
-                order = Some(Order::Lease(Monotonic::of(*trusted_until.borrow_and_update())));
+                words = line(&Order::Lease(Monotonic::of(*trusted_until.borrow_and_update()))).unwrap_or_default();
             }
             () = until(patience) => return,
         }
     }
 }
 
-async fn send(to: &mut OwnedWriteHalf, order: &Order) -> io::Result<()> {
+fn line(order: &Order) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(order)?;
     line.push(b'\n');
-    to.write_all(&line).await
+    Ok(line)
 }
 
 async fn until(at: Option<Instant>) {

@@ -30,6 +30,7 @@ pub(super) struct Spec {
     pub(super) stdin: Option<String>,
     /// Where, if not where the replica was started.
     pub(super) directory: Option<PathBuf>,
+    /// Besides, and rather than, what the supervisor was started with.
     #[serde(with = "variables")]
     pub(super) environment: Environment,
     pub(super) kill_after: Duration,

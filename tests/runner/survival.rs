@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use cronclave::job::{Action, Command};
 use cronclave::lease::Outcome;
-use cronclave::runner::{CommandRunner, Handlers};
+use cronclave::runner::{CommandRunner, Control, Halt, Handlers, Runner};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::Instant;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::bench::{
     LONG, Running, alive, gone, job, marker, program, runners, sh, signal, start, start_command, supervised, until,
+    work,
 };
 
 /// A leader, a child and a child in a session of its own; none of them minds TERM.
@@ -62,6 +64,28 @@ async fn a_program_may_end_in_its_own_way_within_the_grace() {
     running.stop(10 * LONG);
     let done = running.done().await;
     assert_eq!((done.ended.exit_code, done.stdout.as_str()), (Some(7), "ready\nbye\n"));
+}
+
+#[tokio::test]
+async fn a_program_that_floods_its_output_is_stopped_like_any_other() {
+    let job = job("flood", Action::Command(sh("trap 'exit 7' TERM; yes & wait")));
+    let (halt, halted) = watch::channel(Halt::Go);
+    let (_trust, trusted_until) = watch::channel(Instant::now() + 10 * LONG);
+    let (output, mut pieces) = mpsc::channel(4);
+    // Not kept, as there is no end of it until the program is stopped.
+    let reader = tokio::spawn(async move {
+        let mut count = 0;
+        while pieces.recv().await.is_some() {
+            count += 1;
+            if count == 1000 {
+                halt.send(Halt::Stop { grace: 10 * LONG }).unwrap();
+            }
+        }
+    });
+    let (runners, work) = (runners(supervised(), Handlers::new()), work(&job));
+    let run = runners.run(&job, &work, Control { halt: halted, trusted_until, output });
+    assert_eq!(timeout(LONG, run).await.expect("it is not stopped").exit_code, Some(7));
+    reader.await.unwrap();
 }
 
 #[tokio::test]
