@@ -27,8 +27,8 @@ const APART: Duration = Duration::from_millis(20);
 /// A claim ahead of its instant lapses so long after it. Its holder is there, or will not come.
 const LAPSES: Duration = Duration::from_secs(2);
 
-/// What is bid for no longer ahead of its instant is started in the same step. What is won earlier is not: who dies before
-/// the instant leaves a claim that others take over, instead of a run that counts as begun.
+/// What is bid for no longer ahead of its instant is started in the same step. What is won earlier is not, unless too many
+/// are: who dies before the instant leaves a claim that others take over, instead of a run that counts as begun.
 const STARTS: Duration = Duration::from_millis(390);
 
 /// Who has no way to the broker lets those go first who may have one.
@@ -55,24 +55,33 @@ fn moment(dice: &Dice) -> Duration {
     APART.mul_f64((dice.roll() * MOMENTS).floor())
 }
 
-/// The same where so many come at once at their moment that it pays to start what is won in the same step: later, just early
-/// enough that all of them can be started by their instant. `None` where it does not pay, or that was waited for already.
-pub fn ahead_of_crowd(due: Timestamp, now: Timestamp, at_once: usize, dice: &Dice) -> Option<Timestamp> {
-    const CROWD: usize = 16;
+/// How long ahead a crowd has to begin to bid, of which so many come at once, so that all can be started by their instant.
+fn needs(at_once: usize) -> Duration {
     const LEAST: Duration = Duration::from_millis(3);
     const EACH: Duration = Duration::from_micros(60);
-    let all = APART.mul_f64(MOMENTS);
-    let crowd = EACH.mul_f64(at_once as f64 * MOMENTS);
-    let ahead = (LEAST + crowd).min(STARTS - all);
-    (at_once >= CROWD && due.since(now) > STARTS).then(|| due.minus(ahead + all).plus(moment(dice)))
+    LEAST + (EACH.mul_f64(at_once as f64) + APART).mul_f64(MOMENTS)
+}
+
+/// The same where so many come at once at their moment that it pays to start what is won in the same step: later, just early
+/// enough. `None` where it does not pay, where so many are due that there is no time to lose, or that was waited for already.
+pub fn ahead_of_crowd(due: Timestamp, now: Timestamp, at_once: usize, dice: &Dice) -> Option<Timestamp> {
+    const CROWD: usize = 16;
+    let may = at_once >= CROWD && needs(at_once) <= STARTS && due.since(now) > STARTS;
+    may.then(|| due.minus(needs(at_once)).plus(moment(dice)))
 }
 
 /// Bids for `target`, wanted when the store's clock read `seen`; after a random moment, unless that was waited for
-/// already as [`ahead_of`] it, or is long past.
+/// already as [`ahead_of`] it, or is long past. It is one of so many that came `at_once`.
 ///
 /// # Errors
 /// When the store did not answer while the claim could have been any good.
-pub async fn run(parts: &Parts, job: &Job, target: Target, seen: Timestamp) -> Result<Race, StoreError> {
+pub async fn run(
+    parts: &Parts,
+    job: &Job,
+    target: Target,
+    seen: Timestamp,
+    at_once: usize,
+) -> Result<Race, StoreError> {
     // By what the clock read before we ask: whatever is answered, its time may be another by then.
     let read = parts.store.clock().unwrap_or(seen);
     let due = if let Target::Next { due, .. } = &target { Some(*due) } else { None };
@@ -89,6 +98,7 @@ pub async fn run(parts: &Parts, job: &Job, target: Target, seen: Timestamp) -> R
     if !ahead.is_zero() {
         ttl = ttl.min(ahead + LAPSES);
     }
+    let starts = if needs(at_once) > STARTS { Bid::AHEAD } else { STARTS };
     let bid = Bid {
         target,
         token: Token::fresh(),
@@ -98,7 +108,7 @@ pub async fn run(parts: &Parts, job: &Job, target: Target, seen: Timestamp) -> R
         delivery: job.delivery,
         mutex: job.mutex.clone(),
         // What is sent is started by whoever takes it, or when it leaves.
-        start: (!job.task.is_sent() && ahead < STARTS).then_some(job.lease),
+        start: (!job.task.is_sent() && ahead <= starts).then_some(job.lease),
     };
     // Counted from before the first request: whichever of them was granted, the claim lasts longer.
     let (token, asked) = (bid.token.clone(), Instant::now());

@@ -150,7 +150,7 @@ impl Bench {
         let trigger = Trigger::Manual { by: None, reason: None };
         let args = BTreeMap::from([("day".to_owned(), "monday".to_owned())]);
         let target = Target::Request { run_id: RunId::fresh(self.clock.now()), at: None, trigger, args, expect: None };
-        match race::run(&self.parts, &self.job, target, self.clock.now()).await.unwrap() {
+        match race::run(&self.parts, &self.job, target, self.clock.now(), 1).await.unwrap() {
             Race::Won(lease, _) => *lease,
             Race::Lost(answer) => panic!("{:?}", answer.reply),
         }
@@ -341,7 +341,7 @@ async fn a_clock_that_was_set_back_does_not_put_off_what_is_due_by_the_time_of_t
     let seen = store.view(&job.name, None).await.unwrap().now;
     assert!(seen >= due, "the file's time does not go back");
     let target = Target::Next { expect: cursor, passes: Vec::new(), at: due, due };
-    let Race::Won(lease, _) = race::run(&parts, &job, target, seen).await.unwrap() else { panic!("it is due") };
+    let Race::Won(lease, _) = race::run(&parts, &job, target, seen, 1).await.unwrap() else { panic!("it is due") };
     assert!(lease.not_before <= Instant::now(), "it is put off by {:?}", lease.not_before - Instant::now());
 }
 
@@ -360,7 +360,7 @@ async fn what_is_long_due_is_bid_for_at_once_and_what_is_due_now_after_a_random_
             let expect = answer.view.record.cursor.unwrap();
             let target = Target::Next { expect, passes: Vec::new(), at: due, due };
             let began = Instant::now();
-            let race = race::run(&parts, &job, target, clock.now()).await.unwrap();
+            let race = race::run(&parts, &job, target, clock.now(), 1).await.unwrap();
             assert!(matches!(race, Race::Won(..)), "nobody else wants it");
             *waited += began.elapsed();
         }

@@ -122,7 +122,7 @@ impl Bench {
     }
 
     async fn claim(&self, parts: &Parts, target: Target) -> Lease {
-        match race::run(parts, &self.job, target, self.clock.now()).await.unwrap() {
+        match race::run(parts, &self.job, target, self.clock.now(), 1).await.unwrap() {
             Race::Won(lease, _) => *lease,
             Race::Lost(answer) => panic!("{:?}", answer.reply),
         }

@@ -233,7 +233,7 @@ async fn win(parts: &Parts, job: &Job, asked: &Asked, patience: Option<Duration>
     let began = Instant::now();
     let mut told = false;
     loop {
-        let answer = match race::run(parts, job, asked.target(parts, job).await?, parts.clock.now()).await? {
+        let answer = match race::run(parts, job, asked.target(parts, job).await?, parts.clock.now(), 1).await? {
             Race::Won(lease, _) => return Ok(*lease),
             // Something started since it was looked: perhaps this very occurrence.
             Race::Lost(answer) if answer.reply == Reply::Moved => continue,
