@@ -11,6 +11,7 @@ use super::heard::Heard;
 use super::known::Known;
 use super::link::{Link, Script};
 use crate::clock::Timestamp;
+use crate::job::JobName;
 use crate::lease::RunId;
 use crate::store::address::Address;
 use crate::store::{Collection, Outbox, StoreError, Trouble};
@@ -35,6 +36,8 @@ pub(super) struct Server {
     gentle: [Script; 2],
     /// When it was last looked for records that nobody lists.
     forgot: Mutex<Option<Timestamp>>,
+    /// The last job that was looked at for history to drop.
+    pub(super) tidied: Mutex<Option<JobName>>,
 }
 
 /// How a script begins that is carried out although the server's memory is full. A server without
@@ -88,6 +91,7 @@ impl Server {
             prefix,
             gentle,
             forgot: Mutex::default(),
+            tidied: Mutex::default(),
         }
     }
 
@@ -146,11 +150,18 @@ impl Server {
                 let asked = Instant::now();
                 let answer = self.link.ask(&redis::cmd("TIME")).await?;
                 let now = time(&answer).ok_or_else(|| self.garbled())?;
-                self.heard.sample(asked, now);
+                self.read_at(asked, now);
                 now
             }
         };
         Ok(self.seen(now))
+    }
+
+    /// The server's clock read `now` between `asked` and now.
+    pub(super) fn read_at(&self, asked: Instant, now: Timestamp) {
+        if matches!(self.time, Time::Server) {
+            self.heard.sample(asked, now);
+        }
     }
 
     /// What the store's clock reads by our reckoning, if it was read lately.
@@ -158,6 +169,14 @@ impl Server {
         match &self.time {
             Time::Given(clock) => Some(self.seen(clock.now())),
             Time::Server => self.heard.now(),
+        }
+    }
+
+    /// What the store's clock reads: by our reckoning, or asked.
+    pub(super) async fn about_now(&self) -> Result<Timestamp, StoreError> {
+        match self.reckon() {
+            Some(now) => Ok(now),
+            None => self.now().await,
         }
     }
 
