@@ -4,6 +4,7 @@ mod hook;
 mod task;
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +51,12 @@ impl JobName {
     }
 }
 
+impl std::borrow::Borrow<str> for JobName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for JobName {
     type Error = NotAName;
     fn try_from(text: String) -> Result<Self, NotAName> {
@@ -82,31 +89,44 @@ fn is_name(text: &str) -> bool {
     bytes.next().is_some_and(word) && bytes.all(|c| word(c) || c == b'-' || c == b'_') && text.len() <= 63
 }
 
-/// Everything declared about one job.
+/// Everything declared about one job. There may be very many: what most of them have in common they share.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Its identity.
     pub name: JobName,
     /// One line for people.
-    pub description: Option<String>,
+    pub description: Option<Box<str>>,
     /// Who answers for it.
-    pub owner: Option<String>,
+    pub owner: Option<Box<str>>,
     /// Where to read what to do when it fails.
-    pub runbook: Option<String>,
+    pub runbook: Option<Box<str>>,
+    /// When.
+    pub schedule: Arc<Schedule>,
+    /// What.
+    pub task: Task,
+    /// Jobs with the same mutex never run together.
+    pub mutex: Option<String>,
+    /// A URL that hears of each start and end, as Healthchecks has it.
+    pub ping: Option<Box<Text>>,
+    /// How it is handled. Its fields are read and changed as the job's own.
+    pub policy: Arc<Policy>,
+    /// Where it was declared.
+    pub source: Source,
+}
+
+/// How a job is handled: what `[defaults]` may say of it, and more that seldom differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
     /// Words to filter by.
     pub tags: Vec<String>,
     /// `false`: known, shown, never started by the schedule. Default `true`.
     pub enabled: bool,
-    /// When.
-    pub schedule: Arc<Schedule>,
     /// Not on the days of these.
     pub skip_on: Vec<Arc<Calendar>>,
     /// On no other days than those of these, unless there are none.
     pub only_on: Vec<Arc<Calendar>>,
     /// Each occurrence starts up to this much later, by an amount fixed for (job, occurrence). Default 0.
     pub jitter: Duration,
-    /// What.
-    pub task: Task,
     /// What to do about occurrences that nobody could start in time.
     pub misfire: Misfire,
     /// What to do about an occurrence that comes due while a run is still going. Default [`Overlap::Skip`].
@@ -130,21 +150,78 @@ pub struct Job {
     pub message_trigger: bool,
     /// How long a claim on a run lasts unless renewed; renewed at a third of it. Default 30 s.
     pub lease: Duration,
-    /// Jobs with the same mutex never run together.
-    pub mutex: Option<String>,
-    /// A URL that hears of each start and end, as Healthchecks has it.
-    pub ping: Option<Text>,
     /// Who hears of it, and what starts after it.
     pub on: Reactions,
     /// Captured output beyond this many bytes loses its middle. Default 1 MiB.
     pub log_limit: usize,
     /// How much history is kept.
     pub keep: Keep,
-    /// Where it was declared.
-    pub source: Source,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            tags: Vec::new(),
+            enabled: true,
+            skip_on: Vec::new(),
+            only_on: Vec::new(),
+            jitter: Duration::ZERO,
+            misfire: Misfire::default(),
+            overlap: Overlap::default(),
+            delivery: Delivery::default(),
+            retry: Retry::default(),
+            timeout: Duration::from_secs(3600),
+            warn_after: None,
+            must_succeed_within: None,
+            kill_after: Duration::from_secs(10),
+            start_within: None,
+            message_trigger: false,
+            lease: Duration::from_secs(30),
+            on: Reactions::default(),
+            log_limit: 1 << 20,
+            keep: Keep::default(),
+        }
+    }
+}
+
+impl Deref for Job {
+    type Target = Policy;
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+impl DerefMut for Job {
+    /// What it shared until now becomes its own.
+    fn deref_mut(&mut self) -> &mut Policy {
+        Arc::make_mut(&mut self.policy)
+    }
 }
 
 impl Job {
+    /// A job that is handled by default, declared nowhere.
+    pub fn new(name: JobName, schedule: Arc<Schedule>, task: Task) -> Job {
+        Job {
+            name,
+            description: None,
+            owner: None,
+            runbook: None,
+            schedule,
+            task,
+            mutex: None,
+            ping: None,
+            policy: Arc::default(),
+            source: Source::default(),
+        }
+    }
+
+    /// The same, changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Job)) -> Job {
+        change(&mut self);
+        self
+    }
+
     /// A hash of everything that makes its occurrences.
     ///
     /// Jitter and calendars have no part in it: with others the occurrences are still the same.
@@ -365,7 +442,7 @@ impl Default for Keep {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Source {
     /// The file, as it was named.
-    pub file: String,
+    pub file: Arc<str>,
     /// Line, from 1.
     pub line: usize,
     /// What is in the file.
