@@ -148,9 +148,8 @@ fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> R
     for (file, document) in files.iter().zip(documents) {
         let before = shared.seen.len();
         let document = document.unwrap_or_else(|| Document::parse(file));
-        let name = file.name.to_string();
         found.extend(document.read(&mut shared));
-        infos.push(FileInfo { path: name, jobs: shared.seen.len() - before });
+        infos.push(FileInfo { path: file.name.to_string(), jobs: shared.seen.len() - before });
     }
     let Shared { seen, hooks, wanted, .. } = shared;
     // A calendar, a hook or a job may be declared where a mistake in the grammar hides it.

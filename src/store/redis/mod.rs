@@ -32,7 +32,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -73,11 +72,6 @@ const TICK: Duration = Duration::from_secs(2);
 /// and the time between.
 const PATIENCE: Duration = Duration::from_secs(4);
 const AGAIN: Duration = Duration::from_millis(200);
-
-/// Bytes of a hash read at once, about, and its fields: at first, and at most.
-const PIECE: usize = 256 * 1024;
-const FIELDS: usize = 200;
-const MOST_FIELDS: usize = 2000;
 
 /// Bytes of output sent at once.
 const OUTPUT: usize = 256 * 1024;
@@ -144,30 +138,6 @@ impl Redis {
         self.server.read_at(asked, raw.now);
         self.server.known.glanced(asked);
         Ok(raw.position)
-    }
-
-    /// Takes all fields of a hash, read in pieces: nobody waits long, and large fields do not add up to more than the
-    /// server keeps for a client that listens (32 MB). A field may come twice.
-    async fn scan(&self, key: &str, mut take: impl FnMut(String, Vec<u8>)) -> Result<(), StoreError> {
-        let (mut cursor, mut count) = (b"0".to_vec(), FIELDS);
-        loop {
-            let args = [cursor, b"COUNT".to_vec(), count.to_string().into_bytes()];
-            let answer = self.server.ask("HSCAN", key, &args).await?;
-            let Value::Array(parts) = answer else { return Err(self.server.garbled()) };
-            let [next, fields] = <[Value; 2]>::try_from(parts).map_err(|_| self.server.garbled())?;
-            let mut fields = list(fields);
-            // Small ones travel in larger numbers.
-            let bytes: usize = fields.iter().map(Vec::len).sum();
-            count = (count * PIECE / bytes.max(1)).clamp(FIELDS / 20, (count * 4).min(MOST_FIELDS));
-            for pair in fields.chunks_exact_mut(2) {
-                let name = text(&pair[0]).ok_or_else(|| self.server.garbled())?;
-                take(name, std::mem::take(&mut pair[1]));
-            }
-            match next {
-                Value::BulkString(next) if next != b"0" => cursor = next,
-                _ => return Ok(()),
-            }
-        }
     }
 
     /// What changed after `seen`, read from the feed; all jobs when it does not reach back so far.
@@ -261,10 +231,10 @@ impl Store for Redis {
                 records.add(job, record, &packed);
             }
         };
-        self.scan(&self.server.keys[RECORDS], each).await?;
+        self.server.scan(&self.server.keys[RECORDS], each).await?;
         let mut mutexes = BTreeMap::new();
         let each = |name, packed: Vec<u8>| mutexes.extend(pack::unpack_mutex(&packed).ok().map(|mutex| (name, mutex)));
-        self.scan(&self.server.keys[MUTEXES], each).await?;
+        self.server.scan(&self.server.keys[MUTEXES], each).await?;
         Ok(Snapshot { now, records: records.seal(), mutexes })
     }
 
@@ -375,7 +345,7 @@ impl Store for Redis {
             is_sound &= piece.is_some();
             pieces.extend(piece.filter(|(_, piece)| piece.seq >= from));
         };
-        self.scan(&self.server.output(run), each).await?;
+        self.server.scan(&self.server.output(run), each).await?;
         if !is_sound {
             return Err(self.server.garbled());
         }
