@@ -60,7 +60,7 @@ fn replica(url: &str, out: &Path, jobs: usize) {
     };
     let flags = Flags { no_http: true, max_parallel: Some(10_000), ..Flags::default() };
     let process = Process::load(&flags, &|_| None, "bench").unwrap();
-    let sources = vec![SourceText { name: "failover".into(), text: format!("version = 1\n{text}") }];
+    let sources = vec![SourceText { name: "failover".into(), text: format!("version = 1\n{text}").into() }];
     let config = config::load(&sources, &|_| None, Clock::system().now()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async move {

@@ -163,7 +163,10 @@ fn reading() {
                 let (n, schedule) = (file * 10_000 + n, schedule(n % 500));
                 format!("[jobs.job-{n}]\nschedule = \"{schedule}\"\ntimezone = \"Europe/Berlin\"\ncommand = \"true\"\n")
             });
-            SourceText { name: format!("{file}.toml"), text: format!("version = 1\n{}", jobs.collect::<String>()) }
+            SourceText {
+                name: format!("{file}.toml"),
+                text: format!("version = 1\n{}", jobs.collect::<String>()).into(),
+            }
         })
         .collect();
     let before = memory();

@@ -92,7 +92,7 @@ fn bare_rate(runs: usize) -> f64 {
 }
 
 fn load(text: &str) -> (Vec<SourceText>, config::Config) {
-    let sources = vec![SourceText { name: "spawn".into(), text: format!("version = 1\n{text}") }];
+    let sources = vec![SourceText { name: "spawn".into(), text: format!("version = 1\n{text}").into() }];
     let config = config::load(&sources, &|_| None, Clock::system().now()).unwrap();
     (sources, config)
 }

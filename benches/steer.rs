@@ -101,7 +101,7 @@ fn replica(url: &str, out: &str, jobs: usize) {
     // Scrapes and clients all come from one address here.
     let env = |name: &str| (name == "CRONCLAVE_RATE_LIMIT").then(|| "0".to_owned());
     let process = Process::load(&flags, &env, "bench").unwrap();
-    let sources = vec![SourceText { name: "steer".into(), text: format!("version = 1\n{text}") }];
+    let sources = vec![SourceText { name: "steer".into(), text: format!("version = 1\n{text}").into() }];
     let config = config::load(&sources, &|_| None, Clock::system().now()).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async move {

@@ -22,7 +22,7 @@ use cronclave::broker::cloud::CONTENT_TYPE;
 use cronclave::broker::{Exchange, Message, Queue};
 use cronclave::clock::Clock;
 use cronclave::inbox;
-use cronclave::job::{Job, QueueName};
+use cronclave::job::QueueName;
 use cronclave::lease::{Fence, Trigger, Work};
 use cronclave::record::Op;
 use cronclave::replica::Jobs;
@@ -224,7 +224,7 @@ async fn the_inbox_takes_what_the_document_calls_right_and_nothing_else() {
         let clock = Clock::starting_at(start_of_time());
         let parts = wire::parts(Arc::new(Memory::new(clock.clone())), clock, "web.1");
         let wire = Wire::new();
-        let job = Job { message_trigger: true, ..every("a", 60) };
+        let job = every("a", 60).with(|job| job.message_trigger = true);
         let jobs = Jobs { by_name: [(job.name.clone(), Arc::new(job))].into(), ..Jobs::default() };
         let (_jobs, seen) = watch::channel(Arc::new(jobs));
         tokio::spawn(inbox::run(wire::through(&parts, Port::new(&wire)), seen));

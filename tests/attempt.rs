@@ -262,7 +262,7 @@ async fn code_is_given_what_the_store_knows_of_its_run() {
 
 #[tokio::test(start_paused = true)]
 async fn code_that_takes_too_long_is_stopped_and_that_is_on_record() {
-    let bench = Bench::new(Job { timeout: secs(100), ..every("a", 60) }, 1000);
+    let bench = Bench::new(every("a", 60).with(|job| job.timeout = secs(100)), 1000);
     bench.begin().await.await.unwrap();
     let (when, grace) = bench.halted();
     assert_eq!((about(when), grace), (100, secs(3)));
@@ -271,7 +271,13 @@ async fn code_that_takes_too_long_is_stopped_and_that_is_on_record() {
 
 #[tokio::test(start_paused = true)]
 async fn code_has_no_longer_to_end_than_a_third_of_its_lease() {
-    let bench = Bench::new(Job { timeout: secs(100), kill_after: secs(60), ..every("a", 60) }, 1000);
+    let bench = Bench::new(
+        every("a", 60).with(|job| {
+            job.timeout = secs(100);
+            job.kill_after = secs(60);
+        }),
+        1000,
+    );
     bench.begin().await.await.unwrap();
     assert_eq!(bench.halted().1, secs(10));
 }

@@ -18,7 +18,7 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn source(name: &str, text: &str) -> SourceText {
-    SourceText { name: name.to_owned(), text: text.to_owned() }
+    SourceText { name: name.to_owned(), text: text.into() }
 }
 
 fn read(text: &str) -> Result<Config, Vec<Diagnostic>> {
@@ -58,13 +58,13 @@ mod meaning {
     fn a_job_without_settings_gets_the_defaults() {
         let config = good("version = 1\n[jobs.hello]\nschedule = \"* * * * *\"\ncommand = \"echo $X\"\n");
         let job = job(&config, "hello");
-        assert_eq!(command(&job).argv, ["/bin/sh", "-c", "echo $X"]);
-        assert_eq!(command(&job).shown, "echo $X");
+        assert_eq!(command(&job).words(), ["/bin/sh", "-c", "echo $X"]);
+        assert_eq!(command(&job).shown(), "echo $X");
         assert_eq!((job.timeout, job.kill_after), (Duration::from_secs(3600), Duration::from_secs(10)));
         assert_eq!((job.lease, job.log_limit), (Duration::from_secs(30), 1 << 20));
         assert_eq!((job.overlap, job.delivery, job.misfire), (Overlap::Skip, Delivery::AtMostOnce, Misfire::default()));
         assert!(job.enabled && job.jitter.is_zero() && job.retry.attempts == 1);
-        assert_eq!((job.source.file.as_str(), job.source.line), ("a.toml", 2));
+        assert_eq!((&*job.source.file, job.source.line), ("a.toml", 2));
         assert_eq!(job.schedule.zone().name(), "UTC");
     }
 
@@ -78,9 +78,9 @@ mod meaning {
         let job = job(&config, "a");
         assert_eq!(job.tags, ["x", "y"]);
         assert_eq!((job.timeout, job.overlap), (Duration::from_secs(90), Overlap::Allow));
-        assert_eq!(command(&job).argv, ["bash", "-c", "true"]);
+        assert_eq!(command(&job).words(), ["bash", "-c", "true"]);
         let plain = |text: &str| Text::Plain(text.to_owned());
-        assert_eq!(command(&job).env, [("A".to_owned(), plain("1")), ("B".to_owned(), plain("2"))].into());
+        assert_eq!(*command(&job).env, [("A".to_owned(), plain("1")), ("B".to_owned(), plain("2"))].into());
     }
 
     #[test]

@@ -16,7 +16,7 @@ fn read(files: &[&str]) -> Result<Config, Vec<Diagnostic>> {
     let sources: Vec<_> = names
         .iter()
         .zip(files)
-        .map(|(name, text)| SourceText { name: (*name).to_owned(), text: (*text).to_owned() })
+        .map(|(name, text)| SourceText { name: (*name).to_owned(), text: (*text).into() })
         .collect();
     load(&sources, &|_: &str| None, at("2026-11-22T00:00:00Z"))
 }

@@ -433,7 +433,7 @@ fn every_schedule_file_in_them_is_sound() {
     assert!(texts.len() >= 4);
     let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
     for (name, text) in texts {
-        let source = SourceText { name: name.clone(), text };
+        let source = SourceText { name: name.clone(), text: text.into() };
         let read = config::load(&[source], &|_: &str| None, now);
         let config = read.unwrap_or_else(|wrong| panic!("{}", config::report(&wrong, false)));
         assert!(!config.jobs.is_empty() && config.warnings.is_empty(), "{name}");

@@ -17,7 +17,7 @@ fn at(text: &str) -> Timestamp {
 const FROM: &str = "2026-11-23T00:00:00Z";
 
 fn jobs(text: &str) -> Vec<Arc<Job>> {
-    let source = SourceText { name: "jobs.toml".into(), text: format!("version = 1\n{text}") };
+    let source = SourceText { name: "jobs.toml".into(), text: format!("version = 1\n{text}").into() };
     config::load(&[source], &|_| None, at(FROM))
         .unwrap_or_else(|wrong| panic!("{}", config::report(&wrong, false)))
         .jobs

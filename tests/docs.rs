@@ -73,7 +73,7 @@ fn completed(text: &str) -> String {
 fn found(files: &[String]) -> Vec<Diagnostic> {
     let name = |n: usize| format!("file-{}.toml", n + 1);
     let sources: Vec<_> =
-        files.iter().enumerate().map(|(n, text)| SourceText { name: name(n), text: text.clone() }).collect();
+        files.iter().enumerate().map(|(n, text)| SourceText { name: name(n), text: text.as_str().into() }).collect();
     let now: Timestamp = "2026-11-22T00:00:00Z".parse().unwrap();
     match load(&sources, &|name: &str| (name != "NOT_SET_HERE").then(|| "x".to_owned()), now) {
         Ok(config) => config.warnings,

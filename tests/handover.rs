@@ -48,7 +48,7 @@ fn on_worker() -> Task {
 }
 
 fn message(complete_on: Completion) -> Task {
-    Task::Publish(Publish {
+    Task::Publish(Box::new(Publish {
         exchange: "billing".into(),
         routing_key: "close.{{ scheduled_at | date }}".into(),
         format: Format::Plain,
@@ -59,7 +59,7 @@ fn message(complete_on: Completion) -> Task {
         expires: None,
         persistent: true,
         complete_on,
-    })
+    }))
 }
 
 /// Takes its time.
@@ -304,7 +304,10 @@ async fn a_message_whose_confirmation_is_lost_is_sent_again_only_where_the_job_s
     for (delivery, sent, state) in
         [(Delivery::AtMostOnce, 1, State::Lost), (Delivery::AtLeastOnce, 2, State::Succeeded)]
     {
-        let bench = Bench::with(Job { task: message(Completion::Confirm), delivery, ..every("close", 60) });
+        let bench = Bench::with(every("close", 60).with(|job| {
+            job.task = message(Completion::Confirm);
+            job.delivery = delivery;
+        }));
         bench.wire.next_fates([Fate::Unconfirmed]);
         bench.hand_over().await;
         let messages = bench.to_others();
@@ -315,7 +318,10 @@ async fn a_message_whose_confirmation_is_lost_is_sent_again_only_where_the_job_s
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_awaits_its_result_leaves_the_run_open_for_the_jobs_timeout() {
-    let bench = Bench::with(Job { task: message(Completion::Result), timeout: secs(600), ..every("close", 60) });
+    let bench = Bench::with(every("close", 60).with(|job| {
+        job.task = message(Completion::Result);
+        job.timeout = secs(600);
+    }));
     assert_eq!(bench.hand_over().await, Carried::HandedOver);
     let open = bench.store.view(&bench.job.name, None).await.unwrap();
     let (run, left) = (&open.record.open[0], open.record.open[0].until.since(open.now));
@@ -336,7 +342,10 @@ async fn a_job_that_a_worker_does_not_know_is_left_to_others_with_pauses() {
 async fn a_broker_that_neither_takes_nor_loses_does_not_cost_the_claim() {
     // Each answer comes at once, so that no single wait is long enough for a renewal.
     for task in [on_worker(), message(Completion::Confirm)] {
-        let bench = Bench::with(Job { task, delivery: Delivery::AtLeastOnce, ..every("close", 60) });
+        let bench = Bench::with(every("close", 60).with(|job| {
+            job.task = task;
+            job.delivery = Delivery::AtLeastOnce;
+        }));
         bench.wire.next_fates(std::iter::repeat_n(Fate::Lost, 200));
         let parts = bench.parts("web.1", Port::new(&bench.wire));
         let lease = bench.win(&parts).await;
@@ -352,7 +361,10 @@ async fn a_broker_that_neither_takes_nor_loses_does_not_cost_the_claim() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_was_refused_long_is_given_up_when_the_lease_is_anothers() {
-    let job = Job { task: message(Completion::Confirm), delivery: Delivery::AtLeastOnce, ..every("close", 60) };
+    let job = every("close", 60).with(|job| {
+        job.task = message(Completion::Confirm);
+        job.delivery = Delivery::AtLeastOnce;
+    });
     let bench = Bench::with(job);
     bench.wire.next_fates(std::iter::repeat_n(Fate::Lost, 200));
     let parts = bench.parts("web.1", Port::new(&bench.wire));
@@ -380,7 +392,10 @@ async fn a_request_that_waits_in_a_queue_does_not_start_while_its_job_is_paused(
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_awaits_its_result_is_cancelled_at_once() {
-    let bench = Bench::with(Job { task: message(Completion::Result), timeout: secs(600), ..every("close", 60) });
+    let bench = Bench::with(every("close", 60).with(|job| {
+        job.task = message(Completion::Result);
+        job.timeout = secs(600);
+    }));
     bench.hand_over().await;
     let run_id = bench.entry().await.id.parse().unwrap();
     bench.store.apply(&bench.job.name, &Op::Cancel { run_id, by: "ops".into() }).await.unwrap();
@@ -389,7 +404,7 @@ async fn a_run_that_awaits_its_result_is_cancelled_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn the_later_a_run_is_the_more_seldom_its_request_is_repeated() {
-    let job = Job { start_within: Some(secs(30)), ..every("close", 60) };
+    let job = every("close", 60).with(|job| job.start_within = Some(secs(30)));
     let at = start_of_time();
     let patience = |late: u64| job.patience(at, at.plus(secs(late)));
     assert_eq!([patience(0), patience(20), patience(90), patience(86_400)], [30, 30, 90, 3600].map(secs));
@@ -437,7 +452,10 @@ async fn a_worker_may_begin_before_its_request_is_confirmed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_has_the_jobs_patience_before_it_is_sent_again() {
-    let bench = Bench::with(Job { task: on_worker(), start_within: Some(secs(120)), ..every("close", 60) });
+    let bench = Bench::with(every("close", 60).with(|job| {
+        job.task = on_worker();
+        job.start_within = Some(secs(120));
+    }));
     bench.hand_over().await;
     let view = bench.store.view(&bench.job.name, None).await.unwrap();
     let left = view.record.open[0].until.since(view.now);

@@ -43,14 +43,14 @@ struct Bench {
 impl Bench {
     /// An inbox that knows `a`, which is tried twice and may be triggered, and `shut`, which may not.
     fn new() -> Bench {
-        Bench::with(Job { message_trigger: true, ..every("a", 3600) })
+        Bench::with(every("a", 3600).with(|job| job.message_trigger = true))
     }
 
     fn with(job: Job) -> Bench {
         let clock = Clock::starting_at(start_of_time());
         let (wire, store) = (Wire::new(), Arc::new(Memory::new(clock.clone())));
         let parts = wire::parts(store.clone(), clock.clone(), "web.1");
-        let job = Job { retry: Retry { attempts: 2, ..Retry::default() }, ..job };
+        let job = job.with(|job| job.retry = Retry { attempts: 2, ..Retry::default() });
         let by_name = [job, every("shut", 3600)].map(|job| (job.name.clone(), Arc::new(job))).into();
         let (jobs, seen) = watch::channel(Arc::new(Jobs { by_name, ..Jobs::default() }));
         let told = parts.bus.listen();
@@ -164,7 +164,7 @@ async fn a_run_whose_result_is_awaited_ends_with_it() {
         persistent: true,
         complete_on: Completion::Result,
     };
-    let bench = Bench::with(Job { task: Task::Publish(message), ..every("a", 3600) });
+    let bench = Bench::with(Job { task: Task::Publish(Box::new(message)), ..every("a", 3600) });
     let run = bench.published().await;
     let key = Key { token: Token::of_result(run.key.run_id, run.key.fence), ..run.key.clone() };
     let start = Op::Start { key, holder: "web.1".into(), ttl: secs(600) };
@@ -287,7 +287,10 @@ async fn a_wish_becomes_a_run_with_its_arguments_as_text() {
 
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_a_wish_is_the_same_run() {
-    let bench = Bench::with(Job { message_trigger: true, overlap: Overlap::QueueAll, ..every("a", 3600) });
+    let bench = Bench::with(every("a", 3600).with(|job| {
+        job.message_trigger = true;
+        job.overlap = Overlap::QueueAll;
+    }));
     bench.wish("w1", json!({})).await;
     bench.wish("w1", json!({})).await;
     bench.wish("", json!({"id": "w1"})).await;

@@ -365,7 +365,7 @@ struct Counting {
 fn jobs(names: &[&str]) -> Arc<Jobs> {
     let text: String =
         names.iter().map(|name| format!("[jobs.{name}]\nevery = \"1h\"\ncommand = \"true\"\n")).collect();
-    let sources = vec![SourceText { name: "test".into(), text: format!("version = 1\n{text}") }];
+    let sources = vec![SourceText { name: "test".into(), text: format!("version = 1\n{text}").into() }];
     let config = config::load(&sources, &|_| None, Timestamp::from_secs(1_800_000_000)).unwrap();
     Arc::new(service::jobs(&config))
 }

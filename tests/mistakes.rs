@@ -8,7 +8,7 @@ use cronclave::clock::Timestamp;
 use cronclave::config::{Diagnostic, SourceText, load, report};
 
 fn source(name: &str, text: &str) -> SourceText {
-    SourceText { name: name.to_owned(), text: text.to_owned() }
+    SourceText { name: name.to_owned(), text: text.into() }
 }
 
 fn found(sources: &[SourceText]) -> Vec<Diagnostic> {

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::time::Instant;
 
-use cronclave::job::{Delivery, Job, Overlap};
+use cronclave::job::{Delivery, Overlap};
 use cronclave::record::Bid;
 use stateright::{Checker, HasDiscoveries, Model};
 
@@ -86,7 +86,7 @@ fn two_replicas_keep_every_promise() {
 #[test]
 fn two_replicas_keep_every_promise_when_runs_are_to_start_at_least_once() {
     let mut model = Claims { end: 6, ..Claims::small() };
-    model.job = Job { delivery: Delivery::AtLeastOnce, ..model.job };
+    model.job = model.job.with(|job| job.delivery = Delivery::AtLeastOnce);
     holds("two replicas, at least once", model);
 }
 
@@ -94,7 +94,7 @@ fn two_replicas_keep_every_promise_when_runs_are_to_start_at_least_once() {
 fn two_replicas_keep_every_promise_under_every_overlap_policy() {
     for overlap in [Overlap::Skip, Overlap::QueueOne, Overlap::Replace, Overlap::Allow] {
         let mut model = Claims { end: 5, ..Claims::small() };
-        model.job = Job { overlap, ..model.job };
+        model.job = model.job.with(|job| job.overlap = overlap);
         holds(&format!("two replicas, {overlap:?}"), model);
     }
 }
@@ -103,9 +103,12 @@ fn two_replicas_keep_every_promise_under_every_overlap_policy() {
 fn replicas_that_race_ahead_of_the_instant_keep_every_promise() {
     // Moments are half a second apart: all that happens otherwise may happen before the instant, too.
     let mut model = Claims { tick: Bid::AHEAD, end: 5, ..Claims::small() };
-    model.job = Job { overlap: Overlap::QueueAll, lease: secs(1), ..every("backup", 1) };
+    model.job = every("backup", 1).with(|job| {
+        job.overlap = Overlap::QueueAll;
+        job.lease = secs(1);
+    });
     holds("two replicas, ahead", model.clone());
-    model.job = Job { delivery: Delivery::AtLeastOnce, ..model.job };
+    model.job = model.job.with(|job| job.delivery = Delivery::AtLeastOnce);
     holds("two replicas, ahead, at least once", model);
 }
 

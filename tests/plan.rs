@@ -256,11 +256,14 @@ fn work(job: &Job, run: &Open) -> Work {
 }
 
 fn overlapping(overlap: Overlap) -> Bench {
-    Bench::new(Job { overlap, lease: secs(100), ..every("backup", 10) })
+    Bench::new(every("backup", 10).with(|job| {
+        job.overlap = overlap;
+        job.lease = secs(100);
+    }))
 }
 
 fn late(misfire: Misfire) -> Bench {
-    Bench::new(Job { misfire, ..every("backup", 60) })
+    Bench::new(every("backup", 60).with(|job| job.misfire = misfire))
 }
 
 // ---- on time -----------------------------------------------------------------------------------
@@ -275,14 +278,14 @@ fn a_job_waits_for_its_first_occurrence_after_it_was_seen() {
 
 #[test]
 fn occurrences_that_are_less_than_ten_seconds_late_are_all_run() {
-    let mut bench = Bench::new(Job { misfire: misfire(MisfirePolicy::Skip, 3600, 1), ..every("backup", 3) });
+    let mut bench = Bench::new(every("backup", 3).with(|job| job.misfire = misfire(MisfirePolicy::Skip, 3600, 1)));
     assert_eq!(bench.go_to(11).run_all(), [3, 6, 9]);
     assert_eq!(bench.tally(), HashMap::from([(Stands::Succeeded, 3)]));
 }
 
 #[test]
 fn ten_seconds_late_is_late() {
-    let mut bench = Bench::new(Job { misfire: misfire(MisfirePolicy::Skip, 3600, 1), ..every("backup", 60) });
+    let mut bench = Bench::new(every("backup", 60).with(|job| job.misfire = misfire(MisfirePolicy::Skip, 3600, 1)));
     bench.now = at(69).plus(Duration::from_micros(999_999));
     assert!(matches!(bench.next(), Step::Claim(_)));
     bench.now = at(70);
@@ -302,7 +305,7 @@ fn a_job_by_hand_only_has_nothing_to_wait_for() {
 
 #[test]
 fn an_occurrence_with_jitter_starts_when_it_is_due_and_not_before() {
-    let job = Job { jitter: secs(50), ..every("backup", 60) };
+    let job = every("backup", 60).with(|job| job.jitter = secs(50));
     let mut bench = Bench::new(job.clone());
     let due = job.due(at(60));
     assert!(due > at(60), "this name has no share at this instant; take another one");
@@ -318,7 +321,7 @@ fn an_occurrence_with_jitter_starts_when_it_is_due_and_not_before() {
 
 #[test]
 fn jitter_keeps_the_order_of_occurrences() {
-    let job = Job { jitter: secs(500), ..every("backup", 60) };
+    let job = every("backup", 60).with(|job| job.jitter = secs(500));
     let mut edge = start_of_time();
     for _ in 0..1000 {
         let next = job.schedule.after(edge).unwrap();
@@ -364,7 +367,10 @@ fn queue_all_lets_each_wait_and_runs_them_in_order() {
 
 #[test]
 fn queue_all_is_bounded() {
-    let mut bench = Bench::new(Job { overlap: Overlap::QueueAll, lease: secs(100_000), ..every("backup", 1) });
+    let mut bench = Bench::new(every("backup", 1).with(|job| {
+        job.overlap = Overlap::QueueAll;
+        job.lease = secs(100_000);
+    }));
     bench.go_to(1).start();
     bench.go_to(1502).settle_down();
     let tally = bench.tally();
@@ -384,7 +390,7 @@ fn replace_asks_the_run_to_end_and_starts_the_next_once_it_has() {
 
 #[test]
 fn replace_starts_only_the_newest_of_those_that_came_due_while_the_old_run_ended() {
-    let mut bench = Bench::new(Job { overlap: Overlap::Replace, ..every("backup", 3) });
+    let mut bench = Bench::new(every("backup", 3).with(|job| job.overlap = Overlap::Replace));
     bench.go_to(3).start();
     bench.go_to(12).settle_down();
     bench.end(&Ended::because(Outcome::Cancelled, "stopped on request"));
@@ -417,7 +423,10 @@ fn allow_starts_runs_side_by_side() {
 
 #[test]
 fn allow_is_bounded() {
-    let mut bench = Bench::new(Job { overlap: Overlap::Allow, lease: secs(100_000), ..every("backup", 1) });
+    let mut bench = Bench::new(every("backup", 1).with(|job| {
+        job.overlap = Overlap::Allow;
+        job.lease = secs(100_000);
+    }));
     for second in 1..=110 {
         bench.go_to(second).start();
     }
@@ -452,7 +461,11 @@ fn a_run_by_hand_goes_first_when_it_waits() {
 #[test]
 fn runs_begun_side_by_side_end_one_by_one_when_the_job_no_longer_allows_it() {
     let retry = Retry { attempts: 2, initial: secs(1), ..Retry::default() };
-    let mut bench = Bench::new(Job { overlap: Overlap::Allow, retry, lease: secs(100), ..every("backup", 10) });
+    let mut bench = Bench::new(every("backup", 10).with(|job| {
+        job.overlap = Overlap::Allow;
+        job.retry = retry;
+        job.lease = secs(100);
+    }));
     bench.go_to(10).start();
     bench.go_to(20).start();
     bench.end(&failed());
@@ -465,7 +478,10 @@ fn runs_begun_side_by_side_end_one_by_one_when_the_job_no_longer_allows_it() {
 
 /// The job's mutex is another job's until `until`.
 fn blocked(overlap: Overlap, until: u64) -> Bench {
-    let mut bench = Bench::new(Job { overlap, mutex: Some("disk".into()), ..every("backup", 10) });
+    let mut bench = Bench::new(every("backup", 10).with(|job| {
+        job.overlap = overlap;
+        job.mutex = Some("disk".into());
+    }));
     let job = JobName::new("other").unwrap();
     let run_id = RunId::of_request(&job, "r");
     let held = Held { job, run_id, fence: Fence(u64::MAX / 2), holder: "b".into(), until: at(until) };
@@ -496,7 +512,11 @@ fn a_blocked_occurrence_that_is_replaced_gives_way_to_the_newer_one() {
 
 #[test]
 fn runs_of_one_job_that_may_overlap_still_take_turns_at_their_mutex() {
-    let job = Job { overlap: Overlap::Allow, mutex: Some("disk".into()), lease: secs(100), ..every("backup", 10) };
+    let job = every("backup", 10).with(|job| {
+        job.overlap = Overlap::Allow;
+        job.mutex = Some("disk".into());
+        job.lease = secs(100);
+    });
     let mut bench = Bench::new(job);
     bench.go_to(10).start();
     bench.go_to(20).start();
@@ -535,7 +555,10 @@ fn after_an_outage_run_once_runs_the_newest_for_all_in_the_window() {
 fn closed_on_sundays(policy: MisfirePolicy) -> Bench {
     let sunday = Calendar { name: "sundays".into(), weekdays: 1, ..Calendar::default() };
     let misfire = misfire(policy, 86_400, 100);
-    Bench::new(Job { skip_on: vec![Arc::new(sunday)], misfire, ..every("backup", 3600) })
+    Bench::new(every("backup", 3600).with(|job| {
+        job.skip_on = vec![Arc::new(sunday)];
+        job.misfire = misfire;
+    }))
 }
 
 const HOUR: u64 = 3600;
@@ -571,7 +594,10 @@ fn closed_for_a_fortnight(policy: MisfirePolicy) -> Bench {
     let day = |text: &str| text.parse().unwrap();
     let closed = Calendar { between: vec![(day("2026-11-23"), day("2026-12-06"))], ..Calendar::default() };
     let misfire = misfire(policy, 30 * 86_400, 50);
-    let mut bench = Bench::new(Job { skip_on: vec![Arc::new(closed)], misfire, ..every("backup", 60) });
+    let mut bench = Bench::new(every("backup", 60).with(|job| {
+        job.skip_on = vec![Arc::new(closed)];
+        job.misfire = misfire;
+    }));
     // The last five minutes before midnight are undecided, and so is all that follows.
     bench.go_to(18 * HOUR - 330).run_all();
     bench
@@ -600,7 +626,7 @@ fn what_is_open_before_a_long_closed_time_is_caught_up_after_it() {
 
 #[test]
 fn what_was_scheduled_before_the_files_changed_but_comes_due_after_still_runs() {
-    let mut bench = Bench::new(Job { jitter: secs(1800), ..every("backup", 3600) });
+    let mut bench = Bench::new(every("backup", 3600).with(|job| job.jitter = secs(1800)));
     let due = (bench.job.due(at(HOUR)).as_micros() - at(0).as_micros()).unsigned_abs() / 1_000_000;
     assert!(due > HOUR + 60, "the hash gives this occurrence {due} s");
     bench.go_to(HOUR + 30);
@@ -660,7 +686,7 @@ fn what_is_exactly_as_old_as_the_window_still_runs() {
 #[test]
 fn a_backlog_longer_than_one_glance_is_decided_to_its_end() {
     for policy in [MisfirePolicy::Skip, MisfirePolicy::RunOnce, MisfirePolicy::RunAll] {
-        let mut bench = Bench::new(Job { misfire: misfire(policy, 3600, 3), ..every("backup", 1) });
+        let mut bench = Bench::new(every("backup", 1).with(|job| job.misfire = misfire(policy, 3600, 3)));
         let ran = bench.go_to(25_000).run_all();
         let tally = bench.tally();
         let runs = match policy {
@@ -677,16 +703,17 @@ fn a_backlog_longer_than_one_glance_is_decided_to_its_end() {
 
 #[test]
 fn a_job_that_is_switched_off_decides_a_long_backlog_too() {
-    let mut bench = Bench::new(Job { enabled: false, ..every("backup", 1) });
+    let mut bench = Bench::new(every("backup", 1).with(|job| job.enabled = false));
     bench.go_to(25_000).settle_down();
     assert_eq!(bench.tally(), HashMap::from([(Stands::SkippedDisabled, 25_000)]));
 }
 
 #[test]
 fn a_changed_schedule_does_not_catch_up_its_past() {
-    let mut bench = Bench::new(Job { misfire: misfire(MisfirePolicy::RunAll, 86_400, 100), ..every("backup", 600) });
+    let mut bench =
+        Bench::new(every("backup", 600).with(|job| job.misfire = misfire(MisfirePolicy::RunAll, 86_400, 100)));
     bench.go_to(900).run_all();
-    bench.job = Job { misfire: bench.job.misfire, ..every("backup", 60) };
+    bench.job = every("backup", 60).with(|job| job.misfire = bench.job.misfire);
     assert_eq!(bench.settle_down(), [Step::Register]);
     assert_eq!(bench.waits(), at(960));
 }
@@ -723,19 +750,22 @@ fn where_nothing_is_in_the_way_the_race_is_run_ahead_of_the_instant() {
 
 #[test]
 fn what_is_open_closed_or_disabled_shortly_before_the_instant_is_decided_at_the_instant() {
-    let mut bench = Bench::new(Job { lease: secs(1000), ..every("backup", 60) });
+    let mut bench = Bench::new(every("backup", 60).with(|job| job.lease = secs(1000)));
     bench.go_to(60).start();
     bench.now = before(120, 100);
     assert_eq!(bench.next(), Step::Wait(at(120)), "the run may still end in time");
     assert!(matches!(bench.go_to(120).settle_down()[..], [Step::Decide { .. }]), "it did not");
-    let mut bench = Bench::new(Job { enabled: false, ..every("backup", 60) });
+    let mut bench = Bench::new(every("backup", 60).with(|job| job.enabled = false));
     bench.now = before(60, 100);
     assert_eq!(bench.next(), Step::Wait(at(60)));
 }
 
 #[test]
 fn the_newest_success_is_that_of_the_newest_occurrence_whichever_ends_last() {
-    let mut bench = Bench::new(Job { overlap: Overlap::Allow, lease: secs(1000), ..every("backup", 60) });
+    let mut bench = Bench::new(every("backup", 60).with(|job| {
+        job.overlap = Overlap::Allow;
+        job.lease = secs(1000);
+    }));
     let older = bench.go_to(60).start().remove(0);
     let newer = bench.go_to(120).start().remove(0);
     for run in [newer, older] {
@@ -785,7 +815,10 @@ fn a_mutex_is_free_while_a_run_waits_for_its_next_attempt() {
 
 #[test]
 fn what_was_begun_gets_the_mutex_before_what_never_began() {
-    let job = Job { overlap: Overlap::Allow, mutex: Some("ledger".into()), ..retrying(2, Backoff::Fixed) };
+    let job = retrying(2, Backoff::Fixed).with(|job| {
+        job.overlap = Overlap::Allow;
+        job.mutex = Some("ledger".into());
+    });
     let mut bench = Bench::new(job);
     let first = bench.go_to(60).start().remove(0);
     assert_eq!(bench.trigger("r1"), Reply::Done);
@@ -805,7 +838,7 @@ fn a_pause_that_is_changed_has_begun_when_it_began() {
 
 #[test]
 fn a_run_that_was_cancelled_and_lost_is_over_at_once_though_its_job_is_paused() {
-    let mut bench = Bench::new(Job { delivery: Delivery::AtLeastOnce, ..every("backup", 60) });
+    let mut bench = Bench::new(every("backup", 60).with(|job| job.delivery = Delivery::AtLeastOnce));
     let run = bench.go_to(60).start().remove(0);
     bench.ask(&Op::Cancel { run_id: run.run_id, by: "ops".into() });
     bench.pause(None);
@@ -893,7 +926,7 @@ fn a_run_that_waits_is_not_claimed_in_a_pause_but_a_lost_one_is_recorded() {
 
 #[test]
 fn a_job_that_is_switched_off_skips_its_occurrences_but_can_be_run_by_hand() {
-    let mut bench = Bench::new(Job { enabled: false, ..every("backup", 60) });
+    let mut bench = Bench::new(every("backup", 60).with(|job| job.enabled = false));
     assert_eq!(bench.go_to(130).run_all(), NONE);
     assert_eq!(bench.tally(), HashMap::from([(Stands::SkippedDisabled, 2)]));
     bench.trigger("r1");
@@ -905,7 +938,7 @@ fn a_job_that_is_switched_off_skips_its_occurrences_but_can_be_run_by_hand() {
 #[test]
 fn a_claim_that_never_started_is_taken_over_under_both_kinds_of_delivery() {
     for delivery in [Delivery::AtMostOnce, Delivery::AtLeastOnce] {
-        let mut bench = Bench::new(Job { delivery, ..every("backup", 60) });
+        let mut bench = Bench::new(every("backup", 60).with(|job| job.delivery = delivery));
         bench.go_to(60).settle_down();
         let first = bench.claimed()[0].clone();
         assert_eq!(bench.waits(), at(70));
@@ -926,7 +959,7 @@ fn a_started_run_whose_holder_vanished_is_lost_at_most_once() {
 
 #[test]
 fn a_started_run_whose_holder_vanished_is_started_again_at_least_once_but_not_for_ever() {
-    let mut bench = Bench::new(Job { delivery: Delivery::AtLeastOnce, ..every("backup", 3600) });
+    let mut bench = Bench::new(every("backup", 3600).with(|job| job.delivery = Delivery::AtLeastOnce));
     bench.go_to(3600);
     let mut starts = Vec::new();
     for round in 1..100 {
@@ -939,7 +972,7 @@ fn a_started_run_whose_holder_vanished_is_started_again_at_least_once_but_not_fo
 
 #[test]
 fn a_run_that_was_cancelled_and_lost_is_not_started_again() {
-    let mut bench = Bench::new(Job { delivery: Delivery::AtLeastOnce, ..every("backup", 600) });
+    let mut bench = Bench::new(every("backup", 600).with(|job| job.delivery = Delivery::AtLeastOnce));
     let run = bench.go_to(600).start()[0].clone();
     bench.ask(&Op::Cancel { run_id: run.run_id, by: "ops".into() });
     assert_eq!(bench.go_to(630).run_all(), NONE);
@@ -1013,7 +1046,7 @@ fn attempt(number: u32) -> Work {
 
 fn retrying(attempts: u32, backoff: Backoff) -> Job {
     let retry = Retry { attempts, backoff, initial: secs(10), max: secs(35), ..Retry::default() };
-    Job { retry, ..every("backup", 60) }
+    every("backup", 60).with(|job| job.retry = retry)
 }
 
 #[test]
@@ -1052,7 +1085,7 @@ fn exit_codes_that_are_not_tried_again_end_the_run() {
 
 #[test]
 fn a_run_that_took_too_long_is_tried_again_and_one_that_was_cancelled_is_not() {
-    let job = Job { delivery: Delivery::AtLeastOnce, ..retrying(3, Backoff::Fixed) };
+    let job = retrying(3, Backoff::Fixed).with(|job| job.delivery = Delivery::AtLeastOnce);
     let after = |outcome| plan::retry(&job, &attempt(1), &Ended::because(outcome, ""), 0.5);
     assert!(after(Outcome::TimedOut).is_some());
     for outcome in [Outcome::Succeeded, Outcome::Cancelled, Outcome::Expired] {
@@ -1163,17 +1196,7 @@ prop_compose! {
         closed in prop::option::of(0u8..128),
     ) -> Job {
         let calendar = |weekdays| Arc::new(Calendar { name: "closed".into(), weekdays, ..Calendar::default() });
-        Job {
-            skip_on: closed.map(calendar).into_iter().collect(),
-            overlap,
-            delivery,
-            enabled,
-            misfire: misfire(policy, window, max),
-            jitter: secs(jitter),
-            retry: Retry { attempts, initial: secs(2), ..Retry::default() },
-            mutex: mutex.then(|| "disk".into()),
-            ..every("backup", period)
-        }
+        every("backup", period).with(|job| { job.skip_on = closed.map(calendar).into_iter().collect(); job.overlap = overlap; job.delivery = delivery; job.enabled = enabled; job.misfire = misfire(policy, window, max); job.jitter = secs(jitter); job.retry = Retry { attempts, initial: secs(2), ..Retry::default() }; job.mutex = mutex.then(|| "disk".into()); })
     }
 }
 

@@ -33,11 +33,14 @@ use tokio::time::sleep;
 use jobs::{every, secs, start_of_time};
 use through::{Call, Hook, Through};
 
+/// Which jobs' code began, and when.
+type Began = Arc<Mutex<Vec<(String, Timestamp)>>>;
+
 /// Runs for a while, or until told to stop; notes when it began and how many ran side by side.
 struct Sleeper {
     length: Duration,
     clock: Clock,
-    began: Arc<Mutex<Vec<(String, Timestamp)>>>,
+    began: Began,
     going: AtomicUsize,
     most: Arc<AtomicUsize>,
 }
@@ -63,7 +66,7 @@ struct Alone {
     parts: Parts,
     jobs: watch::Sender<Arc<Jobs>>,
     pulse: watch::Receiver<Pulse>,
-    began: Arc<Mutex<Vec<(String, Timestamp)>>>,
+    began: Began,
     most: Arc<AtomicUsize>,
     life: JoinHandle<()>,
 }
@@ -179,7 +182,7 @@ async fn what_is_won_ahead_of_its_instant_begins_on_the_instant() {
     let alone = Alone::on(|store| store, jobs, secs(1), 100);
     sleep(Duration::from_millis(59_700)).await;
     let won = alone.store.snapshot().await.unwrap();
-    assert!(won.records.values().all(|record| record.open.len() == 1), "they are won");
+    assert!(won.records.busy().all(|(_, record)| record.open.len() == 1), "they are won");
     assert_eq!(alone.starts(), 0, "and wait");
     sleep(secs(5)).await;
     let began = alone.began.lock().unwrap().clone();
@@ -198,11 +201,11 @@ async fn a_crowd_is_won_shortly_before_its_instant_and_started_in_the_same_step(
     let alone = Alone::on(|store| store, crowd(), secs(1), 300);
     sleep(Duration::from_millis(59_600)).await;
     let seen = alone.store.snapshot().await.unwrap();
-    assert!(seen.records.values().all(|record| record.open.is_empty()), "who dies now has begun nothing");
+    assert!(seen.records.busy().all(|(_, record)| record.open.is_empty()), "who dies now has begun nothing");
     sleep(Duration::from_millis(395)).await;
     let won = alone.store.snapshot().await.unwrap();
     let started = |record: &Record| record.open.iter().map(|run| (run.phase, run.started_at)).collect::<Vec<_>>();
-    assert!(won.records.values().all(|record| started(record) == [(Phase::Running, Some(at(60)))]));
+    assert!(won.records.busy().all(|(_, record)| started(record) == [(Phase::Running, Some(at(60)))]));
     assert_eq!(alone.starts(), 0, "they wait for the instant");
     sleep(secs(5)).await;
     let began = alone.began.lock().unwrap().clone();
@@ -215,7 +218,7 @@ async fn a_crowd_is_won_shortly_before_its_instant_and_started_in_the_same_step(
 /// Notes how many had begun when the first end was to be written down.
 #[derive(Clone, Default)]
 struct Order {
-    began: Arc<OnceLock<Arc<Mutex<Vec<(String, Timestamp)>>>>>,
+    began: Arc<OnceLock<Began>>,
     seen: Arc<OnceLock<usize>>,
 }
 
@@ -247,7 +250,7 @@ async fn a_crowd_that_was_started_ahead_is_given_back_by_a_replica_that_stops() 
     alone.end().await;
     let left = store.snapshot().await.unwrap();
     let waits = |record: &Record| record.open.iter().map(|run| (run.phase, run.until)).collect::<Vec<_>>();
-    assert!(left.records.values().all(|record| waits(record) == [(Phase::Waiting, at(60))]));
+    assert!(left.records.busy().all(|(_, record)| waits(record) == [(Phase::Waiting, at(60))]));
     assert_eq!(began.lock().unwrap().len(), 0);
 }
 
@@ -329,7 +332,7 @@ async fn no_more_runs_go_on_than_may_and_those_that_waited_get_their_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn busy_jobs_do_not_starve_one_whose_name_comes_later() {
-    let busy = |name: &str| Job { overlap: Overlap::QueueAll, ..every(name, 1) };
+    let busy = |name: &str| every(name, 1).with(|job| job.overlap = Overlap::QueueAll);
     let asked = by_hand("zebra");
     let alone = Alone::on(|store| store, vec![busy("ape"), busy("bear"), busy("cat"), asked.clone()], secs(1), 1);
     sleep(secs(20)).await;
@@ -564,7 +567,8 @@ impl Hook for Switch {
 async fn a_store_that_stays_away_is_told_of_with_what_goes_on_and_what_waits_ever_more_rarely() {
     let off = Switch::default();
     let store = off.clone();
-    let jobs = vec![Job { lease: secs(60), ..every("tick", 16) }, Job { enabled: false, ..every("off", 1) }];
+    let jobs =
+        vec![every("tick", 16).with(|job| job.lease = secs(60)), every("off", 1).with(|job| job.enabled = false)];
     let alone = Alone::on(|inner| Arc::new(Through::new(inner, store, Arc::default())), jobs, secs(600), 10);
     sleep(secs(18)).await;
     assert_eq!(alone.starts(), 1);

@@ -1244,7 +1244,7 @@ async fn any_job_name_is_kept_apart(bench: Bench) {
     }
     let all = bench.store.snapshot().await.unwrap().records;
     assert_eq!(all.len(), 5);
-    assert!(all[&job("a_b")].since(2).is_some());
+    assert!(all.get(&job("a_b")).unwrap().since(2).is_some());
 }
 
 #[test]

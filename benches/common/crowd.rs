@@ -58,7 +58,7 @@ pub(crate) fn replica(place: &str, out: &str, jobs: &str, length: Duration) {
     };
     let flags = Flags { no_http: true, max_parallel: Some(10_000), ..Flags::default() };
     let process = Process::load(&flags, &|_| None, &format!("bench-{}", std::process::id())).unwrap();
-    let sources = vec![SourceText { name: "bench".into(), text: format!("version = 1\n{jobs}") }];
+    let sources = vec![SourceText { name: "bench".into(), text: format!("version = 1\n{jobs}").into() }];
     let config = config::load(&sources, &|_| None, Clock::system().now())
         .unwrap_or_else(|wrong| panic!("{}", config::report(&wrong[..1], false)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

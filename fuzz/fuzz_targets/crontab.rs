@@ -14,7 +14,7 @@ fuzz_target!(|input: (bool, &str)| {
     let now = Timestamp::from_secs(1_795_305_600);
     let written = crontab::write(&tab, &Target { source: "fuzz", zone: &zone, user: Some("root"), now });
     assert_eq!(tab.entries.len() + tab.left_out.len(), written.jobs + written.left_out.len());
-    let source = SourceText { name: "imported.toml".into(), text: written.text.clone() };
+    let source = SourceText { name: "imported.toml".into(), text: written.text.as_str().into() };
     match config::load(&[source], &|_| None, now) {
         Ok(config) => assert_eq!(config.jobs.len(), written.jobs),
         Err(wrong) => panic!("{}\n{}", config::report(&wrong, false), written.text),

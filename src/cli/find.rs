@@ -83,9 +83,9 @@ impl Known {
 
     /// A job that the files or the store know.
     pub(super) fn name(&self, snapshot: &Snapshot, text: &str) -> Result<JobName, Failure> {
-        let is_known = |name: &JobName| self.0.contains_key(name) || snapshot.records.contains_key(name);
+        let is_known = |name: &JobName| self.0.contains_key(name) || snapshot.records.contains(name);
         let found = JobName::new(text).ok().filter(is_known);
-        found.ok_or_else(|| no_job(text, self.0.keys().chain(snapshot.records.keys()).map(JobName::as_str)))
+        found.ok_or_else(|| no_job(text, self.0.keys().map(JobName::as_str).chain(snapshot.records.names())))
     }
 }
 

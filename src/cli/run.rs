@@ -157,12 +157,12 @@ impl Run {
         }
         if let Task::Run(Action::Command(command)) = &mut job.task {
             let env = self.env.iter().map(|(name, value)| (name.clone(), Text::Plain(value.clone())));
-            command.env.extend(env);
+            Arc::make_mut(&mut command.env).extend(env);
             if command.is_shell && !self.extra.is_empty() {
                 // The shell's own name comes first: the text sees the rest as "$@".
-                command.argv.push(job.name.to_string());
+                command.argv.push(job.name.as_str().into());
             }
-            command.argv.extend(self.extra.iter().cloned());
+            command.argv.extend(self.extra.iter().map(|word| word.as_str().into()));
         } else if !self.env.is_empty() || !self.extra.is_empty() {
             return Err(Failure::new(
                 Failure::USAGE,

@@ -1,5 +1,6 @@
 //! `cronclave verify`: whether the promises held, by what is on record.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
@@ -100,8 +101,10 @@ impl Verify {
         let now = reading.snapshot.now;
         let (since, until) = self.window(context, now)?;
         let since = since.unwrap_or(now.minus(Duration::from_secs(DAYS * 86_400)));
-        let others = |name: &&JobName| self.job.is_empty() && config.jobs.iter().all(|job| job.name != **name);
-        let others: Vec<JobName> = reading.snapshot.records.keys().filter(others).cloned().collect();
+        let is_other = |name: &JobName| self.job.is_empty() && config.jobs.iter().all(|job| job.name != *name);
+        let names = reading.snapshot.records.names().filter_map(|name| JobName::new(name).ok());
+        let mut others: Vec<JobName> = names.filter(is_other).collect();
+        others.sort();
         let mut export = match &self.export {
             Some(path) => Some(Export::begin(path, &Header::new(&process.cluster, now, since, until), &reading)?),
             None => None,
@@ -109,7 +112,7 @@ impl Verify {
         let mut judge = Judge::new(reading, since, until);
         for job in &jobs {
             let lines = Reading::lines(&*store, &job.name).await?;
-            let record = judge.reading().snapshot.records.get(&job.name).cloned();
+            let record = judge.reading().snapshot.records.get(&job.name).map(Cow::into_owned);
             if let Some(export) = &mut export {
                 export.write(|writer| writer.job(job, record.as_ref(), &lines))?;
             }

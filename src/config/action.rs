@@ -1,6 +1,7 @@
 //! What a job does: a command, a request, a handler.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use toml::de::DeValue;
 
@@ -10,6 +11,9 @@ use super::settings::Settings;
 use super::walk::{Value, Walk};
 use super::words;
 use crate::job::{Command, Http, Text};
+
+/// What a text goes through, unless the file says otherwise.
+static USUAL_SHELL: LazyLock<Vec<Arc<str>>> = LazyLock::new(|| vec!["/bin/sh".into(), "-c".into()]);
 
 /// Text goes through a shell, a list is executed as it stands.
 pub(super) fn command(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<String>> {
@@ -30,22 +34,17 @@ pub(super) fn command(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<Stri
 }
 
 /// The command as it will be executed.
-pub(super) fn wrapped(words: Vec<String>, shell: bool, stdin: Option<String>, settings: &Settings) -> Command {
-    let shown = words.join(" ");
-    let argv = if shell {
-        let default = || vec!["/bin/sh".to_owned(), "-c".to_owned()];
-        settings.shell.clone().unwrap_or_else(default).into_iter().chain(words).collect()
-    } else {
-        words
-    };
+pub(super) fn wrapped(words: Vec<String>, is_shell: bool, stdin: Option<String>, settings: &Settings) -> Command {
+    let shell = settings.shell.as_ref().unwrap_or(&USUAL_SHELL).iter().filter(|_| is_shell).cloned();
+    let mut argv: Vec<Arc<str>> = shell.chain(words.into_iter().map(Arc::from)).collect();
+    argv.shrink_to_fit();
     Command {
         argv,
-        shown,
-        is_shell: shell,
+        is_shell,
         cwd: settings.cwd.clone(),
         env: settings.env.clone(),
         env_file: settings.env_file.clone(),
-        stdin,
+        stdin: stdin.map(String::into_boxed_str),
     }
 }
 

@@ -30,10 +30,10 @@ impl Calendars {
                     .help("add the days of this year and the next");
             }
             let place = Place {
-                file: walk.file.name.clone(),
+                file: Arc::clone(&walk.file.name),
                 source: Arc::clone(&walk.file.text),
                 span: key.span(),
-                label: "first declared here".to_owned(),
+                label: "first declared here".into(),
             };
             match self.0.get(&name) {
                 Some((_, first)) => {

@@ -38,7 +38,7 @@ fn unknown_job(seen: &SeenJobs, job: &JobName, place: &Place) -> Diagnostic {
 pub(super) fn loops(seen: &SeenJobs) -> Vec<Diagnostic> {
     let mut done = BTreeSet::new();
     let mut found = Vec::new();
-    for name in seen.keys() {
+    for (name, _) in seen.iter().filter(|(_, one)| !one.wanted.is_empty()) {
         walk(seen, name, &mut Vec::new(), &mut done, &mut found);
     }
     found

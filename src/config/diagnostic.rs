@@ -1,5 +1,6 @@
 //! One thing to say about a schedule file: [`Diagnostic`], with its place and what to do.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -75,13 +76,13 @@ pub struct Suggestion {
 #[derive(Debug, Clone)]
 pub struct Place {
     /// The file, as it was named.
-    pub file: String,
+    pub file: Arc<str>,
     /// Its text.
     pub source: Arc<str>,
     /// The place, in bytes.
     pub span: Range<usize>,
     /// What to write beneath it.
-    pub label: String,
+    pub label: Cow<'static, str>,
 }
 
 /// Lines and columns of a stretch of text: from 1, columns in characters, the end just after the last one.
@@ -242,12 +243,12 @@ impl Diagnostic {
         let here = AnnotationKind::Primary.span(self.span.clone()).label(self.label.as_str());
         let mut snippet = Snippet::source(&*self.source).path(self.file.as_str()).annotation(here);
         let Some(other) = &self.other else { return title.element(snippet) };
-        let there = AnnotationKind::Context.span(other.span.clone()).label(other.label.as_str());
-        if other.file == self.file {
+        let there = AnnotationKind::Context.span(other.span.clone()).label(&*other.label);
+        if *other.file == *self.file {
             snippet = snippet.annotation(there);
             return title.element(snippet);
         }
-        title.element(snippet).element(Snippet::source(&*other.source).path(other.file.as_str()).annotation(there))
+        title.element(snippet).element(Snippet::source(&*other.source).path(&*other.file).annotation(there))
     }
 }
 

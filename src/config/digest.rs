@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::job::{Action, Hook, Job, Task, Text};
+use crate::job::{Action, Hook, Job, Policy, Task, Text};
 
 /// Eight hexadecimal digits over all that matters of the jobs and hooks: not where it was written, and no secret's value.
 pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>, hooks: &[Arc<Hook>]) -> String {
@@ -32,23 +32,10 @@ pub(super) fn digest<'a>(jobs: impl IntoIterator<Item = &'a Job>, hooks: &[Arc<H
 
 /// Everything but the source. A new field must be placed here, or the compiler complains.
 fn describe(out: &mut String, job: &Job) {
-    let Job { name, description, owner, runbook, tags, enabled, schedule, jitter, task, misfire, .. } = job;
-    let Job { skip_on, only_on, start_within, message_trigger, ping, on, .. } = job;
-    let Job {
-        overlap,
-        delivery,
-        retry,
-        timeout,
-        kill_after,
-        warn_after,
-        must_succeed_within,
-        lease,
-        mutex,
-        log_limit,
-        keep,
-        source: _,
-        ..
-    } = job;
+    let Job { name, description, owner, runbook, schedule, task, mutex, ping, policy, source: _ } = job;
+    let Policy { tags, enabled, skip_on, only_on, jitter, misfire, overlap, delivery, retry, .. } = &**policy;
+    let Policy { timeout, warn_after, must_succeed_within, kill_after, start_within, message_trigger, .. } = &**policy;
+    let Policy { lease, on, log_limit, keep, .. } = &**policy;
     let _ = write!(
         out,
         "{name:?} {description:?} {owner:?} {runbook:?} {tags:?} {enabled} {jitter:?} {misfire:?} {overlap:?} \
@@ -60,7 +47,7 @@ fn describe(out: &mut String, job: &Job) {
     // Secrets show as their names only.
     let _ = write!(out, "{task:?}");
     let texts = match task {
-        Task::Run(Action::Command(command)) | Task::Queue(_, Action::Command(command)) => Some(&command.env),
+        Task::Run(Action::Command(command)) | Task::Queue(_, Action::Command(command)) => Some(&*command.env),
         Task::Run(Action::Http(http)) | Task::Queue(_, Action::Http(http)) => Some(&http.headers),
         Task::Run(Action::Handler { .. }) | Task::Queue(_, Action::Handler { .. }) => None,
         Task::Publish(publish) => Some(&publish.headers),

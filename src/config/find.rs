@@ -1,6 +1,7 @@
 //! Finding schedule files and reading them.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::SourceText;
@@ -41,6 +42,28 @@ pub fn find(paths: &[PathBuf], stdin: &mut dyn Read) -> Result<Vec<SourceText>, 
         take(if path.is_dir() { directory(path) } else { Ok(vec![path.clone()]) });
     }
     if wrong.is_empty() { Ok(sources) } else { Err(wrong) }
+}
+
+/// What tells a file from itself before and after a change, without reading it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stamp {
+    path: PathBuf,
+    /// Device, number, size; when its contents and when anything of it last changed, as far as clocks there tell.
+    numbers: (u64, u64, u64, [i64; 4]),
+}
+
+/// The stamps of the files that [`find`] would read; `None` when it could not, which it will explain.
+pub fn stamps(paths: &[PathBuf]) -> Option<Vec<Stamp>> {
+    let mut files = if paths.is_empty() { usual().ok()? } else { Vec::new() };
+    for path in paths {
+        files.extend(if path.is_dir() { listing(path).ok()? } else { vec![path.clone()] });
+    }
+    let stamp = |path: PathBuf| {
+        let of = std::fs::metadata(&path).ok()?;
+        let times = [of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()];
+        Some(Stamp { path, numbers: (of.dev(), of.ino(), of.size(), times) })
+    };
+    files.into_iter().map(stamp).collect()
 }
 
 fn usual() -> Result<Vec<PathBuf>, Box<Diagnostic>> {
@@ -98,5 +121,5 @@ fn read(path: &Path, stdin: &mut dyn Read) -> Result<SourceText, String> {
         format!("not UTF-8 text (line {})", line + 1)
     })?;
     let name = if name == "-" { "<stdin>".to_owned() } else { name };
-    Ok(SourceText { name, text: text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned) })
+    Ok(SourceText { name, text: text.strip_prefix('\u{feff}').unwrap_or(&text).into() })
 }

@@ -70,7 +70,7 @@ fn twice(walk: &mut Walk<'_>, span: Range<usize>) {
         let word = text.trim_start().split(['=', '#']).next().unwrap_or("").trim_end();
         let span = start + blank..start + blank + word.len();
         let (name, source) = (file.name.clone(), Arc::clone(&file.text));
-        error.other = Some(Place { file: name, source, span, label: "first written here".to_owned() });
+        error.other = Some(Place { file: name, source, span, label: "first written here".into() });
     }
 }
 

@@ -1,5 +1,6 @@
 //! One `[jobs.NAME]` table: from its keys to a [`Job`].
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::walk::{Key, Value, Walk};
 use super::warnings;
 use super::when::{self, Known};
 use crate::clock::Timestamp;
-use crate::job::{Action, FileText, Job, JobName, Source, Task, Text};
+use crate::job::{Action, FileText, Job, JobName, Policy, Source, Task, Text};
 use crate::schedule::{Rules, Schedule, Zone};
 
 /// Exactly one of these says when.
@@ -27,11 +28,29 @@ pub(super) struct Shelf<'a> {
     pub(super) defaults: &'a Settings,
     pub(super) names: Names<'a>,
     pub(super) known: &'a mut Known,
+    pub(super) policies: &'a mut Policies,
     /// What the jobs of all files name in `on_failure` and the like.
     pub(super) wanted: &'a mut Vec<Wanted>,
     /// Of that, what concerns the job read last, whether it says so itself or `[defaults]` does.
     pub(super) follows: Vec<Wanted>,
     pub(super) now: Timestamp,
+}
+
+/// The latest policies, for jobs that have the same: thousands have a few in all.
+#[derive(Default)]
+pub(super) struct Policies(VecDeque<Arc<Policy>>);
+
+impl Policies {
+    const MOST: usize = 64;
+
+    fn share(&mut self, policy: Policy) -> Arc<Policy> {
+        if let Some(same) = self.0.iter().find(|known| ***known == policy) {
+            return Arc::clone(same);
+        }
+        self.0.truncate(Self::MOST - 1);
+        self.0.push_front(Arc::new(policy));
+        Arc::clone(&self.0[0])
+    }
 }
 
 /// The keys that are only a job's own, as found.
@@ -79,18 +98,13 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
     let task = one_task(walk, shelf, key, &own, &settings);
     let (line, _) = walk.file.place(key.span().start);
     let limited = settings.timeout.is_some();
-    let job = Job {
-        name: checked?,
-        description: own.description,
-        owner: own.owner,
-        runbook: own.runbook,
+    let name = checked?;
+    let policy = Policy {
         tags: settings.tags,
         enabled: own.enabled.unwrap_or(true),
-        schedule: schedule?,
         skip_on: settings.skip_on.unwrap_or_default(),
         only_on: settings.only_on.unwrap_or_default(),
         jitter: settings.jitter.unwrap_or_default(),
-        task: task?,
         misfire: settings.misfire.unwrap_or_default(),
         overlap: settings.overlap.unwrap_or_default(),
         delivery: settings.delivery.unwrap_or_default(),
@@ -100,14 +114,23 @@ pub(super) fn job(walk: &mut Walk<'_>, shelf: &mut Shelf<'_>, key: &Key<'_>, val
         warn_after: settings.warn_after,
         must_succeed_within: settings.must_succeed_within,
         lease: settings.lease.unwrap_or(Duration::from_secs(30)),
-        mutex: own.mutex,
         start_within: settings.start_within,
         message_trigger: own.message_trigger.unwrap_or(false),
-        ping: own.ping,
         on,
         log_limit: settings.log_limit.unwrap_or(1 << 20),
         keep: settings.keep.unwrap_or_default(),
-        source: Source { file: walk.file.name.clone(), line, text: FileText(Some(walk.file.text.clone())) },
+    };
+    let job = Job {
+        name,
+        description: own.description.map(String::into_boxed_str),
+        owner: own.owner.map(String::into_boxed_str),
+        runbook: own.runbook.map(String::into_boxed_str),
+        schedule: schedule?,
+        task: task?,
+        mutex: own.mutex,
+        ping: own.ping.map(Box::new),
+        policy: shelf.policies.share(policy),
+        source: Source { file: Arc::clone(&walk.file.name), line, text: FileText(Some(walk.file.text.clone())) },
     };
     warnings::job(walk, key, table, &job, limited, shelf.now);
     let is_told = walk.found[before..].iter().any(|one| one.code == "W0202");
@@ -253,10 +276,10 @@ fn two(walk: &mut Walk<'_>, code: &str, name: &Key<'_>, (what, first): (&str, &K
     let message = format!("job `{}` has two {what}s", name.get_ref());
     let error = walk.error(code, second.span(), message, format!("second {what} `{}`", second.get_ref()));
     error.other = Some(super::diagnostic::Place {
-        file: file.name.clone(),
+        file: Arc::clone(&file.name),
         source: Arc::clone(&file.text),
         span: first.span(),
-        label: format!("first {what} `{}`", first.get_ref()),
+        label: format!("first {what} `{}`", first.get_ref()).into(),
     });
     error.help(if what == "action" { "split it into two jobs" } else { "keep one; several texts go into a list" });
 }
@@ -299,8 +322,8 @@ fn one_task(
             let words = action::command(walk, value)?;
             Action::Command(action::wrapped(words, shell, stdin, settings))
         }
-        "http" => Action::Http(action::http(walk, shelf.names.secrets, value)?),
-        "publish" => return publish(walk, shelf.names.secrets, value).map(Task::Publish),
+        "http" => Action::Http(Box::new(action::http(walk, shelf.names.secrets, value)?)),
+        "publish" => return publish(walk, shelf.names.secrets, value).map(|publish| Task::Publish(Box::new(publish))),
         _ => {
             let args = match own.args {
                 Some((_, args)) => args_of(walk, args)?,

@@ -35,12 +35,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::clock::Timestamp;
 use crate::job::{Hook, Job, JobName};
 use calendars::Calendars;
 use hooks::{Hooks, Wanted};
+use job::Policies;
 use secrets::Secrets;
 use settings::{Names, Settings};
 use walk::{File, Key, Value, Walk};
@@ -48,7 +50,7 @@ use when::Known;
 
 pub use diagnostic::{Diagnostic, Place, Region, Severity, Suggestion, report};
 pub use duration::duration;
-pub use find::find;
+pub use find::{Stamp, find, stamps};
 pub use pages::{codes, page, page_title};
 pub use platform::Platform;
 pub use process::{Flags, Listen, LogFormat, LogOutput, Process, WrongSetting, environment};
@@ -75,7 +77,7 @@ pub struct SourceText {
     /// How it was named.
     pub name: String,
     /// What is in it.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// What the schedule files say.
@@ -121,10 +123,12 @@ pub fn check(sources: &[SourceText], now: Timestamp) -> Result<Config, Vec<Diagn
 
 fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> Result<Config, Vec<Diagnostic>> {
     let files: Vec<File> = sources.iter().map(|source| File::new(&source.name, &source.text)).collect();
-    let mut documents: Vec<Document> = files.iter().map(Document::parse).collect();
-    // Any file may name the calendars of any other.
+    // Any file may name the calendars of any other. Those without are parsed in their turn: trees are large.
+    let may_declare = |file: &File| file.text.contains("calendars") || file.text.contains('\\');
+    let mut documents: Vec<Option<Document>> =
+        files.iter().map(|file| may_declare(file).then(|| Document::parse(file))).collect();
     let mut calendars = Calendars::default();
-    for Document { walk, root } in &mut documents {
+    for Document { walk, root } in documents.iter_mut().flatten() {
         if let Some(table) = root.get("calendars").and_then(|value| value.get_ref().as_table()) {
             calendars.read(walk, table, now);
         }
@@ -132,6 +136,7 @@ fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> R
     let mut shared = Shared {
         calendars,
         known: Known::default(),
+        policies: Policies::default(),
         seen: BTreeMap::new(),
         hooks: Hooks::default(),
         wanted: Vec::new(),
@@ -140,11 +145,11 @@ fn understand(sources: &[SourceText], outside: Outside<'_>, now: Timestamp) -> R
     };
     let mut found = Vec::new();
     let mut infos = Vec::new();
-    for document in documents {
+    for (file, document) in files.iter().zip(documents) {
         let before = shared.seen.len();
-        let name = document.walk.file.name.clone();
+        let document = document.unwrap_or_else(|| Document::parse(file));
         found.extend(document.read(&mut shared));
-        infos.push(FileInfo { path: name, jobs: shared.seen.len() - before });
+        infos.push(FileInfo { path: file.name.to_string(), jobs: shared.seen.len() - before });
     }
     let Shared { seen, hooks, wanted, .. } = shared;
     // A calendar, a hook or a job may be declared where a mistake in the grammar hides it.
@@ -186,6 +191,7 @@ type SeenJobs = BTreeMap<JobName, Seen>;
 struct Shared<'a> {
     calendars: Calendars,
     known: Known,
+    policies: Policies,
     seen: SeenJobs,
     hooks: Hooks,
     /// What `on_failure` and the like name, in jobs and `[defaults]`.
@@ -210,12 +216,12 @@ impl<'a> Document<'a> {
 
     /// Understands it, and returns what is to be said about it, in order of position.
     fn read(self, shared: &mut Shared<'_>) -> Vec<Diagnostic> {
-        let Document { mut walk, root } = self;
+        let Document { mut walk, mut root } = self;
         let broken: Vec<usize> = walk.found.iter().filter(|one| one.code == "E0001").map(|one| one.line).collect();
-        sections(&mut walk, &root, shared);
         if broken.is_empty() {
             root.iter().for_each(|(key, value)| top_level(&mut walk, key, value));
         }
+        sections(&mut walk, &mut root, shared);
         // What stands below a misspelt section is not unknown.
         let misspelt =
             |name: &str| walk.found.iter().any(|one| one.suggestion.as_ref().is_some_and(|fix| fix.with == name));
@@ -231,7 +237,8 @@ impl<'a> Document<'a> {
     }
 }
 
-fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
+fn sections(walk: &mut Walk<'_>, root: &mut DeTable<'_>, shared: &mut Shared<'_>) {
+    let jobs = root.remove("jobs").map(Spanned::into_inner);
     let table = |name: &str| root.get(name).and_then(|value| value.get_ref().as_table());
     version(walk, root);
     let secrets = table("secrets").map(|table| Secrets::read(walk, table, shared.outside)).unwrap_or_default();
@@ -246,19 +253,22 @@ fn sections(walk: &mut Walk<'_>, root: &DeTable<'_>, shared: &mut Shared<'_>) {
         }
     }
     shared.wanted.extend(defaults.wanted());
-    for (key, value) in table("jobs").into_iter().flatten() {
+    // Each goes as soon as it is understood: what comes of it takes the place.
+    let Some(DeValue::Table(jobs)) = jobs else { return };
+    for (key, value) in jobs {
         let names = Names { secrets: &secrets, calendars: &shared.calendars };
         let mut shelf = job::Shelf {
             defaults: &defaults,
             names,
             known: &mut shared.known,
+            policies: &mut shared.policies,
             wanted: &mut shared.wanted,
             follows: Vec::new(),
             now: shared.now,
         };
-        let job = job::job(walk, &mut shelf, key, value);
+        let job = job::job(walk, &mut shelf, &key, &value);
         let follows = shelf.follows;
-        remember(walk, &mut shared.seen, key, (job.map(Arc::new), follows));
+        remember(walk, &mut shared.seen, &key, (job.map(Arc::new), follows));
     }
 }
 
@@ -311,10 +321,10 @@ fn version(walk: &mut Walk<'_>, root: &DeTable<'_>) {
 fn remember(walk: &mut Walk<'_>, seen: &mut SeenJobs, key: &Key<'_>, (job, wanted): (Option<Arc<Job>>, Vec<Wanted>)) {
     let Ok(name) = JobName::new(key.get_ref()) else { return };
     let place = Place {
-        file: walk.file.name.clone(),
+        file: Arc::clone(&walk.file.name),
         source: Arc::clone(&walk.file.text),
         span: key.span(),
-        label: "first declared here".to_owned(),
+        label: "first declared here".into(),
     };
     match seen.get(&name) {
         Some(first) => {

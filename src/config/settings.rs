@@ -1,7 +1,7 @@
 //! What a job and `[defaults]` may both say.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,10 +34,10 @@ pub(super) struct Settings {
     pub(super) on_worker: Option<bool>,
     pub(super) queue: Option<QueueName>,
     pub(super) start_within: Option<Duration>,
-    pub(super) shell: Option<Vec<String>>,
-    pub(super) cwd: Option<PathBuf>,
-    pub(super) env: BTreeMap<String, Text>,
-    pub(super) env_file: Option<PathBuf>,
+    pub(super) shell: Option<Vec<Arc<str>>>,
+    pub(super) cwd: Option<Arc<Path>>,
+    pub(super) env: Arc<BTreeMap<String, Text>>,
+    pub(super) env_file: Option<Arc<Path>>,
     pub(super) timeout: Option<Duration>,
     pub(super) kill_after: Option<Duration>,
     pub(super) warn_after: Option<Duration>,
@@ -68,9 +68,9 @@ impl Settings {
             "start_within" => self.start_within = start_within(walk, value),
             "jitter" => self.jitter = walk.duration("jitter", value),
             "shell" => self.shell = shell(walk, value),
-            "cwd" => self.cwd = walk.text("cwd", value).map(PathBuf::from),
-            "env" => self.env = environment(walk, names.secrets, value),
-            "env_file" => self.env_file = walk.text("env_file", value).map(PathBuf::from),
+            "cwd" => self.cwd = walk.text("cwd", value).map(path),
+            "env" => self.env = Arc::new(environment(walk, names.secrets, value)),
+            "env_file" => self.env_file = walk.text("env_file", value).map(path),
             "timeout" => self.timeout = walk.span_of_time("timeout", value),
             "warn_after" => self.warn_after = walk.span_of_time("warn_after", value),
             "must_succeed_within" => self.must_succeed_within = walk.span_of_time("must_succeed_within", value),
@@ -108,8 +108,11 @@ impl Settings {
     pub(super) fn or(self, defaults: &Settings) -> Settings {
         let mut tags = defaults.tags.clone();
         tags.extend(self.tags.into_iter().filter(|tag| !defaults.tags.contains(tag)));
-        let mut env = defaults.env.clone();
-        env.extend(self.env);
+        let mut env = Arc::clone(&defaults.env);
+        if !self.env.is_empty() {
+            let own = self.env.iter().map(|(name, text)| (name.clone(), text.clone()));
+            Arc::make_mut(&mut env).extend(own);
+        }
         Settings {
             timezone: self.timezone.or_else(|| defaults.timezone.clone()),
             gap: self.gap.or(defaults.gap),
@@ -190,13 +193,17 @@ fn queue(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<QueueName> {
     name
 }
 
-fn shell(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<String>> {
+fn path(text: String) -> Arc<Path> {
+    Path::new(&text).into()
+}
+
+fn shell(walk: &mut Walk<'_>, value: &Value<'_>) -> Option<Vec<Arc<str>>> {
     let argv = walk.texts("shell", value)?;
     if argv.is_empty() {
         walk.error("E0024", value.span(), "`shell` is empty", "as in `[\"/bin/bash\", \"-c\"]`");
         return None;
     }
-    Some(argv)
+    Some(argv.into_iter().map(Arc::from).collect())
 }
 
 fn environment(walk: &mut Walk<'_>, secrets: &Secrets, value: &Value<'_>) -> BTreeMap<String, Text> {

@@ -24,15 +24,15 @@ const WITH_UNIT: &str = "write it as text with ms, s, m, h or d";
 
 /// One file's text, with its lines found once.
 pub(super) struct File {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) text: Arc<str>,
     lines: Vec<usize>,
 }
 
 impl File {
-    pub(super) fn new(name: &str, text: &str) -> File {
+    pub(super) fn new(name: &str, text: &Arc<str>) -> File {
         let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        File { name: name.to_owned(), text: text.into(), lines: std::iter::once(0).chain(starts).collect() }
+        File { name: name.into(), text: Arc::clone(text), lines: std::iter::once(0).chain(starts).collect() }
     }
 
     /// Where a line begins, counted from 1.
@@ -94,8 +94,8 @@ impl<'a> Walk<'a> {
     }
 
     /// A place in this file.
-    pub(super) fn place(&self, span: Range<usize>, label: &str) -> Place {
-        Place { file: self.file.name.clone(), source: Arc::clone(&self.file.text), span, label: label.to_owned() }
+    pub(super) fn place(&self, span: Range<usize>, label: &'static str) -> Place {
+        Place { file: Arc::clone(&self.file.name), source: Arc::clone(&self.file.text), span, label: label.into() }
     }
 
     /// Where the bytes `part` of a string stand in the file; the whole value when it has escapes.

@@ -108,7 +108,7 @@ fn zone_once(walk: &mut Walk<'_>, place: &Context<'_>, value: &Value<'_>, text: 
         file: file.name.clone(),
         source: Arc::clone(&file.text),
         span: key.clone(),
-        label: "and here".to_owned(),
+        label: "and here".into(),
     });
     error.help("keep one of the two; `timezone` holds for the whole job");
 }

@@ -109,7 +109,7 @@ impl Desk {
 }
 
 fn open(look: &Look) -> impl Iterator<Item = (&JobName, &Open)> {
-    look.snapshot.records.iter().flat_map(|(job, record)| record.open.iter().map(move |run| (job, run)))
+    look.snapshot.records.busy().flat_map(|(job, record)| record.open.iter().map(move |run| (job, run)))
 }
 
 /// Whole seconds, in at most two units.
@@ -240,9 +240,9 @@ fn is_stuck(run: &Open, now: Timestamp) -> bool {
 /// Whether it is in order that nobody takes the run over.
 fn has_to_wait(look: &Look, run: &Open) -> bool {
     let (snapshot, now) = (&look.snapshot, look.snapshot.now);
-    let mut paused = snapshot.records.values().filter(|record| record.paused(now).is_some());
+    let mut paused = snapshot.records.busy().filter(|(_, record)| record.paused(now).is_some());
     let mutex = run.mutex.as_ref().and_then(|name| snapshot.mutexes.get(name));
-    paused.any(|record| record.run(run.run_id).is_some())
+    paused.any(|(_, record)| record.run(run.run_id).is_some())
         || mutex.is_some_and(|mutex| mutex.keeps_out(run.run_id, now).is_some())
 }
 

@@ -23,7 +23,7 @@ impl Desk {
 
     /// Checks a schedule file. What its `[secrets]` name is not looked at: whoever asks could learn from the answer.
     pub fn validate(&self, name: &str, text: &str) -> Validated {
-        let sources = [SourceText { name: name.to_owned(), text: text.to_owned() }];
+        let sources = [SourceText { name: name.to_owned(), text: text.into() }];
         let (jobs, diagnostics) = match config::check(&sources, self.parts.clock.now()) {
             Ok(config) => (config.jobs.len(), config.warnings),
             Err(diagnostics) => (0, diagnostics),

@@ -141,16 +141,15 @@ impl Desk {
     }
 
     fn shape(&self, job: &Job, look: &Look, run: Option<&Entry>, digest: &str) -> shape::Job {
-        let never = Record::default();
-        let record = look.snapshot.records.get(&job.name).unwrap_or(&never);
-        shape::Job::new(job, Last { now: look.snapshot.now, record, run }, digest)
+        let record = look.snapshot.records.get(&job.name).unwrap_or_default();
+        shape::Job::new(job, Last { now: look.snapshot.now, record: &record, run }, digest)
     }
 
     async fn with_recent(&self, job: Arc<Job>, shape: shape::Job, look: &Look) -> Result<shape::Job, Refusal> {
         let Some(record) = look.snapshot.records.get(&job.name) else { return Ok(shape.with_recent(&[])) };
         let known = {
             let kept = self.recent.0.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.get(&job.name).filter(|(seen, _)| seen == record).map(|(_, runs)| runs.clone())
+            kept.get(&job.name).filter(|(seen, _)| *seen == *record).map(|(_, runs)| runs.clone())
         };
         if let Some(runs) = known {
             return Ok(shape.with_recent(&runs));
@@ -159,7 +158,7 @@ impl Desk {
         let lines = self.lines(&query).await?;
         let runs = Arc::new(lines.entries);
         if lines.stale_since.is_none() {
-            let kept = (record.clone(), runs.clone());
+            let kept = (record.into_owned(), runs.clone());
             self.recent.0.lock().unwrap_or_else(PoisonError::into_inner).insert(job.name.clone(), kept);
         }
         Ok(shape.with_recent(&runs))

@@ -158,7 +158,7 @@ mod tests {
     use crate::config::{self, SourceText};
 
     fn jobs(text: &str) -> Vec<Arc<Job>> {
-        let source = SourceText { name: "a.toml".into(), text: format!("version = 1\n{text}") };
+        let source = SourceText { name: "a.toml".into(), text: format!("version = 1\n{text}").into() };
         let now = "2026-11-28T00:00:00Z".parse().unwrap();
         config::check(&[source], now).unwrap_or_else(|wrong| panic!("{}", config::report(&wrong, false))).jobs
     }

@@ -62,7 +62,8 @@ impl Desk {
             Refusal::new(Why::LockMoved, detail)
         };
         let lock = page.items.iter().find(|lock| lock.fencing_token == token).ok_or_else(moved)?;
-        let open = look.snapshot.records.get(&lock.job).and_then(|record| record.run(lock.run_id));
+        let record = look.snapshot.records.get(&lock.job);
+        let open = record.as_ref().and_then(|record| record.run(lock.run_id));
         open.iter().for_each(|open| self.tell_about(open));
         let evict = Op::Evict { run_id: lock.run_id, fence: lock.fencing_token, by };
         let answer = self.apply(&lock.job, &evict).await?;

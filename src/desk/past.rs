@@ -44,7 +44,7 @@ impl Desk {
             Ok(answer) => (answer, None),
             Err(_) => self.last_known_why(&parsed, job.map(|job| &**job), at).await?,
         };
-        if job.is_none() && !self.look().await?.snapshot.records.contains_key(&parsed) {
+        if job.is_none() && !self.look().await?.snapshot.records.contains(&parsed) {
             return Err(nearest_job(name, jobs.by_name.keys().map(JobName::as_str)));
         }
         let it = Why::of(answer, job.map(|job| job.schedule.zone().name().to_owned()));

@@ -160,7 +160,7 @@ impl Desk {
     /// The one open run that is meant: by its id, a part of that, or its job's name.
     pub(super) async fn open_run(&self, look: &Look, text: &str) -> Result<(JobName, Open), Refusal> {
         let job = self.name(look, text);
-        let all = look.snapshot.records.iter().flat_map(|(job, record)| record.open.iter().map(move |run| (job, run)));
+        let all = look.snapshot.records.busy().flat_map(|(job, record)| record.open.iter().map(move |run| (job, run)));
         let wanted = |(of, run): &(&JobName, &Open)| match &job {
             Ok(name) => *of == name,
             Err(_) => is_called(run.run_id, text),
@@ -191,9 +191,9 @@ impl Desk {
     pub(super) fn name(&self, look: &Look, text: &str) -> Result<JobName, Refusal> {
         let jobs = self.known();
         let records = &look.snapshot.records;
-        let is_known = |name: &JobName| jobs.by_name.contains_key(name) || records.contains_key(name);
+        let is_known = |name: &JobName| jobs.by_name.contains_key(name) || records.contains(name);
         let found = JobName::new(text).ok().filter(is_known);
-        found.ok_or_else(|| nearest_job(text, jobs.by_name.keys().chain(records.keys()).map(JobName::as_str)))
+        found.ok_or_else(|| nearest_job(text, jobs.by_name.keys().map(JobName::as_str).chain(records.names())))
     }
 
     /// The shape of an entry, with what the files say of its job.

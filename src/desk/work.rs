@@ -175,7 +175,7 @@ impl Desk {
         if let Some(since) = look.stale_since {
             return Err(not_known(&format!("nothing certain of run {run_id}"), since));
         }
-        let found = look.snapshot.records.iter().find_map(|(job, record)| Some((job, record.run(run_id)?)));
+        let found = look.snapshot.records.busy().find_map(|(job, record)| Some((job, record.run(run_id)?)));
         let Some((name, open)) = found else {
             let detail = format!("no run {run_id} is going: it is over, or never was");
             return Err(Refusal { run_id: Some(run_id), ..Refusal::new(Why::Fenced, detail) });

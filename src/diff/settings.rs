@@ -1,6 +1,7 @@
 //! The settings of one job before and after.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -117,8 +118,8 @@ fn action(found: &mut Vec<Setting>, old: &Action, new: &Action) {
             found.push(Setting { key, old: None, new: None });
         }
     };
-    named("command", (&old.shown, old.is_shell) != (&new.shown, new.is_shell));
-    let shell = |words: &[String]| words.split_last().map(|(_, shell)| shell.to_vec());
+    named("command", (old.shown(), old.is_shell) != (new.shown(), new.is_shell));
+    let shell = |words: &[Arc<str>]| words.split_last().map(|(_, shell)| shell.to_vec());
     named("shell", old.is_shell && new.is_shell && shell(&old.argv) != shell(&new.argv));
     named("cwd", old.cwd != new.cwd);
     named("env", old.env != new.env);

@@ -82,7 +82,7 @@ impl Builder {
     /// Takes schedules from `text`; mistakes in it are told as in the file `name`. May be said several times, beside
     /// [`schedules`](Builder::schedules).
     pub fn toml(mut self, name: impl Into<String>, text: impl Into<String>) -> Builder {
-        self.texts.push(SourceText { name: name.into(), text: text.into() });
+        self.texts.push(SourceText { name: name.into(), text: text.into().into() });
         self
     }
 

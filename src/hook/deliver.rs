@@ -16,7 +16,7 @@ use super::send::{Address, Sender, Then, Verdict};
 use super::{Settings, limited};
 use crate::clock::Timestamp;
 use crate::event::{Delivered, Told};
-use crate::job::{Hook, Reach, Shape, Text};
+use crate::job::{Hook, Reach, Shape};
 use crate::parts::Parts;
 use crate::replica::Jobs;
 use crate::signature::{self, SigningKey};
@@ -258,7 +258,7 @@ async fn address(kit: &Kit, to: &To) -> Result<Whereto, StoreError> {
                 reach: kit.registry.reach(),
             }),
         },
-        To::Ping(job) => match jobs.by_name.get(job).and_then(|job| job.ping.as_ref()).map(Text::reveal) {
+        To::Ping(job) => match jobs.by_name.get(job).and_then(|job| job.ping.as_ref()).map(|url| url.reveal()) {
             None => Whereto::Nobody,
             Some(Err(secret)) => again(format!("the secret `{secret}` is not set here")),
             Some(Ok(url)) => {

@@ -26,8 +26,11 @@ use crate::store::{Outbox, Query, StoreError};
 /// Between two looks for news, while somebody wants to hear them.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The same while nobody does.
+/// The same while nobody in the files does, but somebody who registered.
 const IDLE: Duration = Duration::from_secs(2);
+
+/// The same while nobody does.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// After trouble.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -183,7 +186,8 @@ impl Dispatcher {
         Ok(Some(match more {
             true => Duration::ZERO,
             false if self.is_wanted() => LOOK,
-            false => IDLE,
+            false if held.notices.is_some() => IDLE,
+            false => QUIET.min(hold / 3),
         }))
     }
 
@@ -208,13 +212,16 @@ impl Dispatcher {
             return Ok(true);
         }
         // Looked at after the position: nobody had registered before anything up to it happened.
-        let (next, _) = limited(self.kit.parts.store.changed(0)).await?;
+        let reached = match self.kit.parts.store.head() {
+            Some(head) => head,
+            None => limited(self.kit.parts.store.changed(0)).await?.0.saturating_sub(1),
+        };
         let jobs = self.kit.jobs.borrow().clone();
         let (registered, _) = limited(self.kit.registry.known(&jobs.hooks)).await?;
         if self.is_wanted() || !registered.is_empty() {
             return Ok(true);
         }
-        held.read = held.read.max(next - 1);
+        held.read = held.read.max(reached);
         held.notices = None;
         Ok(false)
     }

@@ -20,7 +20,7 @@ pub mod problem;
 use std::any::Any;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, Method};
@@ -141,27 +141,32 @@ impl Front {
     }
 }
 
-/// What is answered to callers who are known, and the document that describes it.
-fn routes() -> (Router<Arc<Desk>>, OpenApi) {
-    let all = api::routes().merge(access::routes()).merge(live::routes());
-    let (routes, document) = OpenApiRouter::new().nest("/api/v1", all).split_for_parts();
-    (routes, api::document::finish(document))
+/// What is answered below `/api/v1` to callers who are known.
+fn resources() -> impl Iterator<Item = api::Make> {
+    let beside: [api::Make; 2] = [access::routes, live::routes];
+    api::RESOURCES.into_iter().chain(beside)
+}
+
+/// The same to be served. What describes it goes at once, a resource at a time: it is large, and seldom asked for.
+fn routes() -> Router<Arc<Desk>> {
+    let all = resources().fold(Router::new(), |all, make| all.merge(Router::from(make())));
+    Router::new().nest("/api/v1", all)
 }
 
 /// What `/openapi.json` says.
 pub fn document() -> OpenApi {
-    routes().1
+    let all = resources().fold(OpenApiRouter::new(), |all, make| all.merge(make()));
+    api::document::finish(OpenApiRouter::new().nest("/api/v1", all).into_openapi())
 }
 
 /// All routes, with everything that a request passes before them.
 fn framed(desk: Arc<Desk>, metrics: Metrics, access: Arc<Access>, seats: Seats, web: &Web) -> Router {
-    let (routes, document) = routes();
-    let document = Arc::new(document);
+    let document = Arc::new(LazyLock::new(document as fn() -> OpenApi));
     let audit = Arc::new(Audit::new(desk.parts.clone()));
     // Whoever may look at it.
     let page = meter::routes(metrics.clone());
     let (meter, open_meter) = if web.metrics_public { (Router::new(), page) } else { (page, Router::new()) };
-    let guarded = routes
+    let guarded = routes()
         .merge(meter)
         .merge(pages::routes())
         .layer(CatchPanicLayer::custom(panicked))

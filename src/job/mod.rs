@@ -1,9 +1,11 @@
 //! What is wanted: a [`Job`] and its policies. Immutable data, no I/O.
 
 mod hook;
+mod policy;
 mod task;
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::hash::stable_hash;
-use crate::schedule::{Calendar, Schedule};
+use crate::schedule::Schedule;
 
 pub use hook::{Hook, HookName, Moment, Pattern, Reach, Reaction, Reactions, Shape};
+pub use policy::Policy;
 pub use task::{Action, Command, Completion, Format, Http, Publish, QueueName, Task, Text};
 
 /// A job's name, its identity: `^[a-z0-9][a-z0-9_-]{0,62}$`.
@@ -50,6 +53,12 @@ impl JobName {
     }
 }
 
+impl std::borrow::Borrow<str> for JobName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for JobName {
     type Error = NotAName;
     fn try_from(text: String) -> Result<Self, NotAName> {
@@ -82,69 +91,69 @@ fn is_name(text: &str) -> bool {
     bytes.next().is_some_and(word) && bytes.all(|c| word(c) || c == b'-' || c == b'_') && text.len() <= 63
 }
 
-/// Everything declared about one job.
+/// Everything declared about one job. There may be very many: what most of them have in common they share.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Its identity.
     pub name: JobName,
     /// One line for people.
-    pub description: Option<String>,
+    pub description: Option<Box<str>>,
     /// Who answers for it.
-    pub owner: Option<String>,
+    pub owner: Option<Box<str>>,
     /// Where to read what to do when it fails.
-    pub runbook: Option<String>,
-    /// Words to filter by.
-    pub tags: Vec<String>,
-    /// `false`: known, shown, never started by the schedule. Default `true`.
-    pub enabled: bool,
+    pub runbook: Option<Box<str>>,
     /// When.
     pub schedule: Arc<Schedule>,
-    /// Not on the days of these.
-    pub skip_on: Vec<Arc<Calendar>>,
-    /// On no other days than those of these, unless there are none.
-    pub only_on: Vec<Arc<Calendar>>,
-    /// Each occurrence starts up to this much later, by an amount fixed for (job, occurrence). Default 0.
-    pub jitter: Duration,
     /// What.
     pub task: Task,
-    /// What to do about occurrences that nobody could start in time.
-    pub misfire: Misfire,
-    /// What to do about an occurrence that comes due while a run is still going. Default [`Overlap::Skip`].
-    pub overlap: Overlap,
-    /// Whether a run whose holder vanished is started again. Default [`Delivery::AtMostOnce`].
-    pub delivery: Delivery,
-    /// When a failed run is tried again.
-    pub retry: Retry,
-    /// A run is stopped after this long. Default 1 h.
-    pub timeout: Duration,
-    /// It is told once when an attempt runs for longer than this.
-    pub warn_after: Option<Duration>,
-    /// It is told once when no success was recorded for this long.
-    pub must_succeed_within: Option<Duration>,
-    /// Between asking a run to stop (TERM) and killing it. Default 10 s.
-    pub kill_after: Duration,
-    /// A request for a worker that nobody has begun within this is sent again, under a larger fence. Default: until
-    /// the next occurrence, at least 30 s, at most 1 h. See [`Job::patience`].
-    pub start_within: Option<Duration>,
-    /// Whether a message may ask for a run. Default `false`.
-    pub message_trigger: bool,
-    /// How long a claim on a run lasts unless renewed; renewed at a third of it. Default 30 s.
-    pub lease: Duration,
     /// Jobs with the same mutex never run together.
     pub mutex: Option<String>,
     /// A URL that hears of each start and end, as Healthchecks has it.
-    pub ping: Option<Text>,
-    /// Who hears of it, and what starts after it.
-    pub on: Reactions,
-    /// Captured output beyond this many bytes loses its middle. Default 1 MiB.
-    pub log_limit: usize,
-    /// How much history is kept.
-    pub keep: Keep,
+    pub ping: Option<Box<Text>>,
+    /// How it is handled. Its fields are read and changed as the job's own.
+    pub policy: Arc<Policy>,
     /// Where it was declared.
     pub source: Source,
 }
 
+impl Deref for Job {
+    type Target = Policy;
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+impl DerefMut for Job {
+    /// What it shared until now becomes its own.
+    fn deref_mut(&mut self) -> &mut Policy {
+        Arc::make_mut(&mut self.policy)
+    }
+}
+
 impl Job {
+    /// A job that is handled by default, declared nowhere.
+    pub fn new(name: JobName, schedule: Arc<Schedule>, task: Task) -> Job {
+        Job {
+            name,
+            description: None,
+            owner: None,
+            runbook: None,
+            schedule,
+            task,
+            mutex: None,
+            ping: None,
+            policy: Arc::default(),
+            source: Source::default(),
+        }
+    }
+
+    /// The same, changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Job)) -> Job {
+        change(&mut self);
+        self
+    }
+
     /// A hash of everything that makes its occurrences.
     ///
     /// Jitter and calendars have no part in it: with others the occurrences are still the same.
@@ -365,7 +374,7 @@ impl Default for Keep {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Source {
     /// The file, as it was named.
-    pub file: String,
+    pub file: Arc<str>,
     /// Line, from 1.
     pub line: usize,
     /// What is in the file.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub enum Task {
     /// Done by a worker that takes requests from this queue. The replica that won it sends the request.
     Queue(QueueName, Action),
     /// A message to somebody else's service.
-    Publish(Publish),
+    Publish(Box<Publish>),
 }
 
 impl Task {
@@ -112,7 +112,7 @@ pub enum Action {
     /// Start a program.
     Command(Command),
     /// Make an HTTP request.
-    Http(Http),
+    Http(Box<Http>),
     /// Call an async function that the embedding program registered.
     Handler {
         /// The name it was registered under.
@@ -123,22 +123,45 @@ pub enum Action {
 }
 
 /// A program to start.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Command {
     /// Program and arguments, as executed: a shell text is already wrapped in its shell.
-    pub argv: Vec<String>,
-    /// What the file said, to show: the shell text, or the arguments joined.
-    pub shown: String,
+    pub argv: Vec<Arc<str>>,
     /// The last of `argv` is text for a shell.
     pub is_shell: bool,
     /// Working directory; the replica's own when absent.
-    pub cwd: Option<PathBuf>,
+    pub cwd: Option<Arc<Path>>,
     /// Added to the environment that the replica itself inherited.
-    pub env: BTreeMap<String, Text>,
+    pub env: Arc<BTreeMap<String, Text>>,
     /// A file of `NAME=value` lines, read at each start.
-    pub env_file: Option<PathBuf>,
+    pub env_file: Option<Arc<Path>>,
     /// Fed to standard input; empty input when absent.
-    pub stdin: Option<String>,
+    pub stdin: Option<Box<str>>,
+}
+
+impl Command {
+    /// What the file said, to show: the shell text, or the arguments joined.
+    pub fn shown(&self) -> String {
+        match self.argv.split_last() {
+            Some((text, _)) if self.is_shell => text.to_string(),
+            _ => self.argv.join(" "),
+        }
+    }
+
+    /// `argv`, each word by itself.
+    pub fn words(&self) -> Vec<String> {
+        self.argv.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// All of it, and what it is shown as.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Command { argv, is_shell, cwd, env, env_file, stdin } = self;
+        let mut all = f.debug_struct("Command");
+        all.field("argv", argv).field("shown", &self.shown()).field("is_shell", is_shell).field("cwd", cwd);
+        all.field("env", env).field("env_file", env_file).field("stdin", stdin).finish()
+    }
 }
 
 /// An HTTP request to make.

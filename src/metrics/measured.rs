@@ -60,6 +60,10 @@ impl Store for MeasuredStore {
         self.store.clock()
     }
 
+    fn head(&self) -> Option<u64> {
+        self.store.head()
+    }
+
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         self.store.repairs()
     }

@@ -1,6 +1,7 @@
 //! What the cluster is like, read from the store while somebody asks for it: the same on every replica.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::book::{Book, Label};
 use super::fare::{Fare, Fares};
 use super::series::Series;
 use crate::clock::Timestamp;
-use crate::job::{Action, Job, Task};
+use crate::job::{Action, Job, JobName, Task};
 use crate::plan;
 use crate::record::{Phase, Record};
 use crate::replica::Jobs;
@@ -90,7 +91,9 @@ fn write_jobs(book: &Book, jobs: &Jobs, snapshot: &Snapshot, fares: &Fares) {
     let gauge = |series: Series, of: &dyn Fn(&Job) -> Option<f64>| {
         book.replace(series, all().filter_map(|job| Some((vec![Label::from(&job.name)], of(job)?))));
     };
-    let record = |job: &Job| snapshot.records.get(&job.name);
+    let records: HashMap<&JobName, Cow<'_, Record>> =
+        all().filter_map(|job| Some((&job.name, snapshot.records.get(&job.name)?))).collect();
+    let record = |job: &Job| records.get(&job.name).map(AsRef::as_ref);
     let fare = |job: &Job| fares.by_job.get(&job.name).copied().unwrap_or_default();
     let fared = |series: Series, of: fn(Fare) -> Option<Timestamp>| {
         gauge(series, &|job| of(fare(job)).map(seconds));
@@ -135,7 +138,7 @@ fn info(job: &Job) -> Vec<Label> {
         Label::from(&job.name),
         Label::Text(job.schedule.text()),
         Label::Text(job.schedule.zone().name().to_owned()),
-        Label::Text(job.owner.clone().unwrap_or_default()),
+        Label::Text(job.owner.as_deref().unwrap_or_default().to_owned()),
         action.into(),
         run_on.into(),
     ]

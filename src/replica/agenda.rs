@@ -87,7 +87,7 @@ impl Agenda {
 
     /// The job whose next start comes first, and when that is. Jobs also wake for other reasons, never later than for
     /// this: those that wake first are looked through until none that wakes later could be earlier.
-    pub(super) fn next_start(&self, jobs: &HashMap<JobName, Arc<Job>>) -> Option<(JobName, Timestamp)> {
+    pub(super) fn next_start(&self, jobs: &BTreeMap<JobName, Arc<Job>>) -> Option<(JobName, Timestamp)> {
         let now = self.now();
         let mut first: Option<(JobName, Timestamp)> = None;
         for ((wake, _), name) in self.order.iter().take(GLANCES) {

@@ -88,7 +88,9 @@ async fn steps(
                     return Ok(Looked::Wait(*due, belief.now));
                 }
                 let Some(place) = place else { return Ok(Looked::NoRoom) };
-                let answer = match race::run(parts, job, target, view.now, at_once).await.map_err(Looked::Refused)? {
+                // Large, and only here: thousands look who do not claim.
+                let racing = Box::pin(race::run(parts, job, target, view.now, at_once));
+                let answer = match racing.await.map_err(Looked::Refused)? {
                     Race::Won(lease, answer) => return Ok(Looked::Won(lease, place, Box::new(answer.view))),
                     Race::Lost(answer) => answer,
                 };

@@ -85,7 +85,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Sender<Pulse>) {
     let health = Health::new(parts.clone(), setup.identity.clone(), jobs.clone(), pulse.subscribe());
     let mut replica = Replica {
-        by_name: index(&jobs.borrow()),
         jobs: jobs.borrow().clone(),
         agenda: Agenda::new(health.anchor()),
         looking: HashMap::new(),
@@ -109,15 +108,9 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
     replica.drain(setup.grace).await;
 }
 
-fn index(jobs: &Jobs) -> HashMap<JobName, Arc<Job>> {
-    jobs.by_name.iter().map(|(name, job)| (name.clone(), job.clone())).collect()
-}
-
 struct Replica {
     parts: Parts,
     jobs: Arc<Jobs>,
-    /// The same, found quicker.
-    by_name: HashMap<JobName, Arc<Job>>,
     agenda: Agenda,
     /// Jobs that a task looks at now, or that are in the queue for one, and since when.
     looking: HashMap<JobName, Instant>,
@@ -233,7 +226,7 @@ impl Replica {
 
     /// A job's time has come. What is known of it spares a look, most of the time, where others were quicker.
     fn wake(&mut self, name: &JobName) {
-        match self.by_name.get(name) {
+        match self.jobs.by_name.get(name) {
             Some(job) if job.mutex.is_none() => self.heed(name),
             _ => self.rouse(name),
         }
@@ -253,7 +246,7 @@ impl Replica {
 
     /// What follows from what was just learnt of a job.
     fn plan(&mut self, name: &JobName, view: &View) {
-        let Some(job) = self.by_name.get(name).cloned() else { return };
+        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
         let belief = self.health.belief(&job, view.now);
         match plan::next_believing(&job, view, belief) {
             Step::Wait(at) => self.agenda.wait(name, at, belief.now),
@@ -269,7 +262,7 @@ impl Replica {
 
     /// Looks at a job that changed, and at those that may have waited for its mutex.
     fn rouse_all_about(&mut self, name: &JobName) {
-        let Some(mutex) = self.by_name.get(name).and_then(|job| job.mutex.clone()) else {
+        let Some(mutex) = self.jobs.by_name.get(name).and_then(|job| job.mutex.clone()) else {
             return self.heed(name);
         };
         self.rouse(name);
@@ -282,7 +275,7 @@ impl Replica {
 
     /// Looks at a job now, or once more if it is being looked at.
     fn rouse(&mut self, name: &JobName) {
-        if !self.by_name.contains_key(name) {
+        if !self.jobs.by_name.contains_key(name) {
             return;
         }
         self.agenda.remove(name);
@@ -306,7 +299,7 @@ impl Replica {
 
     /// Where the job's claims take their place.
     fn room_for(&mut self, name: &JobName) -> &mut Room {
-        let is_sent = self.by_name.get(name).is_some_and(|job| job.task.is_sent());
+        let is_sent = self.jobs.by_name.get(name).is_some_and(|job| job.task.is_sent());
         if is_sent { &mut self.way_out } else { &mut self.room }
     }
 
@@ -323,7 +316,7 @@ impl Replica {
     }
 
     fn look_at(&mut self, name: JobName, permit: Option<OwnedSemaphorePermit>) {
-        let Some(job) = self.by_name.get(&name).cloned() else {
+        let Some(job) = self.jobs.by_name.get(&name).cloned() else {
             self.looking.remove(&name);
             return;
         };
@@ -374,7 +367,7 @@ impl Replica {
     }
 
     fn start(&mut self, name: &JobName, lease: Lease, permit: OwnedSemaphorePermit) {
-        let Some(job) = self.by_name.get(name).cloned() else { return };
+        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
         let (parts, name) = (self.parts.clone(), name.clone());
         self.runs.spawn(async move {
             let carried = handover::carry(&parts, &job, lease).await;
@@ -385,7 +378,6 @@ impl Replica {
 
     /// Goes over to other jobs. What runs goes on as it began.
     fn take_over(&mut self, jobs: Arc<Jobs>) {
-        self.by_name = index(&jobs);
         let old = std::mem::replace(&mut self.jobs, jobs);
         for gone in old.by_name.keys().filter(|name| !self.jobs.by_name.contains_key(*name)) {
             self.agenda.remove(gone);

@@ -82,7 +82,7 @@ impl Replica {
         self.watchdog.turned();
         // A job that was being looked at was in no agenda: what then was nothing may be something by now.
         if self.next.next.is_none() || self.next.at.is_none_or(|at| at.elapsed() >= GLANCE) {
-            let (next, now) = (self.agenda.next_start(&self.by_name), self.agenda.now());
+            let (next, now) = (self.agenda.next_start(&self.jobs.by_name), self.agenda.now());
             self.next = Glance { next, now: Some(now), at: Some(Instant::now()) };
         }
         let (store_up, stopping) = (self.health.is_up(), self.parts.stop.is_soft());

@@ -389,7 +389,7 @@ impl Health {
             return;
         }
         let Ok(Ok(snapshot)) = timeout(PATIENCE, self.parts.store.snapshot()).await else { return };
-        for (name, record) in snapshot.records.iter().filter(|(name, _)| !jobs.by_name.contains_key(*name)) {
+        for (name, record) in snapshot.records.busy().filter(|(name, _)| !jobs.by_name.contains_key(*name)) {
             for run in record.open.iter().filter(|run| snapshot.now.since(run.until) > ORPHAN) {
                 self.parts.bus.tell(Told::About(About::open(run)));
                 let reap = Op::Reap { run_id: run.run_id, fence: run.fence, phase: run.phase };

@@ -17,7 +17,7 @@ const LEFTOVER_GRACE: Duration = Duration::from_millis(500);
 
 /// Runs `program` in a process group of its own, which is killed with this future.
 pub(super) async fn run(program: &Program<'_>, mut control: Control) -> Result<Finish, NotStarted> {
-    let argv = &program.command.argv;
+    let argv = &program.command.words();
     let (name, args) = start::named(argv)?;
     let input = program.command.stdin.as_deref().map(start::input).transpose()?.map_or(Stdio::null(), Stdio::from);
     let mut process = Command::new(name);

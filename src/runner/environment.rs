@@ -46,7 +46,7 @@ pub(super) async fn of(
             add(name, value);
         }
     }
-    for (name, text) in &command.env {
+    for (name, text) in &*command.env {
         let value = text.reveal().map_err(|secret| {
             not_started(format!("the secret `{secret}`, wanted for the variable {name}, is not set here"))
         })?;

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -40,14 +41,20 @@ pub(super) type Finish = Result<Report, String>;
 impl Program<'_> {
     /// Adds to "not found" where it was looked for.
     pub(super) fn searched(&self, mut not_started: NotStarted) -> NotStarted {
-        let name = self.command.argv.first().map_or("", String::as_str);
+        let name = self.command.argv.first().map_or("", |word| word);
         if not_started.code == 127 && !name.contains('/') {
             let path = OsStr::new("PATH");
             let path = self.environment.get(path).or_else(|| self.inherited.get(path));
             let path = path.map(|path| path.to_string_lossy());
             not_started.why += &format!(" in PATH ({})", path.as_deref().unwrap_or("not set"));
         } else if not_started.code == 127 && !name.starts_with('/') {
-            let directory = self.command.cwd.clone().or_else(|| std::env::current_dir().ok()).unwrap_or_default();
+            let directory = self
+                .command
+                .cwd
+                .as_deref()
+                .map(Path::to_owned)
+                .or_else(|| std::env::current_dir().ok())
+                .unwrap_or_default();
             not_started.why += &format!(" in {}", directory.display());
         }
         not_started

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
@@ -33,9 +34,9 @@ pub(super) async fn run(
     let Control { halt, mut trusted_until, output } = control;
     let spec = Spec {
         job: program.job.name.to_string(),
-        argv: program.command.argv.clone(),
-        stdin: program.command.stdin.clone(),
-        directory: program.command.cwd.clone(),
+        argv: program.command.words(),
+        stdin: program.command.stdin.clone().map(String::from),
+        directory: program.command.cwd.as_deref().map(Path::to_owned),
         environment: program.environment.clone(),
         kill_after: program.job.kill_after,
         lease: Monotonic::of(*trusted_until.borrow_and_update()),

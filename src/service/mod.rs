@@ -124,6 +124,8 @@ impl Service {
             watch: watch && !process.config.iter().any(|path| path == Path::new("-")),
             jobs: jobs_in,
             bus: parts.bus.clone(),
+            stamps: None,
+            looks: 0,
             asked: reload_out,
         };
         let (runs, stop) = (parts.nudges.clone(), parts.stop.clone());

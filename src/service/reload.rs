@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{jobs, sources};
 use crate::clock::Clock;
-use crate::config::{self, Diagnostic, SourceText};
+use crate::config::{self, Diagnostic, SourceText, Stamp};
 use crate::desk::ReloadAsked;
 use crate::event::{Bus, Told};
 use crate::replica::Jobs;
@@ -18,6 +18,13 @@ use crate::shape::Reloaded;
 /// How often schedule files are read again. Asking beats being told: mounted configuration is
 /// swapped under its name, which notification services miss.
 const WATCH: Duration = Duration::from_secs(2);
+
+/// Looks at the same stamps after which files are taken for the same: whatever is written within the tick of a clock that
+/// stamps them shows at the second.
+const SURE: u32 = 2;
+
+/// Every so many looks they are read all the same: not every file system can be trusted with its stamps.
+const UNSURE: u32 = 30;
 
 /// Keeps the jobs as the files say.
 pub(super) struct Reload {
@@ -29,6 +36,9 @@ pub(super) struct Reload {
     pub(super) watch: bool,
     pub(super) jobs: watch::Sender<Arc<Jobs>>,
     pub(super) bus: Bus,
+    /// How the files looked from outside, and how often in a row.
+    pub(super) stamps: Option<Vec<Stamp>>,
+    pub(super) looks: u32,
     /// Those who ask for it.
     pub(super) asked: mpsc::Receiver<ReloadAsked>,
 }
@@ -42,11 +52,21 @@ impl Reload {
                 Some(answer) = self.asked.recv() => drop(answer.send(self.now(true))),
                 () = sleep_until(look), if self.watch => {
                     look = Instant::now() + WATCH;
-                    let _ = self.now(false);
+                    if !self.look_the_same() {
+                        let _ = self.now(false);
+                    }
                 }
                 else => return,
             }
         }
+    }
+
+    /// Whether the files need not be read to know that they are as they were.
+    fn look_the_same(&mut self) -> bool {
+        let stamps = config::stamps(&self.paths);
+        self.looks = if stamps.is_some() && stamps == self.stamps { self.looks.wrapping_add(1) } else { 0 };
+        self.stamps = stamps;
+        self.looks >= SURE && !self.looks.is_multiple_of(UNSURE)
     }
 
     /// Reads the files; unless `asked`, only acts when they changed. A mistake changes nothing.
@@ -55,7 +75,7 @@ impl Reload {
             Ok(sources) => sources,
             Err(wrong) => {
                 // Told once, and again when it is other files that cannot be read.
-                let seen = vec![SourceText { name: config::report(&wrong, false), text: String::new() }];
+                let seen = vec![SourceText { name: config::report(&wrong, false), text: "".into() }];
                 if asked || self.sources != seen {
                     self.bus.tell(Told::Rejected(config::report(&wrong, false)));
                 }

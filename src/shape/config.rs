@@ -97,9 +97,9 @@ impl Definition {
             |list: &[std::sync::Arc<crate::schedule::Calendar>]| list.iter().map(|one| one.name.clone()).collect();
         Definition {
             name: job.name.clone(),
-            description: job.description.clone(),
-            owner: job.owner.clone(),
-            runbook: job.runbook.clone(),
+            description: job.description.as_deref().map(str::to_owned),
+            owner: job.owner.as_deref().map(str::to_owned),
+            runbook: job.runbook.as_deref().map(str::to_owned),
             tags: job.tags.clone(),
             enabled: job.enabled,
             schedule: schedule(job),
@@ -155,12 +155,12 @@ fn task(task: &Task) -> serde_json::Value {
     match task {
         Task::Run(action) | Task::Queue(_, action) => match action {
             Action::Command(command) => serde_json::json!({
-                "command": command.shown,
+                "command": command.shown(),
                 "shell": command.is_shell,
                 "cwd": command.cwd,
                 "env": texts(&command.env),
                 "env_file": command.env_file,
-                "stdin_bytes": command.stdin.as_ref().map(String::len),
+                "stdin_bytes": command.stdin.as_ref().map(|text| text.len()),
             }),
             Action::Http(http) => serde_json::json!({
                 "method": http.method,

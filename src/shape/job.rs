@@ -200,7 +200,7 @@ impl Job {
         };
         Job {
             name: job.name.clone(),
-            description: job.description.clone(),
+            description: job.description.as_deref().map(str::to_owned),
             schedule: schedule(job),
             schedule_text: words(job),
             timezone: zone.name().to_owned(),
@@ -212,8 +212,8 @@ impl Job {
             }
             .to_owned(),
             tags: job.tags.clone(),
-            owner: job.owner.clone(),
-            runbook: job.runbook.clone(),
+            owner: job.owner.as_deref().map(str::to_owned),
+            runbook: job.runbook.as_deref().map(str::to_owned),
             state,
             paused: pause.map(Pause::from),
             health,
@@ -223,7 +223,7 @@ impl Job {
             recent: None,
             stats: None,
             open_runs: record.open.len(),
-            source: Source { file: job.source.file.clone(), line: job.source.line },
+            source: Source { file: job.source.file.to_string(), line: job.source.line },
             config_digest: digest.to_owned(),
         }
     }
@@ -349,7 +349,7 @@ pub(super) fn action(job: &job::Job) -> &'static str {
 /// What a job does, in a line.
 pub fn action_text(job: &job::Job) -> String {
     let of = |action: &Action| match action {
-        Action::Command(command) => command.shown.clone(),
+        Action::Command(command) => command.shown(),
         Action::Http(http) => format!("{} {}", http.method, http.url),
         Action::Handler { name, .. } => format!("handler {name}"),
     };

@@ -32,7 +32,7 @@ impl Lock {
     /// All locks of the cluster.
     pub fn all(snapshot: &Snapshot) -> Vec<Lock> {
         let mut locks = Vec::new();
-        for (job, record) in &snapshot.records {
+        for (job, record) in snapshot.records.busy() {
             for run in record.open.iter().filter(|run| run.phase != Phase::Waiting) {
                 locks.push(Lock {
                     key: format!("run:{job}"),
@@ -48,7 +48,7 @@ impl Lock {
         for (name, mutex) in &snapshot.mutexes {
             let Some(held) = &mutex.held else { continue };
             let record = snapshot.records.get(&held.job);
-            let run = record.and_then(|record| record.run(held.run_id));
+            let run = record.as_ref().and_then(|record| record.run(held.run_id));
             locks.push(Lock {
                 key: format!("mutex:{name}"),
                 job: held.job.clone(),

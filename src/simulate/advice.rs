@@ -32,7 +32,7 @@ pub(super) fn advise(world: &World) -> Option<Advice> {
         .filter(|job| world.jobs()[*job].jitter.is_zero())
         .collect();
     let spread: BTreeMap<usize, Job> =
-        crowd.iter().map(|at| (*at, Job { jitter: JITTER, ..Job::clone(&world.jobs()[*at]) })).collect();
+        crowd.iter().map(|at| (*at, Job::clone(&world.jobs()[*at]).with(|job| job.jitter = JITTER))).collect();
     let mut then: BTreeMap<i64, u32> = BTreeMap::new();
     for line in lines() {
         let due = spread.get(&line.job).map_or(line.at, |job| job.due(line.at));

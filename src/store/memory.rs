@@ -27,13 +27,21 @@ pub struct Memory {
 
 #[derive(Clone, Default)]
 struct Held {
-    truth: Snapshot,
+    truth: Truth,
     events: Vec<Event>,
     entries: BTreeMap<String, Entry>,
     output: BTreeMap<RunId, BTreeMap<(Fence, u64), Piece>>,
     replicas: BTreeMap<String, Replica>,
     outboxes: BTreeMap<Outbox, HeldOutbox>,
     documents: BTreeMap<(Collection, String), Document>,
+}
+
+/// What operations read and change.
+#[derive(Clone, Default)]
+struct Truth {
+    now: Timestamp,
+    records: BTreeMap<JobName, Record>,
+    mutexes: BTreeMap<String, Mutex>,
 }
 
 /// Who passes events on, until when, and how far they are passed on.
@@ -76,7 +84,8 @@ impl Memory {
     pub fn all(&self) -> Snapshot {
         let mut held = self.held();
         held.tick(&self.clock);
-        held.truth.clone()
+        let Truth { now, records, mutexes } = held.truth.clone();
+        Snapshot { now, records: records.into(), mutexes }
     }
 
     /// How many events there were.
@@ -190,14 +199,20 @@ impl Store for Memory {
         Some(self.held().tick(&self.clock))
     }
 
+    fn head(&self) -> Option<u64> {
+        None
+    }
+
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         None
     }
 
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
         let mut held = self.held();
-        held.tick(&self.clock);
-        Ok(held.truth.view(job, mutex))
+        let now = held.tick(&self.clock);
+        let record = held.truth.records.get(job).cloned().unwrap_or_default();
+        let mutex = mutex.and_then(|name| held.truth.mutexes.get(name)).cloned().unwrap_or_default();
+        Ok(View { now, record, mutex })
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {

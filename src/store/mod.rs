@@ -5,10 +5,12 @@ pub mod address;
 mod document;
 mod durability;
 mod memory;
+mod records;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod sqlite;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -23,12 +25,13 @@ use crate::job::{JobName, Keep};
 use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event, State};
 use crate::plan::View;
-use crate::record::{Mutex, Op, Record, Reply};
+use crate::record::{Mutex, Op, Reply};
 use crate::runner::Stream;
 
 pub use document::{Collection, Document, Draft, Expect, Span};
 pub use durability::Durability;
 pub use memory::Memory;
+pub use records::Records;
 pub use sqlite::{Create, Sqlite};
 
 /// Why a store did not answer. Losing a race is a [`Reply`], never an error.
@@ -67,7 +70,7 @@ pub struct Snapshot {
     /// The store's clock.
     pub now: Timestamp,
     /// By job.
-    pub records: BTreeMap<JobName, Record>,
+    pub records: Records,
     /// By name.
     pub mutexes: BTreeMap<String, Mutex>,
 }
@@ -77,7 +80,7 @@ impl Snapshot {
     pub fn view(&self, job: &JobName, mutex: Option<&str>) -> View {
         View {
             now: self.now,
-            record: self.records.get(job).cloned().unwrap_or_default(),
+            record: self.records.get(job).map(Cow::into_owned).unwrap_or_default(),
             mutex: mutex.and_then(|name| self.mutexes.get(name)).cloned().unwrap_or_default(),
         }
     }
@@ -256,6 +259,9 @@ pub trait Store: Send + Sync {
 
     /// What its clock reads at least by now, without asking, if that is known.
     fn clock(&self) -> Option<Timestamp>;
+
+    /// How far the events have come at least, without asking, if that is known: a position, as in [`Store::events`].
+    fn head(&self) -> Option<u64>;
 
     /// Asks `op` of a job's record, in one atomic step.
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError>;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Reading;
 use crate::clock::Timestamp;
-use crate::job::{Action, Command, Delivery, Job, JobName, Keep, Misfire, Overlap, Reactions, Retry, Source, Task};
+use crate::job::{Action, Command, Delivery, Job, JobName, Keep, Overlap, Policy, Retry, Task};
 use crate::ledger::{Entry, Event};
 use crate::record::{Mutex, Record};
 use crate::schedule::{Schedule, Written};
@@ -296,34 +296,17 @@ impl<R: BufRead> Log<R> {
 /// A job with these terms that does nothing.
 fn job_of(terms: &Terms) -> Result<Job, String> {
     let jitter = Duration::try_from_secs_f64(terms.jitter_seconds).map_err(|error| error.to_string())?;
-    Ok(Job {
-        name: terms.name.clone(),
-        description: None,
-        owner: None,
-        runbook: None,
-        tags: Vec::new(),
+    let schedule = Arc::new(Schedule::from_written(&terms.schedule, terms.name.as_str())?);
+    let policy = Policy {
         enabled: terms.enabled,
-        schedule: Arc::new(Schedule::from_written(&terms.schedule, terms.name.as_str())?),
-        skip_on: Vec::new(),
-        only_on: Vec::new(),
         jitter,
-        task: Task::Run(Action::Command(Command::default())),
-        misfire: Misfire::default(),
         overlap: terms.overlap,
         delivery: terms.delivery,
         retry: Retry { attempts: terms.attempts, ..Retry::default() },
-        timeout: Duration::from_secs(3600),
-        kill_after: Duration::from_secs(10),
-        warn_after: None,
-        must_succeed_within: None,
-        lease: Duration::from_secs(30),
-        mutex: terms.mutex.clone(),
-        start_within: None,
-        message_trigger: false,
         log_limit: 0,
         keep: Keep { runs: terms.keep_runs, days: terms.keep_days },
-        ping: None,
-        on: Reactions::default(),
-        source: Source::default(),
-    })
+        ..Policy::default()
+    };
+    let task = Task::Run(Action::Command(Command::default()));
+    Ok(Job { mutex: terms.mutex.clone(), policy: Arc::new(policy), ..Job::new(terms.name.clone(), schedule, task) })
 }

@@ -194,6 +194,10 @@ impl Store for Faulty {
     fn clock(&self) -> Option<Timestamp> {
         self.inner.clock()
     }
+    fn head(&self) -> Option<u64> {
+        self.inner.head()
+    }
+
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         self.inner.repairs()
     }

@@ -102,7 +102,7 @@ pub(crate) async fn live(seed: u64, forgetful: bool) -> Evidence {
 /// granted. What ran then?
 pub(crate) async fn sleep_at_the_start(nap: Duration) -> Vec<Ran> {
     let mut world = World::new(0, false);
-    let job = Job { lease: secs(6), ..every("nightly", 20) };
+    let job = every("nightly", 20).with(|job| job.lease = secs(6));
     let by_name = BTreeMap::from([(job.name.clone(), Arc::new(job))]);
     world.jobs = Arc::new(Jobs { by_name, ..Jobs::default() });
     world.nodes.truncate(1);
@@ -187,43 +187,37 @@ impl World {
 
     fn job(&self, name: &str) -> Job {
         let lease = secs(3 + self.pick(13));
-        Job {
-            overlap: self.one_of(&[
-                Overlap::Skip,
-                Overlap::QueueOne,
-                Overlap::QueueAll,
-                Overlap::Replace,
-                Overlap::Allow,
-            ]),
-            misfire: Misfire {
+        every(name, 1 + self.pick(1 + self.pick(30))).with(|job| {
+            job.overlap =
+                self.one_of(&[Overlap::Skip, Overlap::QueueOne, Overlap::QueueAll, Overlap::Replace, Overlap::Allow]);
+            job.misfire = Misfire {
                 policy: self.one_of(&[MisfirePolicy::Skip, MisfirePolicy::RunOnce, MisfirePolicy::RunAll]),
                 window: secs(5 + self.pick(100)),
                 max: self.pick(6) as usize,
-            },
-            delivery: self.one_of(&[Delivery::AtMostOnce, Delivery::AtLeastOnce]),
-            retry: Retry {
+            };
+            job.delivery = self.one_of(&[Delivery::AtMostOnce, Delivery::AtLeastOnce]);
+            job.retry = Retry {
                 attempts: 1 + self.pick(3) as u32,
                 initial: secs(self.pick(5)),
                 jitter: 0.5,
                 ..Retry::default()
-            },
-            mutex: (self.pick(3) == 0).then(|| "disk".into()),
-            jitter: secs(self.one_of(&[0, 0, 2, 40])),
-            timeout: secs(2 + self.pick(30)),
-            kill_after: secs(self.pick(4)),
-            enabled: self.pick(15) > 0,
-            task: self.task(),
-            start_within: Some(secs(2 + self.pick(30))),
-            lease,
-            ..every(name, 1 + self.pick(1 + self.pick(30)))
-        }
+            };
+            job.mutex = (self.pick(3) == 0).then(|| "disk".into());
+            job.jitter = secs(self.one_of(&[0, 0, 2, 40]));
+            job.timeout = secs(2 + self.pick(30));
+            job.kill_after = secs(self.pick(4));
+            job.enabled = self.pick(15) > 0;
+            job.task = self.task();
+            job.start_within = Some(secs(2 + self.pick(30)));
+            job.lease = lease;
+        })
     }
 
     fn task(&self) -> Task {
         let action = || Action::Command(Command::default());
         match self.pick(5) {
             0 | 1 => Task::Queue(QueueName::default(), action()),
-            2 => Task::Publish(Publish {
+            2 => Task::Publish(Box::new(Publish {
                 exchange: "billing".into(),
                 routing_key: "close".into(),
                 format: Format::Plain,
@@ -234,7 +228,7 @@ impl World {
                 expires: None,
                 persistent: true,
                 complete_on: Completion::Confirm,
-            }),
+            })),
             _ => Task::Run(action()),
         }
     }
@@ -477,7 +471,7 @@ impl World {
     /// Whether some replica could begin one more run.
     fn has_room(&self, snapshot: &Snapshot) -> bool {
         let places: usize = self.nodes.iter().map(|node| node.max_parallel).sum();
-        let open = snapshot.records.values().flat_map(|record| &record.open);
+        let open = snapshot.records.busy().flat_map(|(_, record)| &record.open);
         open.filter(|run| run.phase != Phase::Waiting && run.until > snapshot.now).count() < places
     }
 
@@ -512,7 +506,7 @@ impl World {
     async fn overlooked(&self) -> Option<String> {
         let snapshot = self.store.snapshot().await.unwrap();
         for (name, job) in &self.jobs.by_name {
-            let record = &snapshot.records[name];
+            let record = snapshot.records.get(name).unwrap();
             let next = record.cursor.and_then(|cursor| job.schedule.after(cursor)).map(|at| job.due(at));
             let late = next.map_or(Duration::ZERO, |due| snapshot.now.since(due));
             // What came due before the present run came to be is next in line, however long that runs.
@@ -555,7 +549,7 @@ impl World {
             let mut judge = Judge::new(reading, Timestamp::EPOCH, None);
             for (name, job) in &self.jobs.by_name {
                 let lines = Reading::lines(&*self.store, name).await.unwrap();
-                judge.job(job, snapshot.records.get(name), &lines);
+                judge.job(job, snapshot.records.get(name).as_deref(), &lines);
             }
             let report = judge.end();
             // Nobody is up any more: what is late or stuck by now is nobody's fault.
@@ -577,7 +571,7 @@ impl World {
         self.no_message_is_sent_twice();
         let snapshot = self.store.snapshot().await.unwrap();
         self.is_judged_alike(&snapshot).await;
-        let known = |name: &JobName| snapshot.records.get(name).cloned().unwrap_or_default();
+        let known = |name: &JobName| snapshot.records.get(name).unwrap_or_default().into_owned();
         Evidence {
             events: self.store.events(0, usize::MAX).await.unwrap(),
             ran: self.journal.ran.lock().unwrap().clone(),

@@ -191,6 +191,9 @@ impl Store for Forgetful {
     fn clock(&self) -> Option<Timestamp> {
         self.inner.clock()
     }
+    fn head(&self) -> Option<u64> {
+        self.inner.head()
+    }
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         self.inner.repairs()
     }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cronclave::clock::Timestamp;
-use cronclave::job::{
-    Action, Command, Delivery, Job, JobName, Keep, Misfire, MisfirePolicy, Overlap, Reactions, Retry, Source, Task,
-};
+use cronclave::job::{Action, Command, Job, JobName, Keep, Task};
 use cronclave::schedule::{Schedule, Zone};
 
 pub(crate) fn secs(n: u64) -> Duration {
@@ -21,34 +19,10 @@ pub(crate) fn start_of_time() -> Timestamp {
 
 /// A job with short leases that comes due every `period` seconds.
 pub(crate) fn every(name: &str, period: u64) -> Job {
-    Job {
-        name: JobName::new(name).unwrap(),
-        description: None,
-        owner: None,
-        runbook: None,
-        tags: Vec::new(),
-        enabled: true,
-        schedule: Arc::new(Schedule::every(secs(period), &Zone::utc()).unwrap()),
-        skip_on: Vec::new(),
-        only_on: Vec::new(),
-        jitter: Duration::ZERO,
-        task: Task::Run(Action::Command(Command::default())),
-        misfire: Misfire { policy: MisfirePolicy::RunOnce, ..Misfire::default() },
-        overlap: Overlap::Skip,
-        delivery: Delivery::AtMostOnce,
-        retry: Retry::default(),
-        timeout: secs(3600),
-        kill_after: secs(3),
-        warn_after: None,
-        must_succeed_within: None,
-        lease: secs(30),
-        mutex: None,
-        start_within: None,
-        message_trigger: false,
-        log_limit: 1 << 20,
-        keep: Keep { runs: 1_000_000, days: 1000 },
-        ping: None,
-        on: Reactions::default(),
-        source: Source::default(),
-    }
+    let schedule = Arc::new(Schedule::every(secs(period), &Zone::utc()).unwrap());
+    let job = Job::new(JobName::new(name).unwrap(), schedule, Task::Run(Action::Command(Command::default())));
+    job.with(|job| {
+        job.kill_after = secs(3);
+        job.keep = Keep { runs: 1_000_000, days: 1000 };
+    })
 }

@@ -62,6 +62,9 @@ impl<H: Hook> Store for Through<H> {
     fn clock(&self) -> Option<Timestamp> {
         self.inner.clock().map(|now| now.minus(self.hook.doubt()))
     }
+    fn head(&self) -> Option<u64> {
+        self.inner.head()
+    }
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         self.inner.repairs()
     }

@@ -433,7 +433,8 @@ impl Cluster {
         let records = self.ask(async |store| store.snapshot().await).records;
         let sources = cronclave::config::find(&[self.path("schedules")], &mut std::io::empty()).unwrap();
         let config = cronclave::config::load(&sources, &|_| None, Clock::system().now()).unwrap();
-        let with_record = |job: &Arc<Job>| Some((job.name.clone(), (job.clone(), records.get(&job.name)?.clone())));
+        let with_record =
+            |job: &Arc<Job>| Some((job.name.clone(), (job.clone(), records.get(&job.name)?.into_owned())));
         let started = |line: Line| Ran {
             job: JobName::new(&line.job).unwrap(),
             run_id: line.run_id,

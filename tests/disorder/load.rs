@@ -157,7 +157,8 @@ fn left_over(cluster: &Cluster, instant: Timestamp) -> usize {
         .map(|n| {
             // A server that has lost everything does not know the job until its next sight.
             let record = records.get(&JobName::new(&format!("job-{n}")).unwrap());
-            let Some((record, cursor)) = record.and_then(|record| Some((record, record.cursor?))) else { return 1 };
+            let Some(record) = record else { return 1 };
+            let Some(cursor) = record.cursor else { return 1 };
             let undecided = usize::try_from(instant.as_secs() - cursor.as_secs()).unwrap_or(0);
             undecided + record.open.iter().filter(|run| run.scheduled_at <= instant).count()
         })

@@ -51,7 +51,8 @@ impl Bench {
             "[jobs.a]\nschedule = \"@manual\"\ncommand = \"true\"\n[jobs.b]\nschedule = \"@manual\"\ncommand = \"true\"\n"
         };
         let secrets = "[secrets]\nnow = { env = \"NOW\" }\nold = { env = \"OLD\" }\n";
-        let source = SourceText { name: "jobs.toml".into(), text: format!("version = 1\n{secrets}{text}\n{more}") };
+        let source =
+            SourceText { name: "jobs.toml".into(), text: format!("version = 1\n{secrets}{text}\n{more}").into() };
         let env = |name: &str| match name {
             "NOW" => Some(SECRET.to_owned()),
             "OLD" => Some(OLD.to_owned()),

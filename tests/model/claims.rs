@@ -55,7 +55,10 @@ pub(crate) struct Claims {
 impl Claims {
     /// Two replicas, two occurrences, one crash, one lost reply.
     pub(crate) fn small() -> Claims {
-        let job = Job { overlap: Overlap::QueueAll, lease: secs(2), ..every("backup", 2) };
+        let job = every("backup", 2).with(|job| {
+            job.overlap = Overlap::QueueAll;
+            job.lease = secs(2);
+        });
         Claims {
             job,
             replicas: 2,

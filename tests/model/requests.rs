@@ -45,7 +45,11 @@ impl Requests {
     /// Two replicas, two workers, two occurrences.
     pub(crate) fn small() -> Requests {
         let task = Task::Queue(QueueName::default(), Doing::Command(Command::default()));
-        let job = Job { task, overlap: Overlap::QueueAll, lease: secs(TTL), ..every("backup", 2) };
+        let job = every("backup", 2).with(|job| {
+            job.task = task;
+            job.overlap = Overlap::QueueAll;
+            job.lease = secs(TTL);
+        });
         let (replicas, workers, end) = (2, 2, 5);
         Requests { job, replicas, workers, end, crashes: 1, losses: 1, copies: 1, without: Without::Nothing }
     }

@@ -37,7 +37,7 @@ impl Bench {
     /// With these jobs, each registered at this hour.
     pub(crate) async fn new(jobs: &str, now: &str) -> Bench {
         let clock = Clock::starting_at(now.parse().unwrap());
-        let source = SourceText { name: "schedules/jobs.toml".into(), text: format!("version = 1\n{jobs}") };
+        let source = SourceText { name: "schedules/jobs.toml".into(), text: format!("version = 1\n{jobs}").into() };
         let config = config::load(&[source], &|_| Some("s3cret".to_owned()), clock.now());
         let config = config.unwrap_or_else(|wrong| panic!("{}", config::report(&wrong, false)));
         let store = Arc::new(Memory::new(clock.clone()));

@@ -5,7 +5,7 @@ use cronclave::schedule::{Rules, Schedule, Zone};
 use super::*;
 
 fn watched(limit: u64) -> Job {
-    Job { must_succeed_within: Some(secs(limit)), ..every("backup", 60) }
+    every("backup", 60).with(|job| job.must_succeed_within = Some(secs(limit)))
 }
 
 fn told(bench: &mut Bench) -> Vec<Step> {
@@ -58,13 +58,13 @@ fn nothing_is_overdue_while_paused_and_the_end_of_a_pause_gives_time_again() {
 
 #[test]
 fn a_disabled_job_owes_no_success() {
-    let mut bench = Bench::new(Job { enabled: false, ..watched(100) });
+    let mut bench = Bench::new(watched(100).with(|job| job.enabled = false));
     assert_eq!(told(bench.go_to(500)), []);
 }
 
 #[test]
 fn an_attempt_that_takes_long_is_told_once_and_whoever_looks_tells_it() {
-    let mut bench = Bench::new(Job { warn_after: Some(secs(20)), ..every("backup", 60) });
+    let mut bench = Bench::new(every("backup", 60).with(|job| job.warn_after = Some(secs(20))));
     bench.settle_down();
     let run = bench.go_to(60).start().remove(0);
     assert_eq!(bench.waits(), at(80));

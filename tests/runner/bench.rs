@@ -56,7 +56,10 @@ pub(crate) fn runners(command: CommandRunner, handlers: Handlers) -> Runners {
 }
 
 pub(crate) fn job(name: &str, action: Action) -> Job {
-    Job { task: Task::Run(action), kill_after: Duration::from_secs(10), ..every(name, 60) }
+    every(name, 60).with(|job| {
+        job.task = Task::Run(action);
+        job.kill_after = Duration::from_secs(10);
+    })
 }
 
 pub(crate) fn work(job: &Job) -> Work {
@@ -126,7 +129,7 @@ pub(crate) async fn run(command: Command) -> Done {
 }
 
 pub(crate) fn program(argv: &[&str]) -> Command {
-    Command { argv: argv.iter().map(|&word| word.to_owned()).collect(), ..Command::default() }
+    Command { argv: argv.iter().map(|&word| word.into()).collect(), ..Command::default() }
 }
 
 pub(crate) fn sh(script: &str) -> Command {

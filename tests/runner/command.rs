@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use cronclave::job::{Action, Command, Text};
 use cronclave::lease::Outcome;
@@ -54,12 +55,12 @@ async fn a_file_that_cannot_be_executed_is_126() {
 
 #[tokio::test]
 async fn what_cannot_be_prepared_is_125_and_says_what_is_missing() {
-    let missing = Some(PathBuf::from("/no/such/place"));
+    let missing: Option<Arc<Path>> = Some(Path::new("/no/such/place").into());
     let secret = Text::Secret { name: "db_password".to_owned(), prefix: String::new(), value: None };
     let cases = [
         (Command { cwd: missing.clone(), ..sh("true") }, "directory /no/such/place"),
         (Command { env_file: missing, ..sh("true") }, "env_file /no/such/place"),
-        (Command { env: BTreeMap::from([("PW".to_owned(), secret)]), ..sh("true") }, "secret `db_password`"),
+        (Command { env: BTreeMap::from([("PW".to_owned(), secret)]).into(), ..sh("true") }, "secret `db_password`"),
         (program(&[]), "no program"),
     ];
     for (command, words) in cases {
@@ -73,10 +74,10 @@ async fn what_cannot_be_prepared_is_125_and_says_what_is_missing() {
 async fn standard_input_is_the_given_text_or_empty() {
     assert_eq!(run(program(&["cat"])).await.stdout, "");
     let long = "0123456789\n".repeat(50_000);
-    let done = run(Command { stdin: Some(long.clone()), ..program(&["cat"]) }).await;
+    let done = run(Command { stdin: Some(long.as_str().into()), ..program(&["cat"]) }).await;
     assert!(done.stdout == long, "{} of {} bytes", done.stdout.len(), long.len());
     // One that never reads it is not held up.
-    let done = run(Command { stdin: Some(long), ..sh("exit 0") }).await;
+    let done = run(Command { stdin: Some(long.into()), ..sh("exit 0") }).await;
     assert_eq!(done.ended.outcome, Outcome::Succeeded);
 }
 
@@ -84,7 +85,7 @@ async fn standard_input_is_the_given_text_or_empty() {
 async fn a_program_starts_in_its_directory() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();
-    let done = run(Command { cwd: Some(folder.clone()), ..program(&["pwd"]) }).await;
+    let done = run(Command { cwd: Some(folder.as_path().into()), ..program(&["pwd"]) }).await;
     assert_eq!(done.stdout.trim(), folder.to_str().unwrap());
 }
 
@@ -99,7 +100,7 @@ async fn the_environment_tells_the_run_and_the_job_has_the_last_word() {
         ("AUTH".to_owned(), secret),
         ("CRONCLAVE_TRIGGER".to_owned(), Text::Plain("mine".to_owned())),
     ]);
-    let done = run(Command { env, env_file: Some(file), ..program(&["env"]) }).await;
+    let done = run(Command { env: env.into(), env_file: Some(file.into()), ..program(&["env"]) }).await;
     let lines: Vec<&str> = done.stdout.lines().collect();
     let is_parent = |line: &&str| line.starts_with("TRACEPARENT=00-") && line.ends_with("-000000000000004d-01");
     assert!(lines.iter().any(is_parent), "{lines:?}");
@@ -155,10 +156,10 @@ async fn without_a_supervisor_programs_run_and_fail_alike() {
         let runners = runners(CommandRunner::new(BTreeMap::new()), Handlers::new());
         start(runners, job("direct", Action::Command(command)), 10 * LONG).done()
     };
-    let done = direct(Command { stdin: Some("in".to_owned()), ..sh("cat; echo err >&2; exit 4") }).await;
+    let done = direct(Command { stdin: Some("in".into()), ..sh("cat; echo err >&2; exit 4") }).await;
     assert_eq!((done.ended.exit_code, done.stdout.as_str(), done.stderr.as_str()), (Some(4), "in", "err\n"));
     assert_eq!(direct(sh("kill -15 $$")).await.ended.signal, Some(15));
     assert_eq!(direct(program(&["no-such-program"])).await.ended.exit_code, Some(127));
-    let done = direct(Command { cwd: Some(PathBuf::from("/no/such/place")), ..sh("true") }).await;
+    let done = direct(Command { cwd: Some(Path::new("/no/such/place").into()), ..sh("true") }).await;
     assert_eq!(done.ended.exit_code, Some(125));
 }

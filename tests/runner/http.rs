@@ -48,7 +48,11 @@ fn get(url: &str) -> Http {
 }
 
 fn begin(http: Http) -> Running {
-    start(runners(CommandRunner::new(BTreeMap::new()), Handlers::new()), job("ping", Action::Http(http)), LONG)
+    start(
+        runners(CommandRunner::new(BTreeMap::new()), Handlers::new()),
+        job("ping", Action::Http(Box::new(http))),
+        LONG,
+    )
 }
 
 async fn make(http: Http) -> Done {

@@ -23,7 +23,7 @@ fn script(name: &str, text: &str, mode: u32) -> (TempDir, PathBuf) {
 /// `command`, which looks for programs in these folders.
 fn among(folders: &[&Path], command: Command) -> Command {
     let path = std::env::join_paths(folders).unwrap().into_string().unwrap();
-    Command { env: BTreeMap::from([("PATH".to_owned(), Text::Plain(path))]), ..command }
+    Command { env: BTreeMap::from([("PATH".to_owned(), Text::Plain(path))]).into(), ..command }
 }
 
 fn told(done: &Done) -> (Option<i32>, &str) {
@@ -39,7 +39,7 @@ async fn a_program_is_looked_for_in_the_path_that_it_is_given() {
     let tool = || program(&["tool"]);
     assert_eq!(run(among(&[missing, &file, other.path(), one.path()], tool())).await.stdout, "other\n");
     assert_eq!(run(among(&[closed.path(), one.path()], tool())).await.stdout, "one\n");
-    let here = Command { cwd: Some(one.path().to_owned()), ..among(&[Path::new("")], tool()) };
+    let here = Command { cwd: Some(one.path().into()), ..among(&[Path::new("")], tool()) };
     assert_eq!(run(here).await.stdout, "one\n");
     let done = run(among(&[closed.path(), missing], tool())).await;
     assert_eq!(told(&done), (Some(126), "`tool` may not be executed"));
@@ -69,7 +69,7 @@ async fn what_cannot_be_started_says_why_in_words() {
     let done = run(program(&["true", "a\0b"])).await;
     assert_eq!(told(&done), (Some(125), "`true` could not be started: nul byte found in provided data"));
     let place = Some(file.clone());
-    let done = run(Command { cwd: place, ..sh("true") }).await;
+    let done = run(Command { cwd: place.map(Into::into), ..sh("true") }).await;
     let words = format!("cannot start in the directory {name}: it is not a directory");
     assert_eq!(told(&done), (Some(125), words.as_str()));
 }
@@ -81,7 +81,7 @@ async fn a_program_has_its_three_files_and_no_other() {
     let expected = String::from_utf8(expected).unwrap();
     let list = || program(&["ls", "/proc/self/fd"]);
     assert_eq!(run(list()).await.stdout, expected);
-    assert_eq!(run(Command { stdin: Some("said".to_owned()), ..list() }).await.stdout, expected);
+    assert_eq!(run(Command { stdin: Some("said".into()), ..list() }).await.stdout, expected);
     let links = run(sh("readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2")).await.stdout;
     let links: Vec<&str> = links.lines().collect();
     assert!(links[0] == "/dev/null" && links[1].starts_with("pipe:") && links[2].starts_with("pipe:"), "{links:?}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
@@ -199,7 +200,7 @@ fn together() -> impl Fn(&str, Command) -> Running {
 async fn a_supervisor_whose_run_is_over_takes_the_next_and_keeps_nothing_of_it() {
     let start = together();
     let script = "echo $PPID; pwd; echo $CRONCLAVE_JOB; cat";
-    let directory = Some("/usr".into());
+    let directory = Some(Path::new("/usr").into());
     let first = Command { cwd: directory, stdin: Some("said".into()), ..sh(script) };
     let first = start("first", first).done().await.stdout;
     let next = start("next", sh(script)).done().await.stdout;

@@ -67,7 +67,7 @@ pub(crate) fn good() -> Evidence {
         (at(4, 21), started("tidy", 4, 2, 300)),
         (at(4, 30), ended("tidy", 4, 2, 300, Ended::succeeded(), None)),
     ];
-    let job = Job { retry: Retry { attempts: 2, ..Retry::default() }, ..every("tidy", 60) };
+    let job = every("tidy", 60).with(|job| job.retry = Retry { attempts: 2, ..Retry::default() });
     let mut record = Record { cursor: Some(at(4, 0)), fence: Fence(300), ..Record::default() };
     record.specs.push_back((job.spec(), at(0, 0)));
     let granted = |fence, from: Timestamp, until| Granted { fence: Fence(fence), at: from, until };

@@ -79,7 +79,7 @@ impl Read {
     }
 
     fn keep(&mut self, runs: u32, days: u32) {
-        self.job = Arc::new(Job { keep: Keep { runs, days }, ..(*self.job).clone() });
+        self.job = Arc::new((*self.job).clone().with(|job| job.keep = Keep { runs, days }));
     }
 }
 
@@ -259,12 +259,12 @@ fn lines_that_speak_against_a_promise_are_found() {
 #[test]
 fn what_the_policies_allow_is_no_finding() {
     let mut beside = without_events();
-    beside.job = Arc::new(Job { overlap: Overlap::Allow, ..(*beside.job).clone() });
+    beside.job = Arc::new((*beside.job).clone().with(|job| job.overlap = Overlap::Allow));
     beside.line(1).attempts[0].finished_at = Some(at(4, 5));
     beside.line(1).attempts[0].fence = Fence(250);
     beside.holds();
     let mut again = without_events();
-    again.job = Arc::new(Job { delivery: Delivery::AtLeastOnce, ..(*again.job).clone() });
+    again.job = Arc::new((*again.job).clone().with(|job| job.delivery = Delivery::AtLeastOnce));
     again.line(4).attempts[0].ended.as_mut().unwrap().outcome = cronclave::lease::Outcome::Lost;
     again.holds();
 }

@@ -66,7 +66,7 @@ fn file(table: &str, key: &str, value: &str) -> String {
 }
 
 fn codes(table: &str, key: &str, value: &str) -> Vec<String> {
-    let source = SourceText { name: "x.toml".into(), text: file(table, key, value) };
+    let source = SourceText { name: "x.toml".into(), text: file(table, key, value).into() };
     let now: Timestamp = "2026-11-22T00:00:00Z".parse().expect("an instant");
     let found = match load(&[source], &|_: &str| Some("x".into()), now) {
         Ok(config) => config.warnings,

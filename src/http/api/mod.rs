@@ -21,18 +21,20 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::desk::Desk;
 
-/// All of them, with what their document says.
-pub fn routes() -> OpenApiRouter<Arc<Desk>> {
-    OpenApiRouter::new()
-        .merge(jobs::routes())
-        .merge(past::routes())
-        .merge(runs::routes())
-        .merge(logs::routes())
-        .merge(work::routes())
-        .merge(webhooks::routes())
-        .merge(cluster::routes())
-        .merge(audit::routes())
-        .merge(locks::routes())
-        .merge(fences::routes())
-        .merge(config::routes())
-}
+/// Makes the routes of a resource, with what their document says.
+pub(super) type Make = fn() -> OpenApiRouter<Arc<Desk>>;
+
+/// All of them.
+pub(super) const RESOURCES: [Make; 11] = [
+    jobs::routes,
+    past::routes,
+    runs::routes,
+    logs::routes,
+    work::routes,
+    webhooks::routes,
+    cluster::routes,
+    audit::routes,
+    locks::routes,
+    fences::routes,
+    config::routes,
+];

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::wire::{Garbled, Reader, Writer};
 use crate::clock::Timestamp;
@@ -14,6 +16,9 @@ use crate::store::Repair;
 
 /// Bytes of calls remembered, the latest: under a thousand occurrences a second some six seconds of them.
 const BYTES: usize = 8 * 1024 * 1024;
+
+/// What the server last said of itself counts for so long.
+const FRESH: Duration = Duration::from_secs(6);
 
 /// Records remembered: as many of those that changed last, and up to twice as many.
 const RECORDS: usize = 50_000;
@@ -81,6 +86,8 @@ struct Held {
     born: String,
     epoch: u64,
     position: u64,
+    /// When it was last asked how far they have come.
+    asked: Option<Instant>,
     /// Calls by their position, as they were told: position, how many events, the records after it, the events.
     pages: BTreeMap<u64, Vec<u8>>,
     bytes: usize,
@@ -128,6 +135,19 @@ impl Known {
             return Turn::Opened;
         }
         Turn::None
+    }
+
+    /// The server was asked at `asked` how far its events have come, and said so.
+    pub(super) fn glanced(&self, asked: Instant) {
+        let mut held = self.held();
+        held.asked = held.asked.max(Some(asked));
+    }
+
+    /// How far the events have come at least, if the server was asked lately.
+    pub(super) fn head(&self) -> Option<u64> {
+        let held = self.held();
+        let is_fresh = held.asked.is_some_and(|asked| asked.elapsed() < FRESH);
+        (is_fresh && held.teaching.is_none()).then_some(held.position)
     }
 
     /// A call was told to everybody.

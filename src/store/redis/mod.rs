@@ -26,12 +26,12 @@ mod teach;
 mod wire;
 mod words;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -43,7 +43,8 @@ use crate::plan::View;
 use crate::record::{self, Bid, Mutex, Op, Reply, State};
 use crate::runner::Stream;
 use crate::store::{
-    Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
+    Answer, Collection, Document, Draft, Outbox, Piece, Query, Records, Repair, Replica, Snapshot, Span, Store,
+    StoreError,
 };
 use durable::Durable;
 use history::{invited, list};
@@ -129,29 +130,14 @@ impl Redis {
         Ok(Answer { reply, view, events: pack::unpack_events(&raw.events)? })
     }
 
-    /// How far the events have come. Asked of the script, which notices when the server has lost something.
-    async fn head(&self) -> Result<u64, StoreError> {
-        Ok(self.gentle.ask(None, pack::pack_glance(), false).await?.position)
-    }
-
-    /// All fields of a hash, read in pieces: nobody waits long, and large fields do not add up to
-    /// more than the server keeps for a client that listens (32 MB).
-    async fn scan(&self, key: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-        let mut all = Vec::new();
-        let mut cursor = b"0".to_vec();
-        loop {
-            let answer = self.server.ask("HSCAN", key, &[cursor, b"COUNT".to_vec(), b"200".to_vec()]).await?;
-            let Value::Array(parts) = answer else { return Err(self.server.garbled()) };
-            let [next, fields] = <[Value; 2]>::try_from(parts).map_err(|_| self.server.garbled())?;
-            for pair in list(fields).chunks_exact_mut(2) {
-                let name = text(&pair[0]).ok_or_else(|| self.server.garbled())?;
-                all.push((name, std::mem::take(&mut pair[1])));
-            }
-            match next {
-                Value::BulkString(next) if next != b"0" => cursor = next,
-                _ => return Ok(all),
-            }
-        }
+    /// How far the events have come. Asked of the script, which notices when the server has lost something. It says
+    /// what its clock reads as well.
+    async fn glance(&self) -> Result<u64, StoreError> {
+        let asked = Instant::now();
+        let raw = self.gentle.ask(None, pack::pack_glance(), false).await?;
+        self.server.read_at(asked, raw.now);
+        self.server.known.glanced(asked);
+        Ok(raw.position)
     }
 
     /// What changed after `seen`, read from the feed; all jobs when it does not reach back so far.
@@ -226,23 +212,30 @@ impl Store for Redis {
         }
     }
 
+    fn head(&self) -> Option<u64> {
+        self.server.known.head()
+    }
+
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         Some(self.server.known.repair.subscribe())
     }
 
     async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         // Read first: what is known of a job may be newer, never older.
-        let mut snapshot = Snapshot { now: self.server.now().await?, ..Snapshot::default() };
-        for (name, packed) in self.scan(&self.server.keys[RECORDS]).await? {
+        let now = self.server.now().await?;
+        let unpack = |packed: &[u8]| pack::unpack_record(packed).ok().map(|(record, _)| record);
+        let mut records = Records::packed(unpack);
+        let each = |name: String, packed: Vec<u8>| {
             // What cannot be read is told when its job is asked about; the others go on.
-            if let (Ok(job), Ok((record, _))) = (JobName::new(&name), pack::unpack_record(&packed)) {
-                snapshot.records.insert(job, record);
+            if let (Ok(job), Some(record)) = (JobName::new(&name), unpack(&packed)) {
+                records.add(job, record, &packed);
             }
-        }
-        for (name, packed) in self.scan(&self.server.keys[MUTEXES]).await? {
-            snapshot.mutexes.extend(pack::unpack_mutex(&packed).ok().map(|mutex| (name, mutex)));
-        }
-        Ok(snapshot)
+        };
+        self.server.scan(&self.server.keys[RECORDS], each).await?;
+        let mut mutexes = BTreeMap::new();
+        let each = |name, packed: Vec<u8>| mutexes.extend(pack::unpack_mutex(&packed).ok().map(|mutex| (name, mutex)));
+        self.server.scan(&self.server.keys[MUTEXES], each).await?;
+        Ok(Snapshot { now, records: records.seal(), mutexes })
     }
 
     async fn changed(&self, position: u64) -> Result<(u64, Vec<JobName>), StoreError> {
@@ -250,7 +243,7 @@ impl Store for Redis {
         let Some(mut seen) = position.checked_sub(1) else {
             self.server.heard.want();
             self.server.now().await?;
-            return Ok((self.head().await? + 1, Vec::new()));
+            return Ok((self.glance().await? + 1, Vec::new()));
         };
         let mut bell = self.server.heard.bell.subscribe();
         // Whatever is said meanwhile: what was missed while nobody listened, no later word makes good.
@@ -270,12 +263,11 @@ impl Store for Redis {
                 _ = bell.changed() => {}
                 // Whatever waited for the store may go on.
                 () = until(&mut repairs, is_other) => {
-                    return Ok((self.head().await? + 1, self.server.jobs().await?));
+                    return Ok((self.glance().await? + 1, self.server.jobs().await?));
                 }
                 () = sleep_until(tick) => {
                     tick = Instant::now() + TICK;
-                    self.server.now().await?;
-                    let head = self.head().await?;
+                    let head = self.glance().await?;
                     if head != seen && self.server.heard.changes_after(seen).is_none() {
                         return self.missed(seen, head).await;
                     }
@@ -347,12 +339,15 @@ impl Store for Redis {
     }
 
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
-        let mut pieces = Vec::new();
-        for (field, packed) in self.scan(&self.server.output(run)).await? {
-            let piece = unpack_piece(&field, &packed).ok_or_else(|| self.server.garbled())?;
-            if piece.1.seq >= from {
-                pieces.push(piece);
-            }
+        let (mut pieces, mut is_sound) = (Vec::new(), true);
+        let each = |field: String, packed: Vec<u8>| {
+            let piece = unpack_piece(&field, &packed);
+            is_sound &= piece.is_some();
+            pieces.extend(piece.filter(|(_, piece)| piece.seq >= from));
+        };
+        self.server.scan(&self.server.output(run), each).await?;
+        if !is_sound {
+            return Err(self.server.garbled());
         }
         pieces.sort_by_key(|(fence, piece)| (*fence, piece.seq));
         pieces.dedup_by_key(|(fence, piece)| (*fence, piece.seq));
@@ -379,13 +374,16 @@ impl Store for Redis {
     }
 
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
-        let now = self.server.now().await?;
-        let replica = Replica { last_seen_at: now, ..replica.clone() };
+        let replica = Replica { last_seen_at: self.server.about_now().await?, ..replica.clone() };
         let json = serde_json::to_vec(&replica).unwrap_or_default();
         self.server.is_replica(&replica.boot_id);
-        self.server.insist("HSET", &self.server.replicas(), &[replica.boot_id.into_bytes(), json]).await?;
+        let (key, fields) = (self.server.replicas(), [replica.boot_id.into_bytes(), json]);
+        // Sent together.
+        let (now, _) = tokio::try_join!(self.server.now(), self.server.insist("HSET", &key, &fields))?;
         // Whoever asks nothing else for long learns so whether something was lost.
-        self.head().await?;
+        if self.server.known.head().is_none() {
+            self.glance().await?;
+        }
         // What was read is a message's way old; the quickest of several readings knows better.
         Ok(self.server.reckon().unwrap_or(now))
     }
@@ -395,7 +393,7 @@ impl Store for Redis {
     }
 
     async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
-        let now = self.server.now().await?;
+        let now = self.server.about_now().await?;
         let all = list(self.server.ask("HVALS", &self.server.replicas(), &[]).await?);
         let lately = |replica: &Replica| now.since(replica.last_seen_at) < Duration::from_secs(86_400);
         let mut replicas: Vec<Replica> =

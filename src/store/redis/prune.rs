@@ -1,6 +1,7 @@
 //! Drops what is no longer needed: history beyond its limits, and whatever has lost its owner.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use redis::Value;
 
@@ -17,6 +18,10 @@ const PRUNED: usize = 5_000;
 
 /// Jobs looked at in one call.
 const JOBS: usize = 200;
+
+/// Jobs looked at in one pruning at most, unless that would take more rounds than this.
+const MOST_JOBS: usize = 2000;
+const ROUNDS: usize = 30;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -93,7 +98,7 @@ impl Server {
         let now = self.now().await?;
         let limits: BTreeMap<&JobName, &Keep> = keep.iter().map(|(job, keep)| (job, keep)).collect();
         let mut lines = Vec::new();
-        let jobs = self.jobs().await?;
+        let jobs = self.next_of(self.jobs().await?);
         for jobs in jobs.chunks(JOBS) {
             lines.extend(self.surplus(jobs, &limits, &others, now).await?);
             if lines.len() >= PRUNED {
@@ -104,6 +109,7 @@ impl Server {
             self.drop_lines(lines).await?;
         }
         if lines.is_empty() {
+            *self.tidied.lock().unwrap_or_else(PoisonError::into_inner) = jobs.last().cloned();
             if self.is_time_to_forget(now) {
                 self.forget(keep, others, now).await?;
             }
@@ -111,6 +117,19 @@ impl Server {
             self.drop_outputs(now).await?;
         }
         Ok(lines.len())
+    }
+
+    /// The jobs whose turn it is: where there are very many, they are gone through within an hour or so.
+    fn next_of(&self, mut jobs: Vec<JobName>) -> Vec<JobName> {
+        jobs.sort_unstable();
+        let most = MOST_JOBS.max(jobs.len() / ROUNDS);
+        if jobs.len() > most {
+            let last = self.tidied.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let from = last.map_or(0, |last| jobs.partition_point(|job| *job <= last));
+            jobs.rotate_left(from);
+            jobs.truncate(most);
+        }
+        jobs
     }
 
     /// Lines beyond the limits of these jobs. What is not over stays, however old.

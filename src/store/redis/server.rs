@@ -6,11 +6,13 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
-use super::Time;
 use super::heard::Heard;
+use super::history::list;
 use super::known::Known;
 use super::link::{Link, Script};
+use super::{Time, text};
 use crate::clock::Timestamp;
+use crate::job::JobName;
 use crate::lease::RunId;
 use crate::store::address::Address;
 use crate::store::{Collection, Outbox, StoreError, Trouble};
@@ -35,7 +37,14 @@ pub(super) struct Server {
     gentle: [Script; 2],
     /// When it was last looked for records that nobody lists.
     forgot: Mutex<Option<Timestamp>>,
+    /// The last job that was looked at for history to drop.
+    pub(super) tidied: Mutex<Option<JobName>>,
 }
+
+/// Bytes of a hash read at once, about, and its fields: at first, and at most.
+const PIECE: usize = 256 * 1024;
+const FIELDS: usize = 200;
+const MOST_FIELDS: usize = 2000;
 
 /// How a script begins that is carried out although the server's memory is full. A server without
 /// flags looks at its memory before a script's first write only, and before none that frees some.
@@ -88,6 +97,7 @@ impl Server {
             prefix,
             gentle,
             forgot: Mutex::default(),
+            tidied: Mutex::default(),
         }
     }
 
@@ -146,11 +156,18 @@ impl Server {
                 let asked = Instant::now();
                 let answer = self.link.ask(&redis::cmd("TIME")).await?;
                 let now = time(&answer).ok_or_else(|| self.garbled())?;
-                self.heard.sample(asked, now);
+                self.read_at(asked, now);
                 now
             }
         };
         Ok(self.seen(now))
+    }
+
+    /// The server's clock read `now` between `asked` and now.
+    pub(super) fn read_at(&self, asked: Instant, now: Timestamp) {
+        if matches!(self.time, Time::Server) {
+            self.heard.sample(asked, now);
+        }
     }
 
     /// What the store's clock reads by our reckoning, if it was read lately.
@@ -158,6 +175,14 @@ impl Server {
         match &self.time {
             Time::Given(clock) => Some(self.seen(clock.now())),
             Time::Server => self.heard.now(),
+        }
+    }
+
+    /// What the store's clock reads: by our reckoning, or asked.
+    pub(super) async fn about_now(&self) -> Result<Timestamp, StoreError> {
+        match self.reckon() {
+            Some(now) => Ok(now),
+            None => self.now().await,
         }
     }
 
@@ -189,6 +214,30 @@ impl Server {
         let mut all = vec![command.as_bytes().to_vec()];
         all.extend_from_slice(args);
         self.link.run(self.link.fitting(&self.gentle).await?, &[key.to_owned()], &all).await
+    }
+
+    /// Takes all fields of a hash, read in pieces: nobody waits long, and large fields do not add up to more than the
+    /// server keeps for a client that listens (32 MB). A field may come twice.
+    pub(super) async fn scan(&self, key: &str, mut take: impl FnMut(String, Vec<u8>)) -> Result<(), StoreError> {
+        let (mut cursor, mut count) = (b"0".to_vec(), FIELDS);
+        loop {
+            let args = [cursor, b"COUNT".to_vec(), count.to_string().into_bytes()];
+            let answer = self.ask("HSCAN", key, &args).await?;
+            let Value::Array(parts) = answer else { return Err(self.garbled()) };
+            let [next, fields] = <[Value; 2]>::try_from(parts).map_err(|_| self.garbled())?;
+            let mut fields = list(fields);
+            // Small ones travel in larger numbers.
+            let bytes: usize = fields.iter().map(Vec::len).sum();
+            count = (count * PIECE / bytes.max(1)).clamp(FIELDS / 20, (count * 4).min(MOST_FIELDS));
+            for pair in fields.chunks_exact_mut(2) {
+                let name = text(&pair[0]).ok_or_else(|| self.garbled())?;
+                take(name, std::mem::take(&mut pair[1]));
+            }
+            match next {
+                Value::BulkString(next) if next != b"0" => cursor = next,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Once an hour and store: it looks at every record.

@@ -148,6 +148,10 @@ impl Store for Sqlite {
         Some(self.clock.now().max(Timestamp::from_micros(self.reached.load(Ordering::Relaxed))))
     }
 
+    fn head(&self) -> Option<u64> {
+        None
+    }
+
     fn repairs(&self) -> Option<watch::Receiver<Repair>> {
         None
     }

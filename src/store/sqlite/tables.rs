@@ -14,7 +14,7 @@ use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event, State};
 use crate::record::{Mutex, Record};
 use crate::runner::Stream;
-use crate::store::{Piece, Query, Replica, Snapshot};
+use crate::store::{Piece, Query, Records, Replica, Snapshot};
 
 /// Layout 1. Times are microseconds since the Unix epoch, bodies are JSON.
 pub(super) const LAYOUT: &str = "
@@ -109,15 +109,17 @@ fn body<T: DeserializeOwned>(db: &Connection, select: &str, key: &str) -> rusqli
 
 pub(super) fn snapshot(db: &Connection, clock: Timestamp) -> rusqlite::Result<Snapshot> {
     let name = |text: String| JobName::new(&text).map_err(|error| FromSqlError::Other(error.into()));
-    let records = db
-        .prepare_cached("SELECT name, body FROM jobs")?
-        .query_map([], |row| Ok((name(row.get(0)?)?, row.get::<_, Json<Record>>(1)?.0)))?
-        .collect::<rusqlite::Result<BTreeMap<_, _>>>()?;
+    let mut records = Records::packed(|text| serde_json::from_slice(text).ok());
+    let mut query = db.prepare_cached("SELECT name, body FROM jobs")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        records.add(name(row.get(0)?)?, row.get::<_, Json<Record>>(1)?.0, row.get_ref(1)?.as_bytes()?);
+    }
     let mutexes = db
         .prepare_cached("SELECT name, body FROM mutexes")?
         .query_map([], |row| Ok((row.get(0)?, row.get::<_, Json<Mutex>>(1)?.0)))?
         .collect::<rusqlite::Result<BTreeMap<_, _>>>()?;
-    Ok(Snapshot { now: time(db, clock)?, records, mutexes })
+    Ok(Snapshot { now: time(db, clock)?, records: records.seal(), mutexes })
 }
 
 // ---- events and history ------------------------------------------------------------------------

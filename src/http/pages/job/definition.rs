@@ -14,7 +14,7 @@ use crate::shape::{self, Definition, Written};
 /// What a job has that says nothing.
 static BUILT_IN: LazyLock<Option<Value>> = LazyLock::new(|| {
     let text = "version = 1\n[jobs.x]\nschedule = \"@manual\"\ncommand = \"true\"\n".to_owned();
-    let known = config::check(&[SourceText { name: "x".into(), text }], Timestamp::EPOCH).ok()?;
+    let known = config::check(&[SourceText { name: "x".into(), text: text.into() }], Timestamp::EPOCH).ok()?;
     serde_json::to_value(Definition::new(known.jobs.first()?)).ok()
 });
 
