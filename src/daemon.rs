@@ -11,6 +11,7 @@ use crate::config;
 use crate::http::Front;
 use crate::notify::{self, Notify, Scene};
 use crate::service::{Running, Service};
+use crate::thrift;
 
 /// Answers that are still going at the end are waited for this long.
 const LAST: Duration = Duration::from_secs(2);
@@ -27,6 +28,7 @@ pub async fn run(service: Service, front: Option<Front>) -> std::io::Result<()> 
     let http = front
         .map(|front| tokio::spawn(front.serve(Arc::clone(&running.desk), running.metrics.clone(), served.clone())));
     let notify = Notify::of(&config::environment);
+    let thrift = tokio::spawn(thrift::live_thriftily());
     let telling = tokio::spawn(notify::keep_telling(notify.clone(), running.scene.clone()));
     let steering = tokio::spawn(steer(signals, running, notify));
     work.await;
@@ -39,6 +41,7 @@ pub async fn run(service: Service, front: Option<Front>) -> std::io::Result<()> 
         let _ = tokio::time::timeout(LAST, http).await;
     }
     telling.abort();
+    thrift.abort();
     Ok(())
 }
 

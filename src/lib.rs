@@ -140,6 +140,7 @@ pub mod store;
 #[doc(hidden)]
 pub mod template;
 pub mod testing;
+mod thrift;
 #[cfg(any(feature = "redis", feature = "amqp"))]
 mod tls;
 #[doc(hidden)]

@@ -55,6 +55,7 @@ const ORDER: &[&str] = &[
     "report",
     "notify",
     "service",
+    "thrift",
     "daemon",
     "embed",
     "testing",
@@ -137,7 +138,7 @@ fn only_one_place_does_what_only_one_place_may() {
         ("Utc::now(", vec!["clock"]),
         // In a simulation there is no store but it.
         ("record::apply(", vec!["store", "simulate"]),
-        ("unsafe {", vec!["runner"]),
+        ("unsafe {", vec!["runner", "thrift"]),
         ("process::exit(", vec!["cli", "daemon", "runner"]),
     ];
     for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {

@@ -13,7 +13,7 @@ use cronclave::lease::{Fence, RunId};
 use cronclave::ledger::{Entry, Event};
 use cronclave::parts::Dice;
 use cronclave::plan::View;
-use cronclave::record::{Op, Reply};
+use cronclave::record::{Bid, Op, Reply};
 use cronclave::store::{
     Answer, Collection, Document, Draft, Memory, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store,
     StoreError, Trouble,
@@ -209,7 +209,7 @@ impl Store for Faulty {
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
         self.haunt(job, op);
         let answer = self.call(async { carry_out(&self.server, &self.known, &self.journal, job, op) }).await;
-        if matches!(op, Op::Start { .. } | Op::Renew { .. })
+        if matches!(op, Op::Start { .. } | Op::Renew { .. } | Op::Claim(Bid { start: Some(_), .. }))
             && let Some(nap) = self.machine.take_nap()
         {
             tokio::time::advance(nap).await;

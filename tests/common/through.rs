@@ -10,7 +10,7 @@ use cronclave::job::{JobName, Keep};
 use cronclave::lease::{Fence, RunId};
 use cronclave::ledger::{Entry, Event};
 use cronclave::plan::View;
-use cronclave::record::Op;
+use cronclave::record::{Bid, Op};
 use cronclave::store::{
     Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
 };
@@ -31,6 +31,10 @@ pub(crate) trait Hook: Send + Sync {
     /// How little is known of its clock.
     fn doubt(&self) -> Duration {
         Duration::ZERO
+    }
+    /// Whether starts are commits of their own, as where they have to be confirmed.
+    fn starts_apart(&self) -> bool {
+        false
     }
     /// Whether the store answers.
     fn answers(&self) -> Result<(), StoreError> {
@@ -74,6 +78,14 @@ impl<H: Hook> Store for Through<H> {
     }
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
         self.hook.answers()?;
+        let apart;
+        let op = match op {
+            Op::Claim(bid) if self.hook.starts_apart() => {
+                apart = Op::Claim(Bid { start: None, ..bid.clone() });
+                &apart
+            }
+            op => op,
+        };
         self.hook.before(&Call::Apply(op)).await;
         let answer = {
             let _writing = self.writing.read().await;

@@ -21,7 +21,7 @@ use super::cluster::{Cluster, Found, SIGN, on_each_store, open_store, signal, un
 use super::through::{Call, Hook, Through};
 
 /// Where the process freezes.
-const POINTS: [&str; 5] = ["before-claim", "before-start", "after-start", "mid-run", "before-settle"];
+const POINTS: [&str; 6] = ["before-claim", "before-start", "after-start", "after-claim", "mid-run", "before-settle"];
 
 struct Freezing {
     point: String,
@@ -58,7 +58,17 @@ impl Hook for Freezing {
     }
 
     async fn after(&self, call: &Call<'_>) {
-        self.freeze_if(matches!(call, Call::Apply(Op::Start { .. })) && self.point == "after-start").await;
+        let at = self.point.as_str();
+        self.freeze_if(match call {
+            Call::Apply(Op::Start { .. }) => at == "after-start",
+            Call::Apply(Op::Claim(bid)) => at == "after-claim" && bid.start.is_some(),
+            _ => false,
+        })
+        .await;
+    }
+
+    fn starts_apart(&self) -> bool {
+        ["before-start", "after-start"].contains(&self.point.as_str())
     }
 }
 
@@ -169,6 +179,7 @@ on_each_store! {
     frozen_before_its_claim_a_replica_wins_nothing
     frozen_between_claim_and_start_a_replica_is_refused_and_the_run_is_not_lost
     frozen_between_start_and_code_a_replica_does_not_run_it_and_it_is_recorded_lost
+    frozen_after_a_claim_that_started_it_a_replica_does_not_run_it_and_it_is_recorded_lost
     frozen_in_mid_run_a_replica_loses_the_run_and_its_late_finish_is_refused
     frozen_before_it_settles_a_replica_reports_too_late
 }
@@ -197,9 +208,16 @@ fn frozen_between_start_and_code_a_replica_does_not_run_it_and_it_is_recorded_lo
     assert_eq!(fenced(&events), [], "it has nothing to report");
 }
 
+fn frozen_after_a_claim_that_started_it_a_replica_does_not_run_it_and_it_is_recorded_lost(found: Found) {
+    let (cluster, events) = freeze(found, POINTS[3], "at_most_once", "true");
+    assert_eq!(cluster.ledger().len(), 0, "nobody can know whether it ran, so nobody runs it");
+    assert_eq!(cluster.history("careful")[0].state, State::Lost);
+    assert_eq!(fenced(&events), [], "it has nothing to report");
+}
+
 fn frozen_in_mid_run_a_replica_loses_the_run_and_its_late_finish_is_refused(found: Found) {
     let marker = format!("sleep 86400.{:010}", rand::random::<u32>());
-    let (cluster, events) = freeze(found, POINTS[3], "at_least_once", &marker);
+    let (cluster, events) = freeze(found, POINTS[4], "at_least_once", &marker);
     let ledger = cluster.ledger();
     assert_eq!(ledger.iter().map(|line| line.attempt).collect::<Vec<_>>(), [1, 2]);
     assert!(ledger[0].fence < ledger[1].fence);
@@ -209,7 +227,7 @@ fn frozen_in_mid_run_a_replica_loses_the_run_and_its_late_finish_is_refused(foun
 }
 
 fn frozen_before_it_settles_a_replica_reports_too_late(found: Found) {
-    let (cluster, events) = freeze(found, POINTS[4], "at_most_once", "true");
+    let (cluster, events) = freeze(found, POINTS[5], "at_most_once", "true");
     assert_eq!(cluster.ledger().len(), 1);
     assert_eq!(cluster.history("careful")[0].state, State::Lost);
     assert_eq!(fenced(&events), [("settle".to_owned(), true)]);

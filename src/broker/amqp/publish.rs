@@ -21,7 +21,6 @@ struct Parcel<'a> {
     message: &'a Message,
     exchange: ShortString,
     key: ShortString,
-    properties: BasicProperties,
 }
 
 /// What came of sending it once.
@@ -40,11 +39,12 @@ pub(super) async fn publish(link: &Link, settings: &Settings, message: &Message)
         message,
         exchange: wire::brief("the exchange's name", message.to.name()).map_err(NotPublished::Refused)?,
         key: wire::brief("the routing key", &message.key).map_err(NotPublished::Refused)?,
-        properties: wire::properties(message).map_err(NotPublished::Refused)?,
     };
     let limit = Instant::now() + LIMIT;
     let (mut mended, mut unsent) = (false, false);
     loop {
+        // Made anew each time, as it is sent once nearly always: a copy would cost as much.
+        let properties = wire::properties(message).map_err(NotPublished::Refused)?;
         let session = link.sendable(limit).await.map_err(NotPublished::Away)?;
         let channel = match timeout_at(limit, session.publisher(settings, message)).await {
             Ok(Ok(channel)) => channel,
@@ -53,7 +53,7 @@ pub(super) async fn publish(link: &Link, settings: &Settings, message: &Message)
             Ok(Err(Trouble::Away(why))) => return Err(NotPublished::Away(why)),
             Err(_) => return Err(NotPublished::Away("RabbitMQ does not answer in time".into())),
         };
-        match timeout_at(limit, send(&session, &channel, &parcel)).await {
+        match timeout_at(limit, send(&session, &channel, &parcel, properties)).await {
             Ok(Sent::Confirmed) => return Ok(()),
             // Somebody may have removed a binding or a queue: what is ours is put back, once.
             Ok(Sent::Unroutable) if !mended && !matches!(message.to, Exchange::Foreign(_)) => {
@@ -73,10 +73,10 @@ pub(super) async fn publish(link: &Link, settings: &Settings, message: &Message)
 }
 
 /// Sends it once. No lock is held, so that any number of messages are on their way at the same time.
-async fn send(session: &Session, channel: &Arc<Channel>, parcel: &Parcel<'_>) -> Sent {
+async fn send(session: &Session, channel: &Arc<Channel>, parcel: &Parcel<'_>, properties: BasicProperties) -> Sent {
     let options = BasicPublishOptions { mandatory: !parcel.message.optional, ..BasicPublishOptions::default() };
     let (exchange, key) = (parcel.exchange.clone(), parcel.key.clone());
-    let sent = channel.basic_publish(exchange, key, options, &parcel.message.body, parcel.properties.clone()).await;
+    let sent = channel.basic_publish(exchange, key, options, &parcel.message.body, properties).await;
     let confirmed = match sent {
         Ok(confirm) => confirm.await,
         Err(error) if words::is_unsent(&error) => return Sent::Not,
