@@ -62,8 +62,8 @@ fn needs(at_once: usize) -> Duration {
     LEAST + (EACH.mul_f64(at_once as f64) + APART).mul_f64(MOMENTS)
 }
 
-/// The same where so many come at once at their moment that it pays to start what is won in the same step: later, just early
-/// enough. `None` where it does not pay, where so many are due that there is no time to lose, or that was waited for already.
+/// When to bid where so many come at once that it pays to start what is won in the same step: later than else, just early
+/// enough. `None` where it does not pay, where so many are due that there is no time to lose, or where it was waited for.
 pub fn ahead_of_crowd(due: Timestamp, now: Timestamp, at_once: usize, dice: &Dice) -> Option<Timestamp> {
     const CROWD: usize = 16;
     let may = at_once >= CROWD && needs(at_once) <= STARTS && due.since(now) > STARTS;
