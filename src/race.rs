@@ -31,6 +31,10 @@ const LAPSES: Duration = Duration::from_secs(2);
 /// are: who dies before the instant leaves a claim that others take over, instead of a run that counts as begun.
 const STARTS: Duration = Duration::from_millis(390);
 
+/// What would be started as it is won is asked for so long, or for its lease: should it have been granted and the answer be
+/// lost, nobody else will run it.
+const PERSISTS: Duration = Duration::from_secs(30);
+
 /// Who has no way to the broker lets those go first who may have one.
 const BEHIND: Duration = Duration::from_millis(500);
 
@@ -112,7 +116,8 @@ pub async fn run(
     };
     // Counted from before the first request: whichever of them was granted, the claim lasts longer.
     let (token, asked) = (bid.token.clone(), Instant::now());
-    let answer = ask(parts, job, &Op::Claim(bid), asked + ttl).await;
+    let patience = bid.start.map_or(ttl, |lease| lease.min(PERSISTS));
+    let answer = ask(parts, job, &Op::Claim(bid), asked + patience).await;
     let outcome = match &answer {
         Ok(Answer { reply: Reply::Won(_), .. }) => Claim::Won,
         Ok(_) => Claim::Lost,

@@ -97,7 +97,7 @@ impl Hook for On {
     }
     async fn after(&self, call: &Call<'_>) {
         let slow = self.0.slow.load(Ordering::SeqCst);
-        if let Call::Apply(Op::Start { .. } | Op::Renew { .. }) = call
+        if let Call::Apply(Op::Start { .. } | Op::Renew { .. } | Op::Claim(_)) = call
             && slow > 0
         {
             sleep(secs(slow)).await;
@@ -235,6 +235,24 @@ async fn what_was_started_as_it_was_won_runs_without_another_word_to_the_store()
     let asked = Instant::now();
     assert!(matches!(attempt::run(&bench.parts, &bench.job, lease).await, Carried::Settled(_)));
     assert_eq!(about(bench.saw().began.unwrap() - asked), 0, "no answer was waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_started_ahead_runs_although_the_store_goes_away_before_it_says_so() {
+    let bench = Bench::new(every("a", 60), 1);
+    bench.store.apply(&bench.job.name, &Op::Register { spec: bench.job.spec() }).await.unwrap();
+    let expect = bench.store.view(&bench.job.name, None).await.unwrap().record.cursor.unwrap();
+    let due = start_of_time().plus(secs(60));
+    sleep(Duration::from_millis(59_700)).await;
+    // Longer than a claim ahead of its instant lasts.
+    bench.way.slow.store(5, Ordering::SeqCst);
+    let target = Target::Next { expect, passes: Vec::new(), at: due, due };
+    let Race::Won(lease, _) = race::run(&bench.parts, &bench.job, target, bench.clock.now(), 1).await.unwrap() else {
+        panic!("nobody else asks")
+    };
+    assert_eq!(lease.started, Some(due));
+    assert!(matches!(attempt::run(&bench.parts, &bench.job, *lease).await, Carried::Settled(_)));
+    assert_eq!(bench.entry().await.state, State::Succeeded);
 }
 
 #[tokio::test(start_paused = true)]
