@@ -116,7 +116,11 @@ pub async fn run(
     };
     // Counted from before the first request: whichever of them was granted, the claim lasts longer.
     let (token, asked) = (bid.token.clone(), Instant::now());
-    let patience = bid.start.map_or(ttl, |lease| lease.min(PERSISTS));
+    let patience = match (&bid.target, bid.start) {
+        // Whoever asks by hand waits for the answer.
+        (Target::Request { .. }, _) | (_, None) => ttl,
+        (_, Some(lease)) => lease.min(PERSISTS),
+    };
     let answer = ask(parts, job, &Op::Claim(bid), asked + patience).await;
     let outcome = match &answer {
         Ok(Answer { reply: Reply::Won(_), .. }) => Claim::Won,
