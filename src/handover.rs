@@ -33,7 +33,12 @@ const BRIEFLY: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Does what the job says with a lease that was won: carries it out here, or hands it over.
-pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
+pub async fn carry(parts: &Parts, job: &Job, lease: Lease) -> Carried {
+    carry_in(parts, job, lease, ()).await
+}
+
+/// Like [`carry`], in a `place` that is free for others as soon as it is not needed.
+pub(crate) async fn carry_in<P>(parts: &Parts, job: &Job, mut lease: Lease, place: P) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
     if lease.not_before > Instant::now() {
         tokio::select! {
@@ -49,7 +54,7 @@ pub async fn carry(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
     let carried = match &job.task {
         Task::Run(_) => {
             let trusted_until = lease.trusted_until;
-            return match attempt::run(parts, job, lease).await {
+            return match attempt::run_in(parts, job, lease, place).await {
                 // The start may have been granted, but nothing was begun: others need not wait for the lease to end.
                 Carried::Unanswered(why) => give_back(parts, job, &key, trusted_until, why).await,
                 carried => carried,

@@ -35,6 +35,9 @@ const STARTS: Duration = Duration::from_millis(390);
 /// lost, nobody else will run it.
 const PERSISTS: Duration = Duration::from_secs(30);
 
+/// So many at once are a crowd.
+const CROWD: usize = 16;
+
 /// Who has no way to the broker lets those go first who may have one.
 const BEHIND: Duration = Duration::from_millis(500);
 
@@ -69,9 +72,15 @@ fn needs(at_once: usize) -> Duration {
 /// When to bid where so many come at once that it pays to start what is won in the same step: later than else, just early
 /// enough. `None` where it does not pay, where so many are due that there is no time to lose, or where it was waited for.
 pub fn ahead_of_crowd(due: Timestamp, now: Timestamp, at_once: usize, dice: &Dice) -> Option<Timestamp> {
-    const CROWD: usize = 16;
     let may = at_once >= CROWD && needs(at_once) <= STARTS && due.since(now) > STARTS;
     may.then(|| due.minus(needs(at_once)).plus(moment(dice)))
+}
+
+/// The same for a `job` that was to wake at one moment [`ahead_of`] its instant, and does: the same moment, so much later.
+pub fn later_in_crowd(job: &Job, at: Timestamp, now: Timestamp, at_once: usize) -> Option<Timestamp> {
+    let is_crowd = at_once >= CROWD && needs(at_once) <= STARTS && !job.task.is_sent() && job.mutex.is_none();
+    let later = at.plus(Bid::AHEAD.saturating_sub(needs(at_once)));
+    (is_crowd && later > now.plus(APART)).then_some(later)
 }
 
 /// Bids for `target`, wanted when the store's clock read `seen`; after a random moment, unless that was waited for

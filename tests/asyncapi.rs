@@ -225,7 +225,7 @@ async fn the_inbox_takes_what_the_document_calls_right_and_nothing_else() {
         let parts = wire::parts(Arc::new(Memory::new(clock.clone())), clock, "web.1");
         let wire = Wire::new();
         let job = every("a", 60).with(|job| job.message_trigger = true);
-        let jobs = Jobs { by_name: [(job.name.clone(), Arc::new(job))].into(), ..Jobs::default() };
+        let jobs = Jobs { by_name: [(job.name.clone(), Arc::new(job))].into_iter().collect(), ..Jobs::default() };
         let (_jobs, seen) = watch::channel(Arc::new(jobs));
         tokio::spawn(inbox::run(wire::through(&parts, Port::new(&wire)), seen));
         let (queue, key) = match name {

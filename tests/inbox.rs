@@ -51,7 +51,7 @@ impl Bench {
         let (wire, store) = (Wire::new(), Arc::new(Memory::new(clock.clone())));
         let parts = wire::parts(store.clone(), clock.clone(), "web.1");
         let job = job.with(|job| job.retry = Retry { attempts: 2, ..Retry::default() });
-        let by_name = [job, every("shut", 3600)].map(|job| (job.name.clone(), Arc::new(job))).into();
+        let by_name = [job, every("shut", 3600)].map(|job| (job.name.clone(), Arc::new(job))).into_iter().collect();
         let (jobs, seen) = watch::channel(Arc::new(Jobs { by_name, ..Jobs::default() }));
         let told = parts.bus.listen();
         let port = Port::new(&wire);

@@ -26,7 +26,7 @@ use cronclave::runner::{Control, Halt, Runner};
 use cronclave::schedule::{Rules, Schedule, Zone};
 use cronclave::stop::Stop;
 use cronclave::store::{Memory, Query, Replica, Store, StoreError, Trouble};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -77,7 +77,7 @@ fn at(second: u64) -> Timestamp {
 
 fn named(jobs: Vec<Job>) -> Arc<Jobs> {
     let by_name: BTreeMap<_, _> = jobs.into_iter().map(|job| (job.name.clone(), Arc::new(job))).collect();
-    Arc::new(Jobs { by_name, digest: "d".into(), ..Jobs::default() })
+    Arc::new(Jobs { by_name: by_name.into_iter().collect(), digest: "d".into(), ..Jobs::default() })
 }
 
 impl Alone {
@@ -239,6 +239,36 @@ async fn of_a_crowd_all_begin_before_the_first_end_is_written_down() {
     order.began.set(alone.began.clone()).unwrap();
     sleep(secs(65)).await;
     assert_eq!((order.seen.get(), alone.starts()), (Some(&200), 200));
+    alone.end().await;
+}
+
+/// Writes down no end before it may.
+#[derive(Clone, Default)]
+struct SlowToWrite(Arc<Notify>);
+
+#[async_trait]
+impl Hook for SlowToWrite {
+    async fn before(&self, call: &Call<'_>) {
+        if matches!(call, Call::Apply(Op::Settle { .. })) {
+            self.0.notified().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_free_when_the_code_has_ended_also_while_its_end_is_still_to_be_written_down() {
+    let may = SlowToWrite::default();
+    let wrap = |inner| -> Arc<dyn Store> { Arc::new(Through::new(inner, may.clone(), Arc::default())) };
+    let jobs = ["first", "second", "third"].map(|name| every(name, 60)).into();
+    let alone = Alone::on(|store| wrap(store), jobs, secs(2), 1);
+    sleep(secs(67)).await;
+    assert_eq!((alone.starts(), alone.most.load(Ordering::SeqCst)), (3, 1), "all have run, one after the other");
+    assert_eq!(alone.states().await, [State::Running; 3]);
+    for _ in 0..3 {
+        may.0.notify_one();
+        sleep(secs(1)).await;
+    }
+    assert_eq!(alone.states().await, [State::Succeeded; 3]);
     alone.end().await;
 }
 

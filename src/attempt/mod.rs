@@ -61,7 +61,12 @@ pub enum Carried {
 }
 
 /// Starts the code of `lease`, holds the lease while it runs, settles its outcome.
-pub async fn run(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
+pub async fn run(parts: &Parts, job: &Job, lease: Lease) -> Carried {
+    run_in(parts, job, lease, ()).await
+}
+
+/// Like [`run`], in a `place` that is free for others as soon as nothing of the code is left: to record how it ended takes none.
+pub(crate) async fn run_in<P>(parts: &Parts, job: &Job, mut lease: Lease, place: P) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
     let started = match lease.started {
         Some(at) => begin(parts, job, &key, &mut lease, at).await,
@@ -71,6 +76,7 @@ pub async fn run(parts: &Parts, job: &Job, mut lease: Lease) -> Carried {
         return refused;
     }
     let ended = carry(parts, job, &key, &lease).await;
+    drop(place);
     settle(parts, job, &key, &lease, ended).await
 }
 

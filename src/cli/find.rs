@@ -78,7 +78,7 @@ impl Known {
 
     /// As a desk takes them.
     pub(super) fn jobs(self) -> Jobs {
-        Jobs { by_name: self.0, ..Jobs::default() }
+        Jobs { by_name: self.0.into_iter().collect(), ..Jobs::default() }
     }
 
     /// A job that the files or the store know.

@@ -4,11 +4,13 @@ mod hook;
 mod policy;
 mod task;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -83,6 +85,12 @@ impl fmt::Debug for JobName {
         f.write_str(&self.0)
     }
 }
+
+/// What is kept by the names of jobs, or by others that come from the schedule files: nobody chooses them to make it slow.
+pub(crate) type Quick<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// What is found by the name of its job as quickly however much it is, in the order in which it was put there.
+pub type ByName<V> = IndexMap<JobName, V, foldhash::fast::RandomState>;
 
 /// Whether a text can be part of a routing key, a URL and a label.
 fn is_name(text: &str) -> bool {

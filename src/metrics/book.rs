@@ -13,11 +13,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::watch;
 
 use super::series::{Kind, Series};
-use crate::job::JobName;
+use crate::job::{JobName, Quick};
 use crate::replica::Jobs;
 
 /// The value of a label.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Label {
     Word(&'static str),
     Job(JobName),
@@ -65,7 +65,7 @@ type Labels = Vec<Label>;
 /// All values, by series.
 #[derive(Debug)]
 pub(super) struct Book {
-    values: Mutex<BTreeMap<Series, BTreeMap<Labels, Value>>>,
+    values: Mutex<BTreeMap<Series, Quick<Labels, Value>>>,
     /// Whose values an alarm compares with before there are any.
     jobs: watch::Receiver<Arc<Jobs>>,
 }
@@ -145,14 +145,14 @@ impl Book {
         }
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<Series, BTreeMap<Labels, Value>>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Series, Quick<Labels, Value>>> {
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Collector for Book {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let (all, none) = (self.all(), BTreeMap::new());
+        let (all, none) = (self.all(), Quick::default());
         let jobs = self.jobs.borrow().clone();
         for series in Series::ALL {
             let values = all.get(series).unwrap_or(&none);
@@ -166,7 +166,9 @@ impl Collector for Book {
                 let pairs: Vec<(&str, &str)> = names.zip(labels.iter().map(Label::as_str)).collect();
                 write(*series, value, &pairs, &mut metric)
             };
-            for (labels, value) in values {
+            let mut values_in_order: Vec<_> = values.iter().collect();
+            values_in_order.sort_unstable_by_key(|(labels, _)| *labels);
+            for (labels, value) in values_in_order {
                 note(labels, value)?;
             }
             for labels in zeros.filter(|labels| !values.contains_key(labels)) {

@@ -1,6 +1,6 @@
 //! When to look at which job again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::job::{Job, JobName};
+use crate::job::{ByName, Job, JobName, Quick};
 
 /// So many jobs are looked through for what starts next.
 const GLANCES: usize = 32;
@@ -32,38 +32,60 @@ impl Anchor {
 /// Wake times by the store's clock, each job at most once.
 pub(super) struct Agenda {
     anchor: watch::Receiver<Anchor>,
-    /// By time and, for many of one time, by turn: names are slow to compare.
+    /// By time and, for many of one time, by turn: names are slow to compare. Turns are even, those of races odd.
     order: BTreeMap<(Timestamp, u64), JobName>,
-    places: HashMap<JobName, (Timestamp, u64)>,
+    places: Quick<JobName, (Timestamp, u64)>,
     turns: u64,
+}
+
+/// A job whose time has come.
+pub(super) struct Woken {
+    pub(super) job: JobName,
+    /// When it was to wake.
+    pub(super) at: Timestamp,
+    /// It wakes ahead of an instant, to bid for it.
+    pub(super) races: bool,
 }
 
 impl Agenda {
     pub(super) fn new(anchor: watch::Receiver<Anchor>) -> Self {
-        Agenda { anchor, order: BTreeMap::new(), places: HashMap::new(), turns: 0 }
+        Agenda { anchor, order: BTreeMap::new(), places: Quick::default(), turns: 0 }
     }
 
     pub(super) fn set(&mut self, job: &JobName, at: Timestamp) {
-        self.turns += 1;
-        let place = (at, self.turns);
+        self.put(job, at, false);
+    }
+
+    fn put(&mut self, job: &JobName, at: Timestamp, races: bool) {
+        self.turns += 2;
+        let place = (at, self.turns + u64::from(races));
         if let Some(old) = self.places.insert(job.clone(), place) {
             self.order.remove(&old);
         }
         self.order.insert(place, job.clone());
     }
 
-    /// Wakes the job at `at`, unless it wakes earlier.
-    pub(super) fn bring_forward(&mut self, job: &JobName, at: Timestamp) {
+    /// Wakes the job at `at`, unless it wakes earlier; to bid for an instant if it `races`.
+    pub(super) fn bring_forward(&mut self, job: &JobName, at: Timestamp, races: bool) {
         if self.places.get(job).is_none_or(|(known, _)| at < *known) {
-            self.set(job, at);
+            self.put(job, at, races);
         }
     }
 
     /// Wakes the job at `at`, as the store said when its clock read `now`. Should our idea of that
     /// clock be ahead, because it was set back, the distance counts: else the job would be due at once.
     pub(super) fn wait(&mut self, job: &JobName, at: Timestamp, now: Timestamp) {
+        self.wake_at(job, at, now, false);
+    }
+
+    /// Like [`Agenda::wait`], ahead of an instant to bid for it.
+    pub(super) fn race(&mut self, job: &JobName, at: Timestamp, now: Timestamp) {
+        self.wake_at(job, at, now, true);
+    }
+
+    fn wake_at(&mut self, job: &JobName, at: Timestamp, now: Timestamp, races: bool) {
         if at > self.anchor.borrow().now() {
-            self.set(job, at);
+            self.put(job, at, races);
         } else {
             self.set_in(job, at.since(now));
         }
@@ -87,7 +109,7 @@ impl Agenda {
 
     /// The job whose next start comes first, and when that is. Jobs also wake for other reasons, never later than for
     /// this: those that wake first are looked through until none that wakes later could be earlier.
-    pub(super) fn next_start(&self, jobs: &BTreeMap<JobName, Arc<Job>>) -> Option<(JobName, Timestamp)> {
+    pub(super) fn next_start(&self, jobs: &ByName<Arc<Job>>) -> Option<(JobName, Timestamp)> {
         let now = self.now();
         let mut first: Option<(JobName, Timestamp)> = None;
         for ((wake, _), name) in self.order.iter().take(GLANCES) {
@@ -127,15 +149,15 @@ impl Agenda {
     }
 
     /// Takes off the jobs whose time has come.
-    pub(super) fn due(&mut self) -> Vec<JobName> {
+    pub(super) fn due(&mut self) -> Vec<Woken> {
         let now = self.anchor.borrow().now();
         let mut due = Vec::new();
         while let Some(first) = self.order.first_entry()
             && first.key().0 <= now
         {
-            let job = first.remove();
+            let ((at, turn), job) = first.remove_entry();
             self.places.remove(&job);
-            due.push(job);
+            due.push(Woken { job, at, races: turn % 2 == 1 });
         }
         due
     }

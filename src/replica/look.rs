@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::room::Place;
 use super::upkeep::Health;
 use crate::clock::Timestamp;
 use crate::event::{About, Told};
@@ -19,12 +19,12 @@ use crate::store::StoreError;
 /// Where a look at a job led.
 pub(super) enum Looked {
     /// One of its runs is ours to start; that is what is known of the job since.
-    Won(Box<Lease>, OwnedSemaphorePermit, Box<View>),
+    Won(Box<Lease>, Place, Box<View>),
     /// Nothing to do before the first, seen when it was the second, as far as the store's clock is believed.
     Wait(Timestamp, Timestamp),
     /// Nothing to do unless it changes.
     Finished,
-    /// There is something to claim, but it had no permit.
+    /// There is something to claim, but it had no place.
     NoRoom,
     /// The store did not answer.
     Trouble(StoreError),
@@ -35,10 +35,10 @@ pub(super) enum Looked {
 /// A store's answer is waited for this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Looks at `job`, which woke as one of so many `at_once`. Nobody waits for room while holding a lease: without a `permit` it
+/// Looks at `job`, which woke as one of so many `at_once`. Nobody waits for room while holding a lease: without a `place` it
 /// bids for nothing.
-pub(super) async fn look(health: &Health, job: &Job, permit: Option<OwnedSemaphorePermit>, at_once: usize) -> Looked {
-    steps(health, job, permit, at_once).await.unwrap_or_else(|trouble| trouble)
+pub(super) async fn look(health: &Health, job: &Job, place: Option<Place>, at_once: usize) -> Looked {
+    steps(health, job, place, at_once).await.unwrap_or_else(|trouble| trouble)
 }
 
 /// Has the runs that are to stop look at once whether they should go on.
@@ -54,12 +54,7 @@ pub(super) fn later(parts: &Parts, job: &Job, target: &Target, now: Timestamp, a
     if job.task.is_sent() { None } else { race::ahead_of_crowd(*due, now, at_once, &parts.dice) }
 }
 
-async fn steps(
-    health: &Health,
-    job: &Job,
-    mut permit: Option<OwnedSemaphorePermit>,
-    at_once: usize,
-) -> Result<Looked, Looked> {
+async fn steps(health: &Health, job: &Job, mut free: Option<Place>, at_once: usize) -> Result<Looked, Looked> {
     let parts = &health.parts;
     let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await.map_err(Looked::Trouble)?;
     nudge(parts, &view);
@@ -78,9 +73,9 @@ async fn steps(
                 if let Some(at) = later(parts, job, &target, belief.now, at_once) {
                     return Ok(Looked::Wait(at, belief.now));
                 }
-                let place = permit.take();
+                let place = free.take();
                 // What is not due yet leaves the last place to what is.
-                let is_last = place.as_ref().is_none_or(|place| place.semaphore().available_permits() == 0);
+                let is_last = place.as_ref().is_none_or(Place::is_last);
                 if let Target::Next { due, .. } = &target
                     && *due > belief.now
                     && is_last
@@ -94,7 +89,7 @@ async fn steps(
                     Race::Won(lease, answer) => return Ok(Looked::Won(lease, place, Box::new(answer.view))),
                     Race::Lost(answer) => answer,
                 };
-                permit = Some(place);
+                free = Some(place);
                 if let Some(looked) = stuck(&view, &answer.view, belief.now) {
                     return Ok(looked);
                 }

@@ -16,26 +16,26 @@ mod upkeep;
 mod watchdog;
 mod words;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::attempt::Carried;
 use crate::handover;
-use crate::job::{Hook, HookName, Job, JobName};
+use crate::job::{ByName, Hook, HookName, Job, JobName, Quick};
 use crate::lease::Lease;
 use crate::parts::Parts;
 use crate::plan::{self, Step, View};
 use crate::race;
 use crate::store::Snapshot;
-use agenda::Agenda;
+use agenda::{Agenda, Woken};
 use lag::Lag;
 use look::Looked;
-use room::Room;
+use room::{Place, Room};
 use tell::Glance;
 use upkeep::Health;
 use watchdog::Watchdog;
@@ -49,8 +49,8 @@ pub use watchdog::STUCK;
 /// The jobs of one version of the schedule files.
 #[derive(Debug, Clone, Default)]
 pub struct Jobs {
-    /// By name.
-    pub by_name: BTreeMap<JobName, Arc<Job>>,
+    /// In order of their names.
+    pub by_name: ByName<Arc<Job>>,
     /// Who hears of them.
     pub hooks: BTreeMap<HookName, Arc<Hook>>,
     /// Of the files.
@@ -84,14 +84,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Runs until `parts.stop`, then drains. Returns when nothing of it is left.
 pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Sender<Pulse>) {
     let health = Health::new(parts.clone(), setup.identity.clone(), jobs.clone(), pulse.subscribe());
+    let left = Arc::new(Notify::new());
     let mut replica = Replica {
         jobs: jobs.borrow().clone(),
         agenda: Agenda::new(health.anchor()),
-        looking: HashMap::new(),
-        again: HashSet::new(),
+        looking: Quick::default(),
+        again: HashSet::default(),
         queue: VecDeque::new(),
-        room: Room::new(setup.max_parallel),
-        way_out: Room::new(ON_THEIR_WAY),
+        room: Room::new(setup.max_parallel, &left),
+        way_out: Room::new(ON_THEIR_WAY, &left),
+        left,
         loops: JoinSet::new(),
         runs: JoinSet::new(),
         at_once: 0,
@@ -113,15 +115,17 @@ struct Replica {
     jobs: Arc<Jobs>,
     agenda: Agenda,
     /// Jobs that a task looks at now, or that are in the queue for one, and since when.
-    looking: HashMap<JobName, Instant>,
+    looking: Quick<JobName, Instant>,
     /// Those of them that changed meanwhile.
-    again: HashSet<JobName>,
+    again: HashSet<JobName, foldhash::fast::RandomState>,
     /// Jobs to be looked at, in turn.
     queue: VecDeque<JobName>,
     /// For runs.
     room: Room,
     /// For claims on their way to the broker: one that is away must not keep from running what needs none.
     way_out: Room,
+    /// A place was left.
+    left: Arc<Notify>,
     loops: JoinSet<(JobName, Looked)>,
     runs: JoinSet<(JobName, Carried)>,
     /// So many jobs woke together the last time that any did.
@@ -139,7 +143,7 @@ struct Replica {
 
 impl Replica {
     async fn live(&mut self, mut jobs: watch::Receiver<Arc<Jobs>>) {
-        let parts = self.parts.clone();
+        let (parts, left) = (self.parts.clone(), self.left.clone());
         let mut upkeep = std::pin::pin!(self.health.clone().keep_up());
         let mut tidying = std::pin::pin!(self.health.clone().tidy_up());
         let mut telling = std::pin::pin!(self.health.clone().tell_of_store());
@@ -177,6 +181,7 @@ impl Replica {
                         next = self.runs.try_join_next();
                     }
                 }
+                () = left.notified() => self.fill_room(),
                 Some(changed) = hinted.recv() => {
                     listens = true;
                     changed.iter().for_each(|job| self.rouse_all_about(job));
@@ -199,7 +204,7 @@ impl Replica {
                 if !due.is_empty() {
                     self.at_once = due.len();
                 }
-                due.iter().for_each(|job| self.wake(job));
+                due.iter().for_each(|woken| self.wake(woken));
                 self.look_on();
             }
             self.tell();
@@ -216,8 +221,10 @@ impl Replica {
             let belief = self.health.belief(job, snapshot.now);
             match plan::next_believing(job, &snapshot.view(&job.name, job.mutex.as_deref()), belief) {
                 // The snapshot may be older than the last look: it can only bring a look forward.
-                Step::Wait(at) => self.agenda.bring_forward(&job.name, at),
-                Step::Race(due) => self.agenda.bring_forward(&job.name, race::ahead_of(due, &self.parts.dice)),
+                Step::Wait(at) => self.agenda.bring_forward(&job.name, at, false),
+                Step::Race(due) => {
+                    self.agenda.bring_forward(&job.name, race::ahead_of(due, &self.parts.dice), true);
+                }
                 Step::Finished => {}
                 _ => self.rouse(&job.name),
             }
@@ -225,8 +232,11 @@ impl Replica {
     }
 
     /// A job's time has come. What is known of it spares a look, most of the time, where others were quicker.
-    fn wake(&mut self, name: &JobName) {
+    fn wake(&mut self, Woken { job: name, at, races }: &Woken) {
         match self.jobs.by_name.get(name) {
+            Some(job) if *races && let Some(at) = race::later_in_crowd(job, *at, self.agenda.now(), self.at_once) => {
+                self.agenda.set(name, at);
+            }
             Some(job) if job.mutex.is_none() => self.heed(name),
             _ => self.rouse(name),
         }
@@ -250,7 +260,7 @@ impl Replica {
         let belief = self.health.belief(&job, view.now);
         match plan::next_believing(&job, view, belief) {
             Step::Wait(at) => self.agenda.wait(name, at, belief.now),
-            Step::Race(due) => self.agenda.wait(name, race::ahead_of(due, &self.parts.dice), belief.now),
+            Step::Race(due) => self.agenda.race(name, race::ahead_of(due, &self.parts.dice), belief.now),
             Step::Finished => self.agenda.remove(name),
             Step::Claim(target) => match look::later(&self.parts, &job, &target, belief.now, self.at_once) {
                 Some(at) => self.agenda.wait(name, at, belief.now),
@@ -305,23 +315,23 @@ impl Replica {
 
     /// Gives the room there is to those who wait for it, in turn.
     fn fill_room(&mut self) {
-        while let Some((name, permit)) = self.room.next().or_else(|| self.way_out.next()) {
+        while let Some((name, place)) = self.room.next().or_else(|| self.way_out.next()) {
             if !self.looking.contains_key(&name) {
                 self.looking.insert(name.clone(), Instant::now());
-                self.look_at(name, Some(permit));
+                self.look_at(name, Some(place));
             } else {
                 self.again.insert(name);
             }
         }
     }
 
-    fn look_at(&mut self, name: JobName, permit: Option<OwnedSemaphorePermit>) {
+    fn look_at(&mut self, name: JobName, place: Option<Place>) {
         let Some(job) = self.jobs.by_name.get(&name).cloned() else {
             self.looking.remove(&name);
             return;
         };
         let (health, at_once) = (self.health.clone(), self.at_once);
-        self.loops.spawn(async move { (name, look::look(&health, &job, permit, at_once).await) });
+        self.loops.spawn(async move { (name, look::look(&health, &job, place, at_once).await) });
     }
 
     fn looked(&mut self, name: JobName, looked: Looked) {
@@ -337,8 +347,8 @@ impl Replica {
             self.troubles = 0;
         }
         match looked {
-            Looked::Won(lease, permit, view) => {
-                self.start(&name, *lease, permit);
+            Looked::Won(lease, place, view) => {
+                self.start(&name, *lease, place);
                 self.plan(&name, &view);
             }
             Looked::Wait(at, now) => self.agenda.wait(&name, at, now),
@@ -366,14 +376,10 @@ impl Replica {
         self.rouse_all_about(job);
     }
 
-    fn start(&mut self, name: &JobName, lease: Lease, permit: OwnedSemaphorePermit) {
+    fn start(&mut self, name: &JobName, lease: Lease, place: Place) {
         let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
         let (parts, name) = (self.parts.clone(), name.clone());
-        self.runs.spawn(async move {
-            let carried = handover::carry(&parts, &job, lease).await;
-            drop(permit);
-            (name, carried)
-        });
+        self.runs.spawn(async move { (name, handover::carry_in(&parts, &job, lease, place).await) });
     }
 
     /// Goes over to other jobs. What runs goes on as it began.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::job::JobName;
@@ -46,26 +46,54 @@ impl Line {
 /// How many may go on at once, and who waits for a place.
 pub(super) struct Room {
     permits: Arc<Semaphore>,
+    left: Arc<Notify>,
     /// Jobs that could not bid for want of a place. In line, or those early in the alphabet would starve the others.
     pub(super) waiting: Line,
 }
 
+/// A place, for as long as this lives.
+pub(super) struct Place {
+    permit: Option<OwnedSemaphorePermit>,
+    left: Arc<Notify>,
+}
+
+impl Place {
+    /// Whether no other place is free.
+    pub(super) fn is_last(&self) -> bool {
+        self.permit.as_ref().is_none_or(|permit| permit.semaphore().available_permits() == 0)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // In this order: who is told finds it free.
+        self.permit = None;
+        self.left.notify_one();
+    }
+}
+
 impl Room {
-    pub(super) fn new(places: usize) -> Room {
-        Room { permits: Arc::new(Semaphore::new(places)), waiting: Line::default() }
+    /// Whenever somebody leaves a place, `left` is told.
+    pub(super) fn new(places: usize, left: &Arc<Notify>) -> Room {
+        Room { permits: Arc::new(Semaphore::new(places)), left: left.clone(), waiting: Line::default() }
+    }
+
+    fn take(&self) -> Option<Place> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        Some(Place { permit: Some(permit), left: self.left.clone() })
     }
 
     /// A place that nobody waits for.
-    pub(super) fn free(&self) -> Option<OwnedSemaphorePermit> {
-        self.waiting.is_empty().then(|| self.permits.clone().try_acquire_owned().ok()).flatten()
+    pub(super) fn free(&self) -> Option<Place> {
+        self.waiting.is_empty().then(|| self.take()).flatten()
     }
 
     /// The next who waits, with the place there is now.
-    pub(super) fn next(&mut self) -> Option<(JobName, OwnedSemaphorePermit)> {
+    pub(super) fn next(&mut self) -> Option<(JobName, Place)> {
         if self.waiting.is_empty() {
             return None;
         }
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
-        Some((self.waiting.next()?, permit))
+        let place = self.take()?;
+        Some((self.waiting.next()?, place))
     }
 }

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Diagnostic, Process, SourceText};
 use crate::event::Bus;
 use crate::hook;
-use crate::job::{Job, Reach, Task};
+use crate::job::{ByName, Job, Reach, Task};
 use crate::parts::{Dice, Nudges, Parts, Waiting};
 use crate::replica::Jobs;
 use crate::runner::{CommandRunner, Handlers, HttpRunner, Runners};
@@ -131,8 +131,10 @@ pub fn hooks(process: &Process) -> hook::Settings {
 
 /// The jobs of a configuration, as a replica takes them.
 pub fn jobs(config: &Config) -> Jobs {
+    let mut by_name: ByName<_> = config.jobs.iter().map(|job| (job.name.clone(), job.clone())).collect();
+    by_name.sort_unstable_keys();
     Jobs {
-        by_name: config.jobs.iter().map(|job| (job.name.clone(), job.clone())).collect(),
+        by_name,
         hooks: config.hooks.iter().map(|hook| (hook.name.clone(), hook.clone())).collect(),
         digest: config.digest.clone(),
     }

@@ -8,8 +8,8 @@ use cronclave::backfill::{self, Wish};
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::event::Bus;
 use cronclave::job::{
-    Action, Command, Completion, Delivery, Format, Job, JobName, Misfire, MisfirePolicy, Overlap, Publish, QueueName,
-    Retry, Task,
+    Action, ByName, Command, Completion, Delivery, Format, Job, JobName, Misfire, MisfirePolicy, Overlap, Publish,
+    QueueName, Retry, Task,
 };
 use cronclave::lease::{RunId, Trigger};
 use cronclave::parts::{Dice, Parts};
@@ -103,7 +103,7 @@ pub(crate) async fn live(seed: u64, forgetful: bool) -> Evidence {
 pub(crate) async fn sleep_at_the_start(nap: Duration) -> Vec<Ran> {
     let mut world = World::new(0, false);
     let job = every("nightly", 20).with(|job| job.lease = secs(6));
-    let by_name = BTreeMap::from([(job.name.clone(), Arc::new(job))]);
+    let by_name = [(job.name.clone(), Arc::new(job))].into_iter().collect();
     world.jobs = Arc::new(Jobs { by_name, ..Jobs::default() });
     world.nodes.truncate(1);
     *world.nodes[0].machine.weather.lock().unwrap() = Weather::default();
@@ -140,7 +140,7 @@ impl World {
             requests: 0,
             dice,
         };
-        let mut by_name = BTreeMap::new();
+        let mut by_name = ByName::default();
         for index in 0..1 + world.pick(3) {
             let job = world.job(&format!("job-{index}"));
             by_name.insert(job.name.clone(), Arc::new(job));

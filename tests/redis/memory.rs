@@ -92,5 +92,15 @@ async fn what_runs_goes_on_and_what_is_new_waits_while_the_memory_is_full() {
     assert!(store.mark_outbox(Outbox::Announcements, "web.1", mark, TTL).await.unwrap());
 
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    let ends = [claim(&store, &job, "5").await.unwrap(), claim(&store, &job, "6").await.unwrap()]
+        .map(|key| Op::Settle { key, ended: Ended::succeeded(), next: None });
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "4mb"]);
+    // What is asked in one go is not refused in one go.
+    let (first, new, last) =
+        tokio::join!(store.apply(&job, &ends[0]), claim(&store, &job, "new"), store.apply(&job, &ends[1]));
+    assert!(new.unwrap_err().message.contains("out of memory"));
+    assert_eq!((first.unwrap().reply, last.unwrap().reply), (Reply::Done, Reply::Done));
+
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     claim(&store, &job, "new").await.unwrap();
 }

@@ -2,7 +2,7 @@
 //! read by now. On one connection announcements come in order and none is lost; when it ends, all
 //! of it is forgotten.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::link::News;
 use super::pack;
 use super::wire::{Garbled, Reader};
 use crate::clock::Timestamp;
-use crate::job::JobName;
+use crate::job::{JobName, Quick};
 
 /// Records remembered at most; beyond, all are forgotten and asked for anew.
 const RECORDS: usize = 20_000;
@@ -47,7 +47,7 @@ struct Held {
     /// A connection is there, and nothing since it began was missed.
     listening: bool,
     /// By job: its revision, and the record, packed.
-    records: HashMap<JobName, (u64, Arc<[u8]>)>,
+    records: Quick<JobName, (u64, Arc<[u8]>)>,
     /// The events after one position up to another invited to these jobs.
     calls: VecDeque<(u64, u64, Vec<JobName>)>,
     samples: VecDeque<Sample>,

@@ -1,7 +1,7 @@
 //! What this process knows of the data: which it is, and the latest of what was told of it. A server
 //! that loses it can be given it back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::wire::{Garbled, Reader, Writer};
 use crate::clock::Timestamp;
-use crate::job::JobName;
+use crate::job::{JobName, Quick};
 use crate::store::Repair;
 
 /// Bytes of calls remembered, the latest: under a thousand occurrences a second some six seconds of them.
@@ -72,7 +72,7 @@ impl fmt::Display for Gate {
 }
 
 /// Records by their jobs, packed, each with its revision.
-type Records = HashMap<JobName, (u64, Arc<[u8]>)>;
+type Records = Quick<JobName, (u64, Arc<[u8]>)>;
 
 /// What is known, and what became of the data.
 #[derive(Default)]

@@ -2,6 +2,7 @@
 //! the next batch gathers. It only goes before the answer if that takes long.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use super::fold::fold;
 use super::known::{Header, Turn};
 use super::link::Script;
 use super::server::{GENTLE, Server};
-use super::teach;
+use super::words::Fault;
+use super::{pack, teach};
 use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::record::{Bid, Op, Target};
@@ -37,10 +39,19 @@ const AT_EASE: Duration = Duration::from_millis(20);
 const CALLS: usize = 32;
 const GAP: Duration = Duration::from_millis(25);
 
-/// Where so many went in one call, the next one waits a moment for more, unless something is urgent: a call costs as much
-/// as many operations.
-const CROWD: usize = 8;
+/// A call waits so long for more to come along, unless something in it is urgent: it costs as much as several operations.
 const MOMENT: Duration = Duration::from_millis(1);
+
+/// How soon an operation is to be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Haste {
+    /// At once.
+    Now,
+    /// In the next call, before all that has time.
+    Soon,
+    /// It has time until nothing else waits.
+    Later,
+}
 
 /// The server's answer to one operation, still packed.
 pub(super) struct Raw {
@@ -58,10 +69,12 @@ pub(super) struct Raw {
 /// What may go together in one call.
 pub(super) struct Lane {
     pub(super) server: Arc<Server>,
-    /// For servers that know flags, and for those that do not.
-    scripts: [Script; 2],
+    /// For calls that are carried out although the server's memory is full, and for those that are not: each for servers that
+    /// know flags, and for those that do not.
+    gentle: [Script; 2],
+    wary: [Script; 2],
     queue: Mutex<Queue>,
-    /// Something urgent came.
+    /// Something came that is to be carried out at once.
     hurry: Notify,
 }
 
@@ -69,6 +82,8 @@ struct Queue {
     urgent: VecDeque<Asked>,
     /// What has time until nothing is urgent.
     calm: VecDeque<Asked>,
+    /// How many of the urgent are to be carried out at once.
+    at_once: usize,
     /// Operations that go in the next call at most.
     most: usize,
     /// Tasks at work on it, with a call each.
@@ -79,17 +94,30 @@ struct Queue {
     sent: Option<Instant>,
 }
 
+/// One operation, packed.
+pub(super) struct Request {
+    /// Whose record it is about, if any's.
+    pub(super) job: Option<JobName>,
+    pub(super) op: Vec<u8>,
+    pub(super) haste: Haste,
+    /// It must wait while the server's memory is full, as new claims must; what goes on must not.
+    pub(super) is_wary: bool,
+}
+
+impl Request {
+    /// How it stands. What its clock reads counts as of when that was asked, so it goes at once.
+    pub(super) fn glance() -> Request {
+        Request { job: None, op: pack::pack_glance(), haste: Haste::Now, is_wary: false }
+    }
+}
+
 struct Asked {
-    job: Option<JobName>,
-    op: Vec<u8>,
+    request: Request,
     answer: oneshot::Sender<Result<Raw, StoreError>>,
 }
 
 impl Lane {
-    /// Operations that the server refuses when its memory is full, or, with `gentle`, carries out
-    /// all the same.
-    pub(super) fn new(server: Arc<Server>, gentle: bool) -> Arc<Lane> {
-        let heads = if gentle { GENTLE } else { ["#!lua\n", ""] };
+    pub(super) fn new(server: Arc<Server>) -> Arc<Lane> {
         let body = concat!(
             include_str!("grant.lua"),
             "\n",
@@ -100,22 +128,20 @@ impl Lane {
             include_str!("batch.lua")
         );
         let body = fold(body);
-        let scripts = heads.map(|head| Script::new(format!("{head}{body}")));
-        Arc::new(Lane { server, scripts, queue: Mutex::default(), hurry: Notify::new() })
+        let [gentle, wary] =
+            [GENTLE, ["#!lua\n", ""]].map(|heads| heads.map(|head| Script::new(format!("{head}{body}"))));
+        Arc::new(Lane { server, gentle, wary, queue: Mutex::default(), hurry: Notify::new() })
     }
 
-    /// Asks one operation, of a job's record or of none.
-    pub(super) async fn ask(
-        self: &Arc<Self>,
-        job: Option<JobName>,
-        op: Vec<u8>,
-        urgent: bool,
-    ) -> Result<Raw, StoreError> {
+    /// Asks one operation.
+    pub(super) async fn ask(self: &Arc<Self>, request: Request) -> Result<Raw, StoreError> {
         let (tell, told) = oneshot::channel();
+        let at_once = request.haste == Haste::Now;
         let (work, second) = {
             let mut queue = self.queue();
-            let line = if urgent { &mut queue.urgent } else { &mut queue.calm };
-            line.push_back(Asked { job, op, answer: tell });
+            queue.at_once += usize::from(at_once);
+            let line = if request.haste == Haste::Later { &mut queue.calm } else { &mut queue.urgent };
+            line.push_back(Asked { request, answer: tell });
             match queue.calls {
                 0 => {
                     queue.calls = 1;
@@ -128,7 +154,7 @@ impl Lane {
                 _ => (None, None),
             }
         };
-        if urgent {
+        if at_once {
             self.hurry.notify_waiters();
         }
         // Every call has a limit, so these tasks end soon after the last of their askers. The queue is not held
@@ -146,13 +172,15 @@ impl Lane {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn call(self: &Arc<Self>, asked: &[(Option<JobName>, Vec<u8>)]) -> Result<Vec<Raw>, StoreError> {
-        let script = self.server.link.fitting(&self.scripts).await?;
+    async fn call(self: &Arc<Self>, asked: &[&Request]) -> Result<Vec<Raw>, Fault> {
+        let link = &self.server.link;
+        let scripts = if asked.iter().any(|request| request.is_wary) { &self.wary } else { &self.gentle };
+        let script = link.fitting(scripts).await.map_err(Fault::nowhere)?;
         let mut args = vec![self.server.given_time(), self.server.channel.clone().into_bytes()];
         args.extend(self.server.known.args());
-        args.extend(asked.iter().map(|(_, op)| op.clone()));
-        let answer = self.server.link.run(script, &self.server.keys, &args).await?;
-        let (header, raws) = unpack(answer, asked.len()).ok_or_else(|| self.server.garbled())?;
+        args.extend(asked.iter().map(|request| request.op.clone()));
+        let answer = link.try_run(script, &self.server.keys, &args).await?;
+        let (header, raws) = unpack(answer, asked.len()).ok_or_else(|| Fault::nowhere(self.server.garbled()))?;
         self.remember(&header, asked, &raws);
         match self.server.known.note(&header) {
             Turn::None => {}
@@ -165,15 +193,25 @@ impl Lane {
         Ok(raws)
     }
 
+    /// Each by itself: what is refused is no hindrance to the others then.
+    async fn call_apart(self: &Arc<Self>, asked: &[&Request]) -> Vec<Result<Raw, StoreError>> {
+        let mut answers = Vec::new();
+        for request in asked {
+            let called = self.call(&[request]).await.map_err(|fault| fault.error);
+            answers.push(called.and_then(|raws| raws.into_iter().next().ok_or_else(|| self.server.garbled())));
+        }
+        answers
+    }
+
     /// What was answered is known, also where nobody tells it to all.
-    fn remember(&self, header: &Header, asked: &[(Option<JobName>, Vec<u8>)], raws: &[Raw]) {
+    fn remember(&self, header: &Header, asked: &[&Request], raws: &[Raw]) {
         if header.told == 0 || self.server.known.has(header.position) {
             return;
         }
         let mut records: BTreeMap<&JobName, &[u8]> = BTreeMap::new();
         let mut events = Vec::new();
-        for ((job, _), raw) in asked.iter().zip(raws) {
-            let Some(job) = job else { continue };
+        for (request, raw) in asked.iter().zip(raws) {
+            let Some(job) = &request.job else { continue };
             records.insert(job, &raw.record);
             events.extend_from_slice(&raw.events);
         }
@@ -199,13 +237,17 @@ fn unpack(answer: Value, count: usize) -> Option<(Header, Vec<Raw>)> {
     Some((header, raws?))
 }
 
-/// Whoever is late already goes before what is only to be written down, and before who bids for what is due later than
-/// [`AT_EASE`].
-pub(super) fn is_urgent(op: &Op, now: Option<Timestamp>) -> bool {
-    match op {
-        Op::Claim(Bid { target: Target::Next { due, .. }, .. }) => now.is_none_or(|now| due.since(now) < AT_EASE),
-        Op::Claim(_) | Op::Start { .. } | Op::Renew { .. } => true,
-        _ => false,
+/// How soon `op` is to be carried out. Whoever is late already goes before what is only to be written down, and before who
+/// bids for what is due later than [`AT_EASE`]; who is late by more than that is not the only one.
+pub(super) fn haste(op: &Op, now: Option<Timestamp>) -> Haste {
+    match (op, now) {
+        (Op::Claim(Bid { target: Target::Next { due, .. }, .. }), Some(now)) => match () {
+            () if due.since(now) >= AT_EASE => Haste::Later,
+            () if now.since(*due) >= AT_EASE => Haste::Soon,
+            () => Haste::Now,
+        },
+        (Op::Claim(_) | Op::Start { .. } | Op::Renew { .. }, _) => Haste::Now,
+        _ => Haste::Later,
     }
 }
 
@@ -224,38 +266,39 @@ impl Work {
     async fn all(mut self) {
         // Whoever was woken at the same time comes along.
         tokio::task::yield_now().await;
-        while let Some(batch) = self.next() {
-            let (ops, answers): (Vec<_>, Vec<_>) =
-                batch.into_iter().map(|asked| ((asked.job, asked.op), asked.answer)).unzip();
-            let called = self.lane.call(&ops).await;
+        loop {
+            self.gather().await;
+            let Some(batch) = self.next() else { return };
+            let requests: Vec<&Request> = batch.iter().map(|asked| &asked.request).collect();
+            let called = self.lane.call(&requests).await;
             self.learn(&called);
-            match called {
-                Ok(raws) => answers.into_iter().zip(raws).for_each(|(answer, raw)| drop(answer.send(Ok(raw)))),
-                // One of them cannot be answered: the others are not to suffer for it.
-                Err(error) if error.kind == Trouble::Lasting && ops.len() > 1 => {
-                    for (op, answer) in ops.iter().zip(answers) {
-                        let alone = self.lane.call(std::slice::from_ref(op)).await;
-                        let first = alone.and_then(|raws| raws.into_iter().next().ok_or(error.clone()));
-                        let _ = answer.send(first);
-                    }
+            let answers = match called {
+                Ok(raws) => raws.into_iter().map(Ok).collect(),
+                // One of them cannot be answered, or must wait: the others are not to suffer for it.
+                Err(fault) if batch.len() > 1 && (fault.error.kind == Trouble::Lasting || fault.is("OOM")) => {
+                    self.lane.call_apart(&requests).await
                 }
-                Err(error) => answers.into_iter().for_each(|answer| drop(answer.send(Err(error.clone())))),
-            }
-            if ops.len() >= CROWD {
-                self.gather().await;
-            }
+                Err(fault) => batch.iter().map(|_| Err(fault.error.clone())).collect(),
+            };
+            batch.into_iter().zip(answers).for_each(|(asked, answer)| drop(asked.answer.send(answer)));
         }
     }
 
+    /// Waits for more to come along, while nothing is urgent.
     async fn gather(&self) {
-        let hurry = self.lane.hurry.notified();
-        if self.lane.queue().urgent.is_empty() {
+        let mut hurry = pin!(self.lane.hurry.notified());
+        hurry.as_mut().enable();
+        let may_wait = {
+            let queue = self.lane.queue();
+            queue.at_once == 0 && !(queue.urgent.is_empty() && queue.calm.is_empty())
+        };
+        if may_wait {
             let _ = timeout(MOMENT, hurry).await;
         }
     }
 
     /// Makes batches smaller when one was too much, and larger again as long as none is.
-    fn learn(&self, called: &Result<Vec<Raw>, StoreError>) {
+    fn learn(&self, called: &Result<Vec<Raw>, Fault>) {
         let mut queue = self.lane.queue();
         let large = |raws: &Vec<Raw>| raws.iter().map(|raw| raw.record.len() + raw.events.len()).sum::<usize>() > LARGE;
         queue.most = match called {
@@ -272,8 +315,9 @@ impl Work {
         while batch.len() < queue.most && bytes < BYTES {
             let next = queue.urgent.pop_front();
             let Some(asked) = next.or_else(|| queue.calm.pop_front()) else { break };
+            queue.at_once -= usize::from(asked.request.haste == Haste::Now);
             if !asked.answer.is_closed() {
-                bytes += asked.op.len();
+                bytes += asked.request.op.len();
                 batch.push(asked);
             }
         }
@@ -333,7 +377,15 @@ impl Drop for Second {
 
 impl Default for Queue {
     fn default() -> Self {
-        Queue { urgent: VecDeque::new(), calm: VecDeque::new(), most: MOST, calls: 0, coming: false, sent: None }
+        Queue {
+            urgent: VecDeque::new(),
+            calm: VecDeque::new(),
+            at_once: 0,
+            most: MOST,
+            calls: 0,
+            coming: false,
+            sent: None,
+        }
     }
 }
 
@@ -343,6 +395,7 @@ impl Queue {
         if self.calls == 0 && !self.coming {
             self.urgent.clear();
             self.calm.clear();
+            self.at_once = 0;
         }
     }
 }

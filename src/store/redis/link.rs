@@ -120,12 +120,17 @@ impl Link {
     /// # Errors
     /// As [`Link::ask`].
     pub(super) async fn run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, StoreError> {
+        self.try_run(script, keys, args).await.map_err(|fault| fault.error)
+    }
+
+    /// Like [`Link::run`], for who wants to know what exactly was refused.
+    pub(super) async fn try_run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, Fault> {
         let limit = Instant::now() + WHOLE;
-        let mut answer = self.send(&script.call(true, keys, args), limit).await;
+        let answer = self.send(&script.call(true, keys, args), limit).await;
         if answer.as_ref().is_err_and(|fault| fault.is("NOSCRIPT")) {
-            answer = self.send(&script.call(false, keys, args), limit).await;
+            return self.send(&script.call(false, keys, args), limit).await;
         }
-        answer.map_err(|fault| fault.error)
+        answer
     }
 
     /// Runs a script, and then a command on the same connection.

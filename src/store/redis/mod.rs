@@ -48,7 +48,7 @@ use crate::store::{
 };
 use durable::Durable;
 use history::{invited, list};
-use lane::{Lane, Raw, is_urgent};
+use lane::{Haste, Lane, Raw, Request, haste};
 use server::{META, MUTEXES, RECORDS, Server};
 use wire::{Garbled, Reader, Writer};
 
@@ -82,10 +82,7 @@ const READ: usize = 32;
 /// The cluster's store.
 pub struct Redis {
     server: Arc<Server>,
-    /// What must wait while the server's memory is full: new claims.
-    wary: Arc<Lane>,
-    /// What must not: everything about runs that are going on.
-    gentle: Arc<Lane>,
+    lane: Arc<Lane>,
     durable: Durable,
 }
 
@@ -94,8 +91,8 @@ impl Redis {
     pub fn open(address: Address, cluster: &str, time: Time) -> Redis {
         let server = Arc::new(Server::new(address.clone(), cluster, time));
         let durable = Durable::new(address, server.keys[META].clone());
-        let (wary, gentle) = (Lane::new(server.clone(), false), Lane::new(server.clone(), true));
-        Redis { server, wary, gentle, durable }
+        let lane = Lane::new(server.clone());
+        Redis { server, lane, durable }
     }
 
     /// Connects now.
@@ -134,7 +131,7 @@ impl Redis {
     /// what its clock reads as well.
     async fn glance(&self) -> Result<u64, StoreError> {
         let asked = Instant::now();
-        let raw = self.gentle.ask(None, pack::pack_glance(), false).await?;
+        let raw = self.lane.ask(Request::glance()).await?;
         self.server.read_at(asked, raw.now);
         self.server.known.glanced(asked);
         Ok(raw.position)
@@ -163,7 +160,8 @@ impl Store for Redis {
         {
             return Ok(view);
         }
-        let raw = self.gentle.ask(Some(job.clone()), pack::pack_view(job, mutex), true).await?;
+        let op = pack::pack_view(job, mutex);
+        let raw = self.lane.ask(Request { job: Some(job.clone()), op, haste: Haste::Now, is_wary: false }).await?;
         self.view_of(job, &raw).map_err(|Garbled| self.server.garbled())
     }
 
@@ -181,18 +179,15 @@ impl Store for Redis {
         if let Some(answer) = self.foresee(job, op) {
             return Ok(answer);
         }
-        let lane = match op {
-            Op::Register { .. } | Op::Claim(_) | Op::Decide { .. } | Op::Trigger { .. } => &self.wary,
-            _ => &self.gentle,
-        };
-        let urgent = is_urgent(op, self.server.reckon());
+        let is_wary = matches!(op, Op::Register { .. } | Op::Claim(_) | Op::Decide { .. } | Op::Trigger { .. });
+        let haste = haste(op, self.server.reckon());
         let op = &*self.durable.apart(op);
         let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
         let packed = pack::pack_op(job, op, known.as_deref());
         let given_up = Instant::now() + PATIENCE;
         let mut repairs = self.server.known.repair.subscribe();
         loop {
-            let raw = lane.ask(Some(job.clone()), packed.clone(), urgent).await?;
+            let raw = self.lane.ask(Request { job: Some(job.clone()), op: packed.clone(), haste, is_wary }).await?;
             let Some(until) = pack::held_back(&raw.reply) else {
                 let answer = self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())?;
                 if matches!((op, &answer.reply), (Op::Start { .. }, Reply::Kept { .. })) {

@@ -10,9 +10,8 @@ use tokio::time::sleep;
 
 use super::history::list;
 use super::known::Header;
-use super::lane::Lane;
+use super::lane::{Lane, Request};
 use super::link::Script;
-use super::pack;
 use super::server::{GENTLE, META, RECORDS, REDONE, RESTORED, Server};
 use crate::clock::Timestamp;
 use crate::job::JobName;
@@ -48,7 +47,7 @@ async fn teach(lane: Arc<Lane>, header: Header) {
             tracing::debug!(%error, "could not ask for an early end");
         }
         // The answer says how it stands, and has the server put back what it was given.
-        let _ = lane.ask(None, pack::pack_glance(), true).await;
+        let _ = lane.ask(Request::glance()).await;
         if !server.known.is_teaching(&header.gate()) {
             return;
         }
