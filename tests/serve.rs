@@ -148,7 +148,7 @@ fn it_is_alive_and_ready_and_says_what_it_does() {
     }
 }
 
-/// Without waiting for it there is nothing to be seen, and on other systems nothing to be given back.
+/// Other systems and C libraries give nothing back.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 fn it_answers_and_runs_jobs_after_it_gave_back_the_pages_of_its_own_program() {
