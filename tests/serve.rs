@@ -148,6 +148,36 @@ fn it_is_alive_and_ready_and_says_what_it_does() {
     }
 }
 
+/// Other systems and C libraries give nothing back.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn it_answers_and_runs_jobs_after_it_gave_back_the_pages_of_its_own_program() {
+    let mut replica = Replica::start(TICK, &["--listen", "127.0.0.1:0"]);
+    replica.wait_until_ready();
+    let status = format!("/proc/{}/status", replica.child.id());
+    let of_files = || -> u64 {
+        let status = fs::read_to_string(&status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssFile:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    let (given_up, mut most) = (Instant::now() + LONG, of_files());
+    while of_files() > most / 4 * 3 {
+        most = most.max(of_files());
+        assert!(Instant::now() < given_up, "still {most} KB");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let count = || replica.lines().iter().filter(|line| line.contains("succeeded")).count();
+    let before = count();
+    while count() < before + 2 {
+        assert!(Instant::now() < given_up, "no job runs any more: {:#?}", replica.lines());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(replica.get("/readyz").0, 200);
+    assert!(replica.get("/problems/E0102").1.starts_with("# E0102: "));
+    replica.signal(Signal::TERM);
+    assert_eq!(replica.ends(), 0);
+}
+
 #[test]
 fn two_replicas_find_a_port_each_but_an_address_asked_for_is_not_exchanged() {
     let mut first = Replica::start(TICK, &["--listen", "127.0.0.1:0"]);

@@ -54,6 +54,7 @@ use crate::config::{self, Config, Flags, Process};
 use crate::schedule::Zone;
 use crate::service::{self, Backends};
 use crate::store::{Create, Store};
+use crate::thrift;
 use failure::Failure;
 use show::Style;
 
@@ -395,6 +396,7 @@ pub fn main() -> ExitCode {
         Ok(context) => context,
         Err(failure) => return failure.tell(),
     };
+    thrift::begin();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::unavailable(format!("cannot start: {error}")).tell(),
