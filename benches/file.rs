@@ -15,7 +15,7 @@ use std::time::Duration;
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if words.first().is_some_and(|word| word == "replica") {
-        return crowd::replica(&words[1], &words[2], &jobs(words[3].parse().unwrap()), Duration::ZERO);
+        return crowd::replica(&words[1], "bench", &words[2], &jobs(words[3].parse().unwrap()), Duration::ZERO);
     }
     let number = |at: usize, or: usize| words.get(at).map_or(or, |word| word.parse().unwrap());
     many(number(0, 30) as u64, number(1, 1000), number(2, 4));

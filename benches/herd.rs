@@ -1,63 +1,79 @@
-//! Many jobs due at the same instant, on three replicas with one Redis.
+//! Many jobs due at the same instant, on replicas with one Redis.
 //!
-//! `cargo bench --bench herd [-- JOBS...]` starts a `redis-server` and three processes, and prints how
-//! late the jobs' code began, how the replicas shared them, how many scripts Redis was asked to run
-//! a start, and what a start cost in processor time, replicas and server apart. Then the same of three
-//! processes that do nothing but race at the instant, by a script that sets one key for each occurrence, a
-//! hundred of them in a pipeline: what Redis and this machine allow to those who record nothing else.
+//! `cargo bench --bench herd [-- [--alone] JOBS[@REPLICAS]...]` (1000@3 by default) starts a `redis-server` and so many
+//! processes, and prints how late the jobs' code began, how the replicas shared them, how many scripts Redis was asked to
+//! run a start, and what a start cost in processor time, replicas and server apart. Then, unless `--alone`, the same of as
+//! many processes that do nothing but race at the instant, by a script that sets one key for each occurrence, a hundred of
+//! them in a pipeline: what Redis and this machine allow to those who record nothing else.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "common/crowd.rs"]
 mod crowd;
 #[path = "common/figures.rs"]
 mod figures;
+#[path = "common/herds.rs"]
+mod herds;
 #[path = "../tests/common/servers.rs"]
 mod servers;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use herds::Seen;
 use rand::seq::SliceRandom;
-
-const REPLICAS: usize = 3;
-
-/// Seconds between two herds.
-const PERIOD: u64 = 5;
-
-/// Herds that count; one before them warms up.
-const HERDS: u64 = 6;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.first().map(String::as_str) {
-        Some("replica") => crowd::replica(&words[1], &words[2], &jobs(words[3].parse().unwrap()), Duration::ZERO),
+        Some("replica") => {
+            let jobs = herds::jobs(0..words[3].parse().unwrap());
+            crowd::replica(&words[1], "bench", &words[2], &jobs, Duration::ZERO);
+        }
         Some("bare") => bare(&words[1], &words[2], words[3].parse().unwrap()),
         _ => {
-            let mut sizes: Vec<usize> = words.iter().map(|word| word.parse().unwrap()).collect();
+            let alone = words.iter().any(|word| word == "--alone");
+            let mut sizes: Vec<(usize, usize)> =
+                words.iter().filter(|word| *word != "--alone").map(|word| size(word)).collect();
             if sizes.is_empty() {
-                sizes.push(1000);
+                sizes.push((1000, 3));
             }
-            for jobs in sizes {
-                let (ours, theirs) = (herd("replica", jobs), herd("bare", jobs));
-                let ratio = |of: fn(&Herd) -> f64| of(&ours) / of(&theirs);
-                figures::tell(
-                    "herd",
-                    &format!("{jobs} jobs, to the bare race"),
-                    &[
-                        ("p50_ratio", ratio(|herd| herd.p50)),
-                        ("p99_ratio", ratio(|herd| herd.p99)),
-                        ("processor_ratio", ratio(|herd| herd.processor)),
-                        ("redis_ratio", ratio(|herd| herd.redis)),
-                    ],
-                );
+            for (jobs, replicas) in sizes {
+                let ours = herd("replica", jobs, replicas);
+                if !alone {
+                    compare(&named(jobs, replicas), &ours, &herd("bare", jobs, replicas));
+                }
             }
         }
     }
+}
+
+/// Of `JOBS` or `JOBS@REPLICAS`.
+fn size(word: &str) -> (usize, usize) {
+    let (jobs, replicas) = word.split_once('@').unwrap_or((word, "3"));
+    (jobs.parse().unwrap(), replicas.parse().unwrap())
+}
+
+/// Three replicas go without saying.
+fn named(jobs: usize, replicas: usize) -> String {
+    if replicas == 3 { format!("{jobs} jobs") } else { format!("{jobs} jobs on {replicas} processes") }
+}
+
+fn compare(case: &str, ours: &Seen, theirs: &Seen) {
+    let ratio = |of: fn(&Seen) -> f64| of(ours) / of(theirs);
+    figures::tell(
+        "herd",
+        &format!("{case}, to the bare race"),
+        &[
+            ("p50_ratio", ratio(|seen| seen.late(0.5))),
+            ("p99_ratio", ratio(|seen| seen.late(0.99))),
+            ("processor_ratio", ratio(Seen::processor)),
+            ("redis_ratio", ratio(Seen::of_servers)),
+        ],
+    );
 }
 
 /// Races for each occurrence when it is due, until it is told to stop.
@@ -69,7 +85,7 @@ fn bare(url: &str, out: &str, jobs: usize) {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, stopped.clone()).unwrap();
     let mut order: Vec<usize> = (0..jobs).collect();
     let mut file = std::io::BufWriter::new(fs::File::create(out).unwrap());
-    let period = PERIOD * 1_000_000;
+    let period = herds::PERIOD * 1_000_000;
     while !stopped.load(Ordering::Relaxed) {
         order.shuffle(&mut rand::rng());
         let due = (crowd::micros() / period + 1) * period;
@@ -95,90 +111,36 @@ fn bare(url: &str, out: &str, jobs: usize) {
     }
 }
 
-/// Each is due every five seconds.
-fn jobs(count: usize) -> String {
-    (0..count).map(|n| format!("[jobs.job-{n}]\nevery = \"{PERIOD}s\"\nhandler = \"note\"\n")).collect()
-}
-
-/// Lateness, in milliseconds, and processor time a start, in microseconds.
-struct Herd {
-    p50: f64,
-    p99: f64,
-    /// Of all replicas.
-    processor: f64,
-    redis: f64,
-}
-
-fn herd(who: &str, jobs: usize) -> Herd {
-    let server = servers::Redis::plain();
+fn herd(who: &str, jobs: usize, replicas: usize) -> Seen {
+    let server = [servers::Redis::plain()];
     let dir = tempfile::tempdir().unwrap();
-    let out = |index: usize| dir.path().join(format!("{index}")).display().to_string();
-    let mut children: Vec<Child> =
-        (0..REPLICAS).map(|index| crowd::another(&[who, &server.url(), &out(index), &jobs.to_string()])).collect();
-    // Between two herds, after the first one that all replicas saw.
-    std::thread::sleep(Duration::from_secs(2 * PERIOD));
-    let phase = crowd::micros() / 1000 % (PERIOD * 1000);
-    std::thread::sleep(Duration::from_millis((PERIOD * 1500 - phase) % (PERIOD * 1000)));
-    let from = crowd::micros();
-    let before = (
-        scripts(&server),
-        figures::processor(server.pid()),
-        children.iter().map(|c| figures::processor(c.id().cast_signed())).sum::<f64>(),
-    );
-    std::thread::sleep(Duration::from_secs(PERIOD * HERDS));
-    let upto = crowd::micros();
-    let after = (
-        scripts(&server),
-        figures::processor(server.pid()),
-        children.iter().map(|c| figures::processor(c.id().cast_signed())).sum::<f64>(),
-    );
-    crowd::end(&mut children);
-    let mut late = Vec::new();
-    let (mut wins, mut starts) = (Vec::new(), BTreeMap::<(u64, String), u32>::new());
-    for index in 0..REPLICAS {
-        let mut won = 0u32;
-        for (due, now, job) in crowd::written(&out(index)).0 {
-            if (from..upto).contains(&due) {
-                won += 1;
-                late.push(Duration::from_micros(now.saturating_sub(due)));
-                *starts.entry((due, job)).or_default() += 1;
-            }
-        }
-        wins.push(won);
-    }
-    late.sort();
-    let expected = jobs * usize::try_from(HERDS).unwrap();
-    let twice = starts.values().filter(|count| **count > 1).count();
+    let outs: Vec<String> =
+        (0..replicas).map(|index| dir.path().join(index.to_string()).display().to_string()).collect();
+    let one = |out: &String| crowd::another(&[who, &server[0].url(), out, &jobs.to_string()]);
+    let children: Vec<Child> = outs.iter().map(one).collect();
+    let seen = herds::watch(children, &outs, &server);
+    let expected = jobs * herds::HERDS as usize;
     println!(
-        "{who}: {jobs} jobs due at once on {REPLICAS} processes, {HERDS} times: {} of {expected} starts, {twice} twice, wins {wins:?}",
-        late.len()
+        "{who}: {jobs} jobs due at once on {replicas} processes, {} times: {} of {expected} starts, {} twice, wins {:?}",
+        herds::HERDS,
+        seen.starts(),
+        seen.twice,
+        seen.wins
     );
-    let at = |share: f64| figures::ms(late[((late.len() as f64 - 1.0) * share) as usize]);
-    let each = |total: f64| total / late.len() as f64;
-    let (processor, redis) = (each(after.2 - before.2) * 1e6, each(after.1 - before.1) * 1e6);
     figures::tell(
         "herd",
-        &format!("{jobs} jobs, {who}"),
+        &format!("{}, {who}", named(jobs, replicas)),
         &[
-            ("p50_ms", at(0.5)),
-            ("p90_ms", at(0.9)),
-            ("p99_ms", at(0.99)),
-            ("max_ms", at(1.0)),
-            ("processor_us_a_start", processor),
-            ("redis_us_a_start", redis),
-            ("scripts_a_start", each(after.0 - before.0)),
-            ("largest_share", wins.iter().max().map_or(0.0, |most| each(f64::from(*most)))),
+            ("p50_ms", seen.late(0.5)),
+            ("p90_ms", seen.late(0.9)),
+            ("p99_ms", seen.late(0.99)),
+            ("max_ms", seen.late(1.0)),
+            ("processor_us_a_start", seen.processor()),
+            ("redis_us_a_start", seen.of_servers()),
+            ("scripts_a_start", seen.scripts()),
+            ("largest_share", seen.largest_share()),
         ],
     );
-    assert_eq!((starts.len(), twice), (expected, 0), "each occurrence starts once");
-    Herd { p50: at(0.5), p99: at(0.99), processor, redis }
-}
-
-/// How many scripts the server was asked to run so far.
-fn scripts(server: &servers::Redis) -> f64 {
-    let answer =
-        Command::new("redis-cli").args(["-p", &server.port.to_string(), "info", "commandstats"]).output().unwrap();
-    let text = String::from_utf8(answer.stdout).unwrap();
-    let calls = |line: &str| line.split("calls=").nth(1)?.split(',').next()?.parse::<f64>().ok();
-    text.lines().filter(|line| line.starts_with("cmdstat_eval")).filter_map(calls).sum()
+    assert_eq!((seen.started, seen.twice), (expected, 0), "each occurrence starts once");
+    seen
 }

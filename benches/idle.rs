@@ -1,8 +1,9 @@
 //! What a replica costs that has nothing to do: jobs that are each due once a year.
 //!
-//! `cargo bench --bench idle [-- JOBS...]` (1,000, 10,000 and 100,000 by default) prints, on a file and on a Redis, the
-//! time to ready of the first start, which registers every job, and of the next; the memory of that when nobody has looked
-//! for a minute, and its processor time and calls of Redis in 20 s; and how long the program takes to say `--help`.
+//! `cargo bench --bench idle [-- JOBS[@REPLICAS]...]` (1,000, 10,000 and 100,000 by default) prints, on a file and on a
+//! Redis, the time to ready of the first start, which registers every job, and of the next; the memory of that when nobody
+//! has looked for a minute, and its processor time and calls of Redis in 20 s; and how long the program takes to say
+//! `--help`. Of several replicas (`1000@100`) on a Redis it prints what each takes, and what Redis takes for all.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 #[path = "common/figures.rs"]
@@ -28,14 +29,16 @@ const A_FILE: usize = 10_000;
 
 fn main() {
     let words = std::env::args().skip(1).filter(|word| word != "--bench");
-    let mut sizes: Vec<usize> = words.map(|word| word.parse().unwrap()).collect();
+    let mut sizes: Vec<String> = words.collect();
     if sizes.is_empty() {
-        sizes.extend([1_000, 10_000, 100_000]);
+        sizes = ["1000", "10000", "100000"].map(str::to_owned).into();
     }
     let help = figures::median((0..20).map(|_| figures::ms(help())).collect());
     let bytes = fs::metadata(env!("CARGO_BIN_EXE_cronclave")).unwrap().len() as f64;
     figures::tell("idle", "the program", &[("help_ms", help), ("size_mb", bytes / 1e6)]);
-    for jobs in sizes {
+    for size in sizes {
+        let (jobs, replicas) = size.split_once('@').unwrap_or((&size, "1"));
+        let (jobs, replicas): (usize, usize) = (jobs.parse().unwrap(), replicas.parse().unwrap());
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("schedules")).unwrap();
         for first in (0..jobs).step_by(A_FILE) {
@@ -43,13 +46,12 @@ fn main() {
             fs::write(path, file(first..jobs.min(first + A_FILE))).unwrap();
         }
         let redis = servers::Redis::plain();
+        if replicas > 1 {
+            many(dir.path(), &redis, jobs, replicas);
+            continue;
+        }
         for (store, server) in [("a file", None), ("Redis", Some(&redis))] {
-            let first = {
-                let first = Replica::start(dir.path(), server);
-                // It registers them, beside being ready.
-                std::thread::sleep(Duration::from_secs(5).max(first.ready * 2));
-                first.ready.as_secs_f64()
-            };
+            let first = first(dir.path(), server);
             let next = Replica::start(dir.path(), server);
             std::thread::sleep(UNATTENDED);
             let mut told = vec![("first_ready_s", first), ("ready_s", next.ready.as_secs_f64())];
@@ -70,6 +72,44 @@ fn main() {
             figures::tell("idle", &format!("{jobs} jobs on {store}"), &told);
         }
     }
+}
+
+/// The seconds until the first of all replicas is ready.
+fn first(dir: &Path, server: Option<&servers::Redis>) -> f64 {
+    let first = Replica::start(dir, server);
+    // It registers the jobs, beside being ready.
+    std::thread::sleep(Duration::from_secs(5).max(first.ready * 2));
+    first.ready.as_secs_f64()
+}
+
+fn many(dir: &Path, server: &servers::Redis, jobs: usize, replicas: usize) {
+    first(dir, Some(server));
+    let data = number(server, "memory", "used_memory_dataset:");
+    let all: Vec<Replica> = (0..replicas).map(|_| Replica::start(dir, Some(server))).collect();
+    std::thread::sleep(UNATTENDED);
+    let now = || {
+        let busy: f64 = all.iter().map(|one| figures::processor(one.child.id().cast_signed())).sum();
+        (busy, figures::processor(server.pid()), calls(server), number(server, "stats", "total_net_output_bytes:"))
+    };
+    let before = now();
+    std::thread::sleep(IDLE);
+    let after = now();
+    let a_second = |from: f64, to: f64| (to - from) / IDLE.as_secs_f64();
+    let own: u64 = all.iter().map(|one| memory(&one.child, "RssAnon")).sum();
+    figures::tell(
+        "idle",
+        &format!("{jobs} jobs on {replicas} replicas and Redis"),
+        &[
+            ("busy_percent_each", a_second(before.0, after.0) * 100.0 / replicas as f64),
+            ("own_memory_mib_each", own as f64 / 1024.0 / replicas as f64),
+            ("redis_percent", a_second(before.1, after.1) * 100.0),
+            ("redis_calls_per_second", a_second(before.2, after.2)),
+            ("redis_sent_kb_per_second", a_second(before.3, after.3) / 1e3),
+            ("redis_clients", number(server, "clients", "connected_clients:")),
+            ("redis_clients_kb", number(server, "memory", "mem_clients_normal:") / 1e3),
+            ("redis_more_data_kb", (number(server, "memory", "used_memory_dataset:") - data) / 1e3),
+        ],
+    );
 }
 
 fn file(jobs: std::ops::Range<usize>) -> String {
@@ -127,14 +167,18 @@ fn is_ready(port: u16) -> bool {
 
 /// How often the server has read from a client so far: what is sent together is one call.
 fn calls(redis: &servers::Redis) -> f64 {
-    let text: String = redis.ask(&["INFO", "stats"]);
-    text.lines().find_map(|line| line.strip_prefix("total_reads_processed:")?.trim().parse().ok()).unwrap()
+    number(redis, "stats", "total_reads_processed:")
 }
 
 /// What its data takes, which was nothing at first.
 fn bytes_of(redis: &servers::Redis) -> f64 {
-    let text: String = redis.ask(&["INFO", "memory"]);
-    text.lines().find_map(|line| line.strip_prefix("used_memory_dataset:")?.trim().parse().ok()).unwrap()
+    number(redis, "memory", "used_memory_dataset:")
+}
+
+/// What a server says of itself.
+fn number(redis: &servers::Redis, section: &str, name: &str) -> f64 {
+    let text: String = redis.ask(&["INFO", section]);
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap()
 }
 
 fn memory(child: &Child, name: &str) -> u64 {

@@ -24,7 +24,7 @@ const LENGTH: Duration = Duration::from_secs(100);
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     if words.first().is_some_and(|word| word == "replica") {
-        return crowd::replica(&words[1], &words[2], &jobs(words[3].parse().unwrap(), &words[4]), LENGTH);
+        return crowd::replica(&words[1], "bench", &words[2], &jobs(words[3].parse().unwrap(), &words[4]), LENGTH);
     }
     hold(words.first().map_or(5000, |word| word.parse().unwrap()));
 }

@@ -39,10 +39,10 @@ pub(crate) fn end(children: &mut [Child]) {
     }
 }
 
-/// One replica on the Redis or the file at `place`, until it is told to stop. Each run of `jobs`, all of a handler
-/// `note`, takes `length`. Writes a line for each start to `out`, and one `trouble` for each time the store did not
+/// One replica of `cluster` on the Redis or the file at `place`, until it is told to stop. Each run of `jobs`, all of a
+/// handler `note`, takes `length`. Writes a line for each start to `out`, and one `trouble` for each time the store did not
 /// answer or somebody should look at something.
-pub(crate) fn replica(place: &str, out: &str, jobs: &str, length: Duration) {
+pub(crate) fn replica(place: &str, cluster: &str, out: &str, jobs: &str, length: Duration) {
     let started: Arc<Mutex<Vec<Start>>> = Arc::default();
     let notes = started.clone();
     let note = move |context: Context| {
@@ -66,7 +66,7 @@ pub(crate) fn replica(place: &str, out: &str, jobs: &str, length: Duration) {
     let noted = troubles.clone();
     runtime.block_on(async move {
         let store: Arc<dyn Store> = match place.strip_prefix("redis://") {
-            Some(_) => Arc::new(Redis::open(place.parse().unwrap(), "bench", Time::Server)),
+            Some(_) => Arc::new(Redis::open(place.parse().unwrap(), cluster, Time::Server)),
             None => Arc::new(Sqlite::open(place.as_ref(), Create::IfMissing, Clock::system()).unwrap()),
         };
         let backends = Backends { store, broker: Arc::new(NoBroker) };

@@ -112,27 +112,34 @@ impl Drop for Redis {
     }
 }
 
-/// Three masters that share the slots among them.
+/// Masters that share the slots among them.
 pub(crate) struct Cluster {
     pub(crate) masters: Vec<Redis>,
 }
 
 impl Cluster {
+    /// Of three masters.
     pub(crate) fn start() -> Cluster {
         Cluster::with(&[])
     }
 
-    /// Masters with more settings each.
+    /// Of three masters with more settings each.
     pub(crate) fn with(settings: &[&str]) -> Cluster {
+        Cluster::of(3, settings)
+    }
+
+    /// Of so many masters; the first has the first slots. One alone, which `redis-cli` refuses to make, is a cluster too.
+    pub(crate) fn of(count: usize, settings: &[&str]) -> Cluster {
         let settings = [&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"], settings].concat();
-        let masters: Vec<Redis> = (0..3).map(|_| Redis::with(&settings)).collect();
-        for (index, slots) in [0..=5460, 5461..=10922, 10923..=16383].into_iter().enumerate() {
-            let slots: Vec<String> = slots.map(|slot: u16| slot.to_string()).collect();
+        let masters: Vec<Redis> = (0..count).map(|_| Redis::with(&settings)).collect();
+        for (index, master) in masters.iter().enumerate() {
+            let from = |index: usize| index * Cluster::SLOTS / count;
+            let slots: Vec<String> = (from(index)..from(index + 1)).map(|slot| slot.to_string()).collect();
             // Redis 6.2 takes no ranges.
             let words: Vec<&str> =
                 ["CLUSTER", "ADDSLOTS"].into_iter().chain(slots.iter().map(String::as_str)).collect();
-            let _: () = masters[index].ask(&words);
-            let _: () = masters[index].ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
+            let _: () = master.ask(&words);
+            let _: () = master.ask(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
         }
         for other in &masters[1..] {
             let _: () = masters[0].ask(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string()]);
@@ -141,11 +148,15 @@ impl Cluster {
             until("the masters of a cluster agree", || {
                 let info: String = master.ask(&["CLUSTER", "INFO"]);
                 let slots: Vec<redis::Value> = master.ask(&["CLUSTER", "SLOTS"]);
-                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3") && slots.len() == 3
+                let all = format!("cluster_known_nodes:{count}\r");
+                info.contains("cluster_state:ok") && info.contains(&all) && slots.len() == count
             });
         }
         Cluster { masters }
     }
+
+    /// Of each cluster.
+    pub(crate) const SLOTS: usize = 16_384;
 
     /// Of all masters, in one line.
     pub(crate) fn addresses(&self) -> String {
