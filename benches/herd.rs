@@ -78,6 +78,7 @@ fn compare(case: &str, ours: &Seen, theirs: &Seen) {
 
 /// Races for each occurrence when it is due, until it is told to stop.
 fn bare(url: &str, out: &str, jobs: usize) {
+    crowd::follow();
     let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
     let script = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', 60000) and 1 or 0";
     let sha: String = redis::cmd("SCRIPT").arg("LOAD").arg(script).query(&mut redis).unwrap();

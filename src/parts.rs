@@ -204,9 +204,12 @@ impl Drop for Nudged {
     }
 }
 
-/// Chance, from a seed when it must be repeatable.
+/// Chance, from a seed when it must be repeatable; and among how many a race is.
 #[derive(Clone, Debug)]
-pub struct Dice(Arc<Mutex<StdRng>>);
+pub struct Dice {
+    rng: Arc<Mutex<StdRng>>,
+    racers: Arc<AtomicUsize>,
+}
 
 impl Dice {
     /// Differs each time.
@@ -216,16 +219,26 @@ impl Dice {
 
     /// The same each time, for one version of this program.
     pub fn seeded(seed: u64) -> Self {
-        Dice(Arc::new(Mutex::new(StdRng::seed_from_u64(seed))))
+        Dice { rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))), racers: Arc::new(AtomicUsize::new(1)) }
     }
 
     /// From 0 up to, but without, 1.
     pub fn roll(&self) -> f64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).random_range(0.0..1.0)
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).random_range(0.0..1.0)
     }
 
     /// From nothing up to `most`.
     pub fn pause(&self, most: Duration) -> Duration {
         most.mul_f64(self.roll())
+    }
+
+    /// So many race, this one among them.
+    pub fn set_racers(&self, count: usize) {
+        self.racers.store(count, Ordering::Relaxed);
+    }
+
+    /// How many race, as far as is known; one at first.
+    pub fn racers(&self) -> usize {
+        self.racers.load(Ordering::Relaxed)
     }
 }

@@ -59,7 +59,20 @@ pub fn ahead_of(due: Timestamp, dice: &Dice) -> Timestamp {
 }
 
 fn moment(dice: &Dice) -> Duration {
-    APART.mul_f64((dice.roll() * MOMENTS).floor())
+    APART.mul_f64(place(dice.roll(), dice.racers()))
+}
+
+/// At which of the moments one of so many bids. Of few, each is as likely as the others. Of many a fifth would bid at the
+/// first, all but one in vain: then the later is so much likelier than the one before that about one bids at the first,
+/// and who would come later has heard of it.
+fn place(roll: f64, racers: usize) -> f64 {
+    let crowd = racers as f64 / MOMENTS;
+    if crowd <= 1.0 {
+        return (roll * MOMENTS).floor();
+    }
+    // Of a geometric series up to the last moment, the first part is one of `racers`, about.
+    let growth = crowd.powf(0.375);
+    (1.0 + roll * (growth.powf(MOMENTS) - 1.0)).log(growth).floor().min(MOMENTS - 1.0)
 }
 
 /// How long ahead a crowd has to begin to bid, of which so many come at once, so that all can be started by their instant.
@@ -184,6 +197,32 @@ pub async fn ask(parts: &Parts, job: &Job, op: &Op, deadline: Instant) -> Result
             }
             Ok(answer) => return answer,
             Err(_) => return Err(trouble),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOMENTS, place};
+
+    #[test]
+    fn about_one_of_many_bids_at_the_first_moment_and_of_few_each_moment_is_as_likely() {
+        const ROLLS: u32 = 10_000;
+        let bids = |racers: usize, moment: f64| {
+            let rolls = (0..ROLLS).map(|roll| f64::from(roll) / f64::from(ROLLS));
+            rolls.filter(|roll| (place(*roll, racers) - moment).abs() < 0.5).count() as f64 / f64::from(ROLLS)
+                * racers as f64
+        };
+        for racers in 1..=5 {
+            for moment in 0..5 {
+                assert!((bids(racers, f64::from(moment)) - racers as f64 / MOMENTS).abs() < 0.01);
+            }
+        }
+        for racers in [6, 10, 30, 100, 300, 1000] {
+            let first = bids(racers, 0.0);
+            assert!((0.3..1.2).contains(&first), "{first} of {racers}");
+            let all: f64 = (0..5).map(|moment| bids(racers, f64::from(moment))).sum();
+            assert!((all - racers as f64).abs() < 0.01, "all bid at one of the moments");
         }
     }
 }

@@ -23,10 +23,15 @@ pub(crate) fn micros() -> u64 {
 /// What a replica wrote down of a start: when it was due, when its code began, whose.
 pub(crate) type Start = (u64, u64, String);
 
-/// The same executable as another process, told to be what `args` say.
+/// The same executable as another process, told to be what `args` say. Should this one fail, it does not stay behind.
 pub(crate) fn another(args: &[&str]) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(args).stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Ends this process when the one that started it does.
+pub(crate) fn follow() {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();
 }
 
 /// Asks all to end, and waits until they have.
@@ -43,6 +48,7 @@ pub(crate) fn end(children: &mut [Child]) {
 /// handler `note`, takes `length`. Writes a line for each start to `out`, and one `trouble` for each time the store did not
 /// answer or somebody should look at something.
 pub(crate) fn replica(place: &str, cluster: &str, out: &str, jobs: &str, length: Duration) {
+    follow();
     let started: Arc<Mutex<Vec<Start>>> = Arc::default();
     let notes = started.clone();
     let note = move |context: Context| {

@@ -139,6 +139,7 @@ impl Health {
         let (zones, files, changed) = {
             let mut others = lock(&self.others);
             others.live = replicas.into_iter().filter(is_other).collect();
+            self.parts.dice.set_racers(others.live.len() + 1);
             let before = others.outdated.clone();
             let (zones, files) = (others.compare_zones(&self.identity), others.compare_files(&digest));
             (zones, files, before != others.outdated)
