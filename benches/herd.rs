@@ -4,7 +4,8 @@
 //! processes, and prints how late the jobs' code began, how the replicas shared them, how many scripts Redis was asked to
 //! run a start, and what a start cost in processor time, replicas and server apart. Then, unless `--alone`, the same of as
 //! many processes that do nothing but race at the instant, by a script that sets one key for each occurrence, a hundred of
-//! them in a pipeline: what Redis and this machine allow to those who record nothing else.
+//! them in a pipeline: what Redis and this machine allow to those who record nothing else. `HERD_PERIOD` is the seconds
+//! from one herd to the next (5): of many jobs one is not to run into the other.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "common/crowd.rs"]
@@ -86,7 +87,7 @@ fn bare(url: &str, out: &str, jobs: usize) {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, stopped.clone()).unwrap();
     let mut order: Vec<usize> = (0..jobs).collect();
     let mut file = std::io::BufWriter::new(fs::File::create(out).unwrap());
-    let period = herds::PERIOD * 1_000_000;
+    let period = herds::period() * 1_000_000;
     while !stopped.load(Ordering::Relaxed) {
         order.shuffle(&mut rand::rng());
         let due = (crowd::micros() / period + 1) * period;

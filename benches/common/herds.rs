@@ -8,15 +8,18 @@ use std::time::Duration;
 use super::servers::Redis;
 use super::{crowd, figures};
 
-/// Seconds between two herds.
-pub(crate) const PERIOD: u64 = 5;
+/// Seconds between two herds, as `HERD_PERIOD` says, or 5.
+pub(crate) fn period() -> u64 {
+    std::env::var("HERD_PERIOD").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
 
 /// Herds that count; one before them warms up.
 pub(crate) const HERDS: u64 = 6;
 
 /// Each is due at every herd.
 pub(crate) fn jobs(numbers: Range<usize>) -> String {
-    numbers.map(|n| format!("[jobs.job-{n}]\nevery = \"{PERIOD}s\"\nhandler = \"note\"\n")).collect()
+    let period = period();
+    numbers.map(|n| format!("[jobs.job-{n}]\nevery = \"{period}s\"\nhandler = \"note\"\n")).collect()
 }
 
 /// What was seen of all herds that count.
@@ -37,17 +40,18 @@ pub(crate) struct Seen {
 
 /// Looks at processes that have just been started and write to `outs`, and at their servers; then ends them.
 pub(crate) fn watch(mut children: Vec<Child>, outs: &[String], servers: &[Redis]) -> Seen {
+    let period = period();
     // Between two herds, after the first one that all of them saw.
-    std::thread::sleep(Duration::from_secs(2 * PERIOD) + Duration::from_millis(100) * outs.len() as u32);
-    let phase = crowd::micros() / 1000 % (PERIOD * 1000);
-    std::thread::sleep(Duration::from_millis((PERIOD * 1500 - phase) % (PERIOD * 1000)));
+    std::thread::sleep(Duration::from_secs(2 * period) + Duration::from_millis(100) * outs.len() as u32);
+    let phase = crowd::micros() / 1000 % (period * 1000);
+    std::thread::sleep(Duration::from_millis((period * 1500 - phase) % (period * 1000)));
     let now = || {
         let busy: Vec<f64> = servers.iter().map(|server| figures::processor(server.pid())).collect();
         let processor: f64 = children.iter().map(|child| figures::processor(child.id().cast_signed())).sum();
         (crowd::micros(), processor, busy, servers.iter().map(scripts).sum::<f64>())
     };
     let before = now();
-    std::thread::sleep(Duration::from_secs(PERIOD * HERDS));
+    std::thread::sleep(Duration::from_secs(period * HERDS));
     let after = now();
     crowd::end(&mut children);
     let (mut late, mut wins, mut starts) = (Vec::new(), Vec::new(), BTreeMap::<(u64, String), u32>::new());
