@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -13,6 +14,8 @@ use crate::job::JobName;
 pub(super) struct Line {
     order: VecDeque<(JobName, Instant)>,
     members: BTreeSet<JobName>,
+    /// Whether anybody is in it, for those who leave a place.
+    waits: Arc<AtomicBool>,
 }
 
 impl Line {
@@ -20,6 +23,9 @@ impl Line {
     pub(super) fn join(&mut self, job: &JobName) {
         if self.members.insert(job.clone()) {
             self.order.push_back((job.clone(), Instant::now()));
+            self.waits.store(true, Ordering::Relaxed);
+            // Before it is looked for a free place: either that is found, or who leaves one sees that somebody waits.
+            fence(Ordering::SeqCst);
         }
     }
 
@@ -39,6 +45,7 @@ impl Line {
     pub(super) fn next(&mut self) -> Option<JobName> {
         let (job, _) = self.order.pop_front()?;
         self.members.remove(&job);
+        self.waits.store(!self.order.is_empty(), Ordering::Relaxed);
         Some(job)
     }
 }
@@ -54,6 +61,7 @@ pub(super) struct Room {
 /// A place, for as long as this lives.
 pub(super) struct Place {
     permit: Option<OwnedSemaphorePermit>,
+    waits: Arc<AtomicBool>,
     left: Arc<Notify>,
 }
 
@@ -66,21 +74,24 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // In this order: who is told finds it free.
+        // In this order: who is told finds it free, and who joins the line after that looks for a free one himself.
         self.permit = None;
-        self.left.notify_one();
+        fence(Ordering::SeqCst);
+        if self.waits.load(Ordering::Relaxed) {
+            self.left.notify_one();
+        }
     }
 }
 
 impl Room {
-    /// Whenever somebody leaves a place, `left` is told.
+    /// Whenever somebody leaves a place that another waits for, `left` is told.
     pub(super) fn new(places: usize, left: &Arc<Notify>) -> Room {
         Room { permits: Arc::new(Semaphore::new(places)), left: left.clone(), waiting: Line::default() }
     }
 
     fn take(&self) -> Option<Place> {
         let permit = self.permits.clone().try_acquire_owned().ok()?;
-        Some(Place { permit: Some(permit), left: self.left.clone() })
+        Some(Place { permit: Some(permit), waits: self.waiting.waits.clone(), left: self.left.clone() })
     }
 
     /// A place that nobody waits for.

@@ -47,9 +47,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 pub(super) enum Haste {
     /// At once.
     Now,
-    /// In the next call, before all that has time.
-    Soon,
-    /// It has time until nothing else waits.
+    /// It has time until nothing is urgent.
     Later,
 }
 
@@ -82,8 +80,6 @@ struct Queue {
     urgent: VecDeque<Asked>,
     /// What has time until nothing is urgent.
     calm: VecDeque<Asked>,
-    /// How many of the urgent are to be carried out at once.
-    at_once: usize,
     /// Operations that go in the next call at most.
     most: usize,
     /// Tasks at work on it, with a call each.
@@ -136,11 +132,10 @@ impl Lane {
     /// Asks one operation.
     pub(super) async fn ask(self: &Arc<Self>, request: Request) -> Result<Raw, StoreError> {
         let (tell, told) = oneshot::channel();
-        let at_once = request.haste == Haste::Now;
+        let is_urgent = request.haste == Haste::Now;
         let (work, second) = {
             let mut queue = self.queue();
-            queue.at_once += usize::from(at_once);
-            let line = if request.haste == Haste::Later { &mut queue.calm } else { &mut queue.urgent };
+            let line = if is_urgent { &mut queue.urgent } else { &mut queue.calm };
             line.push_back(Asked { request, answer: tell });
             match queue.calls {
                 0 => {
@@ -154,7 +149,7 @@ impl Lane {
                 _ => (None, None),
             }
         };
-        if at_once {
+        if is_urgent {
             self.hurry.notify_waiters();
         }
         // Every call has a limit, so these tasks end soon after the last of their askers. The queue is not held
@@ -238,15 +233,13 @@ fn unpack(answer: Value, count: usize) -> Option<(Header, Vec<Raw>)> {
 }
 
 /// How soon `op` is to be carried out. Whoever is late already goes before what is only to be written down, and before who
-/// bids for what is due later than [`AT_EASE`]; who is late by more than that is not the only one.
+/// bids for what is due later than [`AT_EASE`].
 pub(super) fn haste(op: &Op, now: Option<Timestamp>) -> Haste {
-    match (op, now) {
-        (Op::Claim(Bid { target: Target::Next { due, .. }, .. }), Some(now)) => match () {
-            () if due.since(now) >= AT_EASE => Haste::Later,
-            () if now.since(*due) >= AT_EASE => Haste::Soon,
-            () => Haste::Now,
-        },
-        (Op::Claim(_) | Op::Start { .. } | Op::Renew { .. }, _) => Haste::Now,
+    match op {
+        Op::Claim(Bid { target: Target::Next { due, .. }, .. }) if now.is_some_and(|now| due.since(now) >= AT_EASE) => {
+            Haste::Later
+        }
+        Op::Claim(_) | Op::Start { .. } | Op::Renew { .. } => Haste::Now,
         _ => Haste::Later,
     }
 }
@@ -290,7 +283,7 @@ impl Work {
         hurry.as_mut().enable();
         let may_wait = {
             let queue = self.lane.queue();
-            queue.at_once == 0 && !(queue.urgent.is_empty() && queue.calm.is_empty())
+            queue.urgent.is_empty() && !queue.calm.is_empty()
         };
         if may_wait {
             let _ = timeout(MOMENT, hurry).await;
@@ -315,7 +308,6 @@ impl Work {
         while batch.len() < queue.most && bytes < BYTES {
             let next = queue.urgent.pop_front();
             let Some(asked) = next.or_else(|| queue.calm.pop_front()) else { break };
-            queue.at_once -= usize::from(asked.request.haste == Haste::Now);
             if !asked.answer.is_closed() {
                 bytes += asked.request.op.len();
                 batch.push(asked);
@@ -377,15 +369,7 @@ impl Drop for Second {
 
 impl Default for Queue {
     fn default() -> Self {
-        Queue {
-            urgent: VecDeque::new(),
-            calm: VecDeque::new(),
-            at_once: 0,
-            most: MOST,
-            calls: 0,
-            coming: false,
-            sent: None,
-        }
+        Queue { urgent: VecDeque::new(), calm: VecDeque::new(), most: MOST, calls: 0, coming: false, sent: None }
     }
 }
 
@@ -395,7 +379,6 @@ impl Queue {
         if self.calls == 0 && !self.coming {
             self.urgent.clear();
             self.calm.clear();
-            self.at_once = 0;
         }
     }
 }
