@@ -59,13 +59,13 @@ pub fn ahead_of(due: Timestamp, dice: &Dice) -> Timestamp {
 }
 
 fn moment(dice: &Dice) -> Duration {
-    APART.mul_f64(place(dice.roll(), dice.racers()))
+    APART.mul_f64(which_moment(dice.roll(), dice.racers()))
 }
 
 /// At which of the moments one of so many bids. Of few, each is as likely as the others. Of many a fifth would bid at the
 /// first, all but one in vain: then the later is so much likelier than the one before that about one bids at the first,
 /// and who would come later has heard of it.
-fn place(roll: f64, racers: usize) -> f64 {
+fn which_moment(roll: f64, racers: usize) -> f64 {
     let crowd = racers as f64 / MOMENTS;
     if crowd <= 1.0 {
         return (roll * MOMENTS).floor();
@@ -82,18 +82,23 @@ fn needs(at_once: usize) -> Duration {
     LEAST + (EACH.mul_f64(at_once as f64) + APART).mul_f64(MOMENTS)
 }
 
+/// Whether so many at once are a crowd that has time to wait.
+fn waits(at_once: usize) -> bool {
+    at_once >= CROWD && needs(at_once) <= STARTS
+}
+
 /// When to bid where so many come at once that it pays to start what is won in the same step: later than else, just early
 /// enough. `None` where it does not pay, where so many are due that there is no time to lose, or where it was waited for.
 pub fn ahead_of_crowd(due: Timestamp, now: Timestamp, at_once: usize, dice: &Dice) -> Option<Timestamp> {
-    let may = at_once >= CROWD && needs(at_once) <= STARTS && due.since(now) > STARTS;
+    let may = waits(at_once) && due.since(now) > STARTS;
     may.then(|| due.minus(needs(at_once)).plus(moment(dice)))
 }
 
 /// The same for a `job` that was to wake at one moment [`ahead_of`] its instant, and does: the same moment, so much later.
 pub fn later_in_crowd(job: &Job, at: Timestamp, now: Timestamp, at_once: usize) -> Option<Timestamp> {
-    let is_crowd = at_once >= CROWD && needs(at_once) <= STARTS && !job.task.is_sent() && job.mutex.is_none();
+    let may = waits(at_once) && !job.task.is_sent() && job.mutex.is_none();
     let later = at.plus(Bid::AHEAD.saturating_sub(needs(at_once)));
-    (is_crowd && later > now.plus(APART)).then_some(later)
+    (may && later > now.plus(APART)).then_some(later)
 }
 
 /// Bids for `target`, wanted when the store's clock read `seen`; after a random moment, unless that was waited for
@@ -203,14 +208,14 @@ pub async fn ask(parts: &Parts, job: &Job, op: &Op, deadline: Instant) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::{MOMENTS, place};
+    use super::{MOMENTS, which_moment};
 
     #[test]
     fn about_one_of_many_bids_at_the_first_moment_and_of_few_each_moment_is_as_likely() {
         const ROLLS: u32 = 10_000;
         let bids = |racers: usize, moment: f64| {
             let rolls = (0..ROLLS).map(|roll| f64::from(roll) / f64::from(ROLLS));
-            rolls.filter(|roll| (place(*roll, racers) - moment).abs() < 0.5).count() as f64 / f64::from(ROLLS)
+            rolls.filter(|roll| (which_moment(*roll, racers) - moment).abs() < 0.5).count() as f64 / f64::from(ROLLS)
                 * racers as f64
         };
         for racers in 1..=5 {
