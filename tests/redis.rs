@@ -16,10 +16,12 @@ mod memory;
 mod outbox;
 #[path = "redis/redo.rs"]
 mod redo;
+#[path = "redis/rehearsal.rs"]
+mod rehearsal;
 #[path = "common/servers.rs"]
 mod servers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cronclave::clock::{Clock, Timestamp};
@@ -308,7 +310,19 @@ impl Rule {
 
 #[tokio::test]
 async fn scripts_and_rule_agree_on_random_operations() {
-    let (most, seed) = (setting("FUZZ_OPS", || 120_000), setting("FUZZ_SEED", rand::random));
+    assert_eq!(agree_on_random_operations(false).await, 0, "nothing was heard that could be rehearsed with");
+}
+
+#[tokio::test]
+async fn what_is_rehearsed_and_the_rule_agree_on_random_operations() {
+    let rehearsed = agree_on_random_operations(true).await;
+    assert!(rehearsed > 1_000, "{rehearsed} operations were rehearsed");
+}
+
+/// Asks a store that `listens`, or one that hears nothing. Answers how many operations it rehearsed.
+async fn agree_on_random_operations(listens: bool) -> u64 {
+    let most = setting("FUZZ_OPS", || if listens { 40_000 } else { 120_000 });
+    let seed = setting("FUZZ_SEED", rand::random);
     let server = servers::Redis::plain();
     let now: Timestamp = "2026-11-22T06:00:00.25Z".parse().unwrap();
     let clock = Clock::starting_at(now);
@@ -317,6 +331,9 @@ async fn scripts_and_rule_agree_on_random_operations() {
     let mut rule = Rule::default();
     let jobs = ["backup", "report", "a", "z-9_"].map(|name| JobName::new(name).unwrap());
     let (mut asked, mut kinds) = (0, BTreeMap::<String, u64>::new());
+    if listens {
+        store.changed(0).await.unwrap();
+    }
     while asked < most {
         // More than a batch takes: the clock goes forward only.
         let step = chance.of(&[100, 100, 200, 999, 1_000, 5_000, 20_000]);
@@ -332,6 +349,11 @@ async fn scripts_and_rule_agree_on_random_operations() {
                 (job, op)
             })
             .collect();
+        if listens {
+            // What is heard is what was before all of them.
+            let mut seen = BTreeSet::new();
+            batch.retain(|(job, _)| seen.insert(job.clone()));
+        }
         // In the order in which the store sends them: what is late already goes first.
         let now = chance.now;
         batch.sort_by_key(|(_, op)| match op {
@@ -350,7 +372,7 @@ async fn scripts_and_rule_agree_on_random_operations() {
             let word = |text: String| text.split([' ', '{', '(']).next().unwrap().to_owned();
             *kinds.entry(format!("{} {}", word(format!("{op:?}")), word(format!("{reply:?}")))).or_default() += 1;
         }
-        asked += count;
+        asked += batch.len() as u64;
     }
     let told: Vec<Event> = store.events(0, usize::MAX).await.unwrap().into_iter().map(|(_, event)| event).collect();
     assert_eq!(told.last(), rule.events.last(), "FUZZ_SEED={seed}");
@@ -368,6 +390,7 @@ async fn scripts_and_rule_agree_on_random_operations() {
     {
         assert!(kinds.contains_key(reached), "never reached: {reached}");
     }
+    store.rehearsed()
 }
 
 /// Asks all of it at once, in order: it travels in few calls.

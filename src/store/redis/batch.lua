@@ -1,10 +1,10 @@
 -- Answers a batch of operations in one atomic step.
 
 -- The first is about all of them, and comes last.
-local answers = { '' }
-local function answer(reply, job, mutex, events)
-  local n = #answers
-  answers[n + 1], answers[n + 2], answers[n + 3], answers[n + 4] = reply, job.packed, mutex, events
+local answers, size = { '' }, 1
+local function answer(reply, record, mutex, events)
+  answers[size + 1], answers[size + 2], answers[size + 3], answers[size + 4] = reply, record, mutex, events
+  size = size + 4
 end
 
 -- What may give others something to do: `What::invites`.
@@ -13,34 +13,64 @@ local INVITES = { [E.queued] = true, [E.released] = true, [E.ended] = true,
 local KINDS = { 'register', 'claim', 'decide', 'published', 'start', 'renew', 'settle', 'release',
                 'reap', 'evict', 'trigger', 'cancel', 'pause', 'resume', 'overdue', 'slow' }
 
-for _, op in ipairs(ops) do
+-- What the asker has worked out by the same rules holds if the record is still the one that it knew, and nothing is held back.
+-- As of when it did, a moment ago, nothing else came in between. Otherwise it is given the record, and asks again.
+local TAKEN = 'taken'
+local calm = tonumber(data.calm or 0)
+local function take_rehearsal(name, first)
+  local job, before = jobs[name], ARGV[first + BEFORE]
+  if job.packed ~= before or closed or now < calm then return answer('', job.packed, '', '') end
+  local at, revision, count, invites, due = cmsgpack.unpack(ARGV[first + FACTS])
+  if at > now or now - at > LATELY then return answer('', job.packed, '', '') end
+  job.packed, job.record, job.revision, job.changed = ARGV[first + AFTER], nil, revision, true
+  job.invites = job.invites or invites
+  if count > 0 then
+    told = told + count
+    feed_text[#feed_text + 1] = ARGV[first + EVENTS]
+  end
+  if ARGV[first + LINE_ID] ~= '' then add_to_line(ARGV[first + LINE_ID], name, due, 'r', ARGV[first + LINE]) end
+  answer(TAKEN, '', '', '')
+end
+
+-- The rules are made when they are first needed: each call would make their functions anew.
+local G
+local function carry_out(op)
   local name, kind = op[2], KINDS[op[1]]
   local job = jobs[name]
-  if kind then
-    local record = record_of(name)
-    local mutex = record and mutex_named(kind, record, op)
-    local s = { job = name, r = record, m = mutex_of(mutex), now = now, events = {} }
-    if garbled then return redis.error_reply('GARBLED ' .. garbled) end
-    if kind == 'register' and job.packed == '' and op[4] and not closed then putting_back().restore(s, op[4]) end
-    local reply = held_back(kind, s, op) or G[kind](s, unpack(op, 3))
-    local packed = cmsgpack.pack(reply)
-    local events = {}
-    for i, event in ipairs(s.events) do
-      events[i] = keep(name, event)
-      if INVITES[event[2]] then job.invites = true end
-    end
-    if s.changed then
-      record = s.r
-      record[REVISION] = math.max(record[REVISION] + 1, now)
-      job.packed, job.changed = cmsgpack.pack(record), true
-    end
-    if s.m_changed and mutex then
-      known[mutex].packed, known[mutex].changed = cmsgpack.pack(s.m), true
-    end
-    answer(packed, job, mutex and known[mutex].packed or '', table.concat(events))
-  else
+  if not kind then
     if op[3] then mutex_of(op[3]) end
-    answer('', job, op[3] and known[op[3]].packed or '', '')
+    return answer('', job.packed, op[3] and known[op[3]].packed or '', '')
+  end
+  G = G or granting()
+  local record = record_of(name)
+  local mutex = record and mutex_named(kind, record, op)
+  local s = { job = name, r = record, m = mutex_of(mutex), now = now, events = {} }
+  if garbled then return end
+  if kind == 'register' and job.packed == '' and op[4] and not closed then putting_back().restore(s, op[4]) end
+  local reply = held_back(kind, s, op) or G[kind](s, unpack(op, 3))
+  local packed = cmsgpack.pack(reply)
+  local events = {}
+  for i, event in ipairs(s.events) do
+    events[i] = keep(name, event)
+    if INVITES[event[2]] then job.invites = true end
+  end
+  if s.changed then
+    record = s.r
+    record[REVISION] = math.max(record[REVISION] + 1, now)
+    job.packed, job.changed = cmsgpack.pack(record), true
+  end
+  if s.m_changed and mutex then
+    known[mutex].packed, known[mutex].changed = cmsgpack.pack(s.m), true
+  end
+  answer(packed, job.packed, mutex and known[mutex].packed or '', table.concat(events))
+end
+
+for first = FIRST, #ARGV, EACH do
+  if ARGV[first + OP] == '' then
+    take_rehearsal(ARGV[first], first)
+  else
+    carry_out(cmsgpack.unpack(ARGV[first + OP]))
+    if garbled then return redis.error_reply('GARBLED ' .. garbled) end
   end
 end
 
@@ -53,14 +83,16 @@ local function call_with_all(command, key, args)
   end
 end
 
-local changed, news = {}, {}
+local changed, news, count = {}, {}, 0
 for _, name in ipairs(names) do
-  if jobs[name].changed then
-    local job = jobs[name]
-    changed[#changed + 1], changed[#changed + 2] = name, job.packed
-    local n = #news
+  local job = jobs[name]
+  if job.changed then
+    changed[2 * count + 1], changed[2 * count + 2] = name, job.packed
+    local n = 4 * count
     local told = #job.packed <= NEWS and job.packed or ''
-    news[n + 1], news[n + 2], news[n + 3], news[n + 4] = name, job.record[REVISION], told, job.invites or false
+    local revision = job.record and job.record[REVISION] or job.revision
+    news[n + 1], news[n + 2], news[n + 3], news[n + 4] = name, revision, told, job.invites
+    count = count + 1
   end
 end
 call_with_all('HSET', records, changed)
@@ -72,12 +104,16 @@ end
 call_with_all('HSET', mutexes, locks)
 
 local texts, times, places = {}, {}, {}
+count = 0
 for id, line in pairs(lines) do
-  if line.changed then texts[#texts + 1], texts[#texts + 2] = id, line.text end
+  if line.changed then
+    texts[count + 1], texts[count + 2] = id, line.text
+    count = count + 2
+  end
 end
-for _, line in ipairs(fresh) do
-  times[#times + 1], times[#times + 2] = number(line[2]), line[1]
-  places[#places + 1], places[#places + 2] = 0, line[3]
+for i, line in ipairs(fresh) do
+  times[2 * i - 1], times[2 * i] = number(line[2]), line[1]
+  places[2 * i - 1], places[2 * i] = 0, line[3]
 end
 call_with_all('HSET', entries, texts)
 call_with_all('ZADD', by_time, times)

@@ -2,8 +2,8 @@
 -- Held equal to it by tests/redis.rs, which asks both the same. Change neither alone.
 --
 -- Records are lists (see pack.rs). `false` stands for what is absent, times are microseconds.
+-- All of this is the body of a function (lane.rs): it is made only where something was not rehearsed.
 
-local FAR = 253402300799000000
 local SPECS, PAUSES, REMEMBERED = 4, 16, 100
 -- So long before an occurrence is due it may be bid for: `Bid::AHEAD`.
 local AHEAD = 500000
@@ -25,18 +25,9 @@ local SKIP, QUEUE_ONE, QUEUE_ALL, REPLACE, ALLOW = 1, 2, 3, 4, 5
 -- Replies.
 local WON, DONE, KEPT, FENCED, CALLED_OFF, STALE, EARLY = 1, 2, 3, 4, 5, 6, 7
 local MOVED, BUSY, MUTEX_HELD, IS_PAUSED, FULL, NOT_FOUND, HELD_BACK = 8, 9, 10, 11, 12, 13, 14
--- Events.
-local E = { registered = 1, passed = 2, queued = 3, claimed = 4, published = 5, started = 6,
-            released = 7, ended = 8, fenced = 9, cancel_asked = 10, paused = 11, resumed = 12,
-            declined = 13, overdue = 14, recovered = 15, slow = 16, restored = 17 }
-
 -- An operation answers with a reply as `Reply` has it, but for an open run of the job it names the
 -- run's place in the record, which goes with the answer.
 local G = {}
-
-local function plus(at, by)
-  return math.min(at + by, FAR)
-end
 
 -- A ring is a string of items of one size, the oldest first.
 local function has(ring, item)
@@ -99,13 +90,6 @@ end
 local function place_of(s, run)
   for i, open in ipairs(s.r[OPEN]) do
     if open[RUN] == run then return i end
-  end
-end
-
--- Where the run with this claim stands, if the claim is its newest.
-local function newest(s, key)
-  for i, open in ipairs(s.r[OPEN]) do
-    if open[RUN] == key[1] and open[FENCE] == key[2] then return i end
   end
 end
 
@@ -253,7 +237,7 @@ local function claim_next(s, bid, expect, passes, at, due, run)
 end
 
 local function claim_open(s, bid, run_id, fence)
-  local i = newest(s, { run_id, fence })
+  local i = newest(s.r, { run_id, fence })
   if not i then return { MOVED } end
   local run = s.r[OPEN][i]
   if run[UNTIL] > s.now then return { BUSY, i } end
@@ -328,7 +312,7 @@ function G.decide(s, expect, passes, due)
 end
 
 function G.published(s, key, ttl)
-  local i = newest(s, key)
+  local i = newest(s.r, key)
   if not i then return { FENCED } end
   local run = s.r[OPEN][i]
   if run[PHASE] == CLAIMED and run[TOKEN] == key[3] and run[CANCEL] then
@@ -353,7 +337,7 @@ function G.published(s, key, ttl)
 end
 
 function G.start(s, key, holder, ttl)
-  local i = newest(s, key)
+  local i = newest(s.r, key)
   if not i then return fence_off(s, key, 'start', false) end
   local run = s.r[OPEN][i]
   local pause = paused(s)
@@ -385,7 +369,7 @@ function G.start(s, key, holder, ttl)
 end
 
 function G.renew(s, key, ttl)
-  local i = newest(s, key)
+  local i = newest(s.r, key)
   local run = i and s.r[OPEN][i]
   if not run or run[PHASE] == WAITING or run[TOKEN] ~= key[3] then return { FENCED } end
   -- The lease had lapsed; nobody took the run, but another job took the mutex.
@@ -398,7 +382,7 @@ end
 
 function G.settle(s, key, how, follow)
   if has(s.r[SETTLED], fence_bytes(key[2])) then return { DONE } end
-  local i = newest(s, key)
+  local i = newest(s.r, key)
   local run = i and s.r[OPEN][i]
   local holds = run and run[PHASE] ~= WAITING and run[TOKEN] == key[3]
   if not holds then return fence_off(s, key, 'settle', how) end
@@ -415,7 +399,7 @@ function G.settle(s, key, how, follow)
 end
 
 function G.release(s, key)
-  local i = newest(s, key)
+  local i = newest(s.r, key)
   local run = i and s.r[OPEN][i]
   if not run or run[TOKEN] ~= key[3] then return { FENCED } end
   -- Its holder knows what no record tells: that the code never began.
@@ -429,7 +413,7 @@ function G.release(s, key)
 end
 
 function G.reap(s, run_id, fence, phase)
-  local i = newest(s, { run_id, fence })
+  local i = newest(s.r, { run_id, fence })
   local run = i and s.r[OPEN][i]
   if not run or run[PHASE] ~= phase then return { MOVED } end
   if run[UNTIL] > s.now then return { BUSY, i } end
@@ -514,7 +498,7 @@ function G.overdue(s, expect, due)
 end
 
 function G.slow(s, run_id, fence)
-  local i = newest(s, { run_id, fence })
+  local i = newest(s.r, { run_id, fence })
   local run = i and s.r[OPEN][i]
   if not run or run[PHASE] ~= RUNNING then return { MOVED } end
   if run[STARTED_AT] and not run[SLOW] then
@@ -553,3 +537,5 @@ function G.resume(s, catch_up, by)
   tell(s, E.resumed, catch_up, by)
   return { DONE }
 end
+
+return G

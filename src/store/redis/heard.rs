@@ -104,8 +104,7 @@ impl Heard {
     }
 
     /// Remembers a record that came with an answer.
-    pub(super) fn learn(&self, job: &JobName, revision: u64, packed: &[u8]) {
-        let packed = packed.into();
+    pub(super) fn learn(&self, job: &JobName, revision: u64, packed: Arc<[u8]>) {
         self.known.learn(job, revision, &packed);
         self.held().learn(job, revision, packed);
     }
@@ -153,6 +152,11 @@ impl Heard {
     /// What the server's clock reads now, by the quickest of the latest readings.
     pub(super) fn now(&self) -> Option<Timestamp> {
         self.held().best().map(Sample::now)
+    }
+
+    /// What it reads at most.
+    pub(super) fn at_most(&self) -> Option<Timestamp> {
+        self.held().best().map(|best| best.now().plus(best.doubt))
     }
 
     /// What it reads at least.

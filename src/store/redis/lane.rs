@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::fold::fold;
 use super::known::{Header, Turn};
 use super::link::Script;
+use super::rehearsal::Packed;
 use super::server::{GENTLE, Server};
 use super::words::Fault;
 use super::{pack, teach};
@@ -26,7 +27,7 @@ const MOST: usize = 200;
 
 /// No further operation joins a call that has so many bytes: a thousand occurrences decided at once
 /// are one operation, and as much work as many.
-const BYTES: usize = 64 * 1024;
+const BYTES: usize = 256 * 1024;
 
 /// An answer of so many bytes was too much for one call.
 const LARGE: usize = 2 * 1024 * 1024;
@@ -51,6 +52,9 @@ pub(super) enum Haste {
     Later,
 }
 
+/// The server took what was rehearsed, as batch.lua says it.
+pub(super) const TAKEN: &[u8] = b"taken";
+
 /// The server's answer to one operation, still packed.
 pub(super) struct Raw {
     pub(super) now: Timestamp,
@@ -58,8 +62,9 @@ pub(super) struct Raw {
     pub(super) position: u64,
     /// Who answered, if it may say.
     pub(super) by: Arc<str>,
+    /// [`TAKEN`] where it took the rehearsal, whose record and events are here then; nothing where it did not.
     pub(super) reply: Vec<u8>,
-    pub(super) record: Vec<u8>,
+    pub(super) record: Arc<[u8]>,
     pub(super) mutex: Vec<u8>,
     pub(super) events: Vec<u8>,
 }
@@ -90,11 +95,19 @@ struct Queue {
     sent: Option<Instant>,
 }
 
-/// One operation, packed.
+/// What is asked.
+pub(super) enum Asking {
+    /// An operation, packed.
+    Op(Vec<u8>),
+    /// To write what it comes to, if the record is as it was heard.
+    Rehearsed(Packed),
+}
+
+/// One operation on its way.
 pub(super) struct Request {
     /// Whose record it is about, if any's.
     pub(super) job: Option<JobName>,
-    pub(super) op: Vec<u8>,
+    pub(super) asked: Asking,
     pub(super) haste: Haste,
     /// It must wait while the server's memory is full, as new claims must; what goes on must not.
     pub(super) is_wary: bool,
@@ -103,7 +116,25 @@ pub(super) struct Request {
 impl Request {
     /// How it stands. What its clock reads counts as of when that was asked, so it goes at once.
     pub(super) fn glance() -> Request {
-        Request { job: None, op: pack::pack_glance(), haste: Haste::Now, is_wary: false }
+        Request { job: None, asked: Asking::Op(pack::pack_glance()), haste: Haste::Now, is_wary: false }
+    }
+
+    /// As reads.lua takes it.
+    fn args(&self) -> [&[u8]; 8] {
+        let job = self.job.as_ref().map_or("", JobName::as_str).as_bytes();
+        let none: &[u8] = &[];
+        match &self.asked {
+            Asking::Op(op) => [job, op, none, none, none, none, none, none],
+            Asking::Rehearsed(packed) => {
+                let [before, after, events, line, line_id, facts] = packed.args();
+                [job, none, before, after, events, line, line_id, facts]
+            }
+        }
+    }
+
+    /// How much of it there is.
+    fn size(&self) -> usize {
+        self.args().iter().map(|arg| arg.len()).sum()
     }
 }
 
@@ -115,10 +146,10 @@ struct Asked {
 impl Lane {
     pub(super) fn new(server: Arc<Server>) -> Arc<Lane> {
         let body = concat!(
-            include_str!("grant.lua"),
-            "\n",
             include_str!("reads.lua"),
-            "\n",
+            "\nlocal function granting()\n",
+            include_str!("grant.lua"),
+            "\nend\n",
             include_str!("redo.lua"),
             "\n",
             include_str!("batch.lua")
@@ -173,9 +204,9 @@ impl Lane {
         let script = link.fitting(scripts).await.map_err(Fault::nowhere)?;
         let mut args = vec![self.server.given_time(), self.server.channel.clone().into_bytes()];
         args.extend(self.server.known.args());
-        args.extend(asked.iter().map(|request| request.op.clone()));
+        args.extend(asked.iter().flat_map(|request| request.args()).map(<[u8]>::to_vec));
         let answer = link.try_run(script, &self.server.keys, &args).await?;
-        let (header, raws) = unpack(answer, asked.len()).ok_or_else(|| Fault::nowhere(self.server.garbled()))?;
+        let (header, raws) = unpack(answer, asked).ok_or_else(|| Fault::nowhere(self.server.garbled()))?;
         self.remember(&header, asked, &raws);
         match self.server.known.note(&header) {
             Turn::None => {}
@@ -214,19 +245,24 @@ impl Lane {
     }
 }
 
-fn unpack(answer: Value, count: usize) -> Option<(Header, Vec<Raw>)> {
+fn unpack(answer: Value, asked: &[&Request]) -> Option<(Header, Vec<Raw>)> {
     let Value::Array(parts) = answer else { return None };
     let mut parts = parts.into_iter().map(|part| match part {
         Value::BulkString(bytes) => Some(bytes),
         _ => None,
     });
     let header = Header::read(&parts.next()??).ok()?;
-    let (now, position, by) = (header.now, header.position, Arc::from(header.server.as_str()));
+    let (now, position, by) = (header.now, header.position, Arc::<str>::from(header.server.as_str()));
     let mut next = || parts.next().flatten();
-    let raws: Option<Vec<Raw>> = (0..count)
-        .map(|_| {
-            let by = Arc::clone(&by);
-            Some(Raw { now, position, by, reply: next()?, record: next()?, mutex: next()?, events: next()? })
+    let raws: Option<Vec<Raw>> = asked
+        .iter()
+        .map(|request| {
+            let (reply, record, mutex, events) = (next()?, next()?, next()?, next()?);
+            let (record, events) = match &request.asked {
+                Asking::Rehearsed(packed) if reply == TAKEN => (packed.after.clone(), packed.events.clone()),
+                _ => (record.into(), events),
+            };
+            Some(Raw { now, position, by: by.clone(), reply, record, mutex, events })
         })
         .collect();
     Some((header, raws?))
@@ -309,7 +345,7 @@ impl Work {
             let next = queue.urgent.pop_front();
             let Some(asked) = next.or_else(|| queue.calm.pop_front()) else { break };
             if !asked.answer.is_closed() {
-                bytes += asked.request.op.len();
+                bytes += asked.request.size();
                 batch.push(asked);
             }
         }

@@ -19,6 +19,7 @@ mod outbox;
 mod pack;
 mod peer;
 mod prune;
+mod rehearsal;
 mod resolve;
 mod sentinel;
 mod server;
@@ -29,6 +30,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,7 +42,7 @@ use crate::job::{JobName, Keep};
 use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event};
 use crate::plan::View;
-use crate::record::{self, Bid, Mutex, Op, Reply, State};
+use crate::record::{Mutex, Op, Reply};
 use crate::runner::Stream;
 use crate::store::{
     Answer, Collection, Document, Draft, Outbox, Piece, Query, Records, Repair, Replica, Snapshot, Span, Store,
@@ -48,7 +50,7 @@ use crate::store::{
 };
 use durable::Durable;
 use history::{invited, list};
-use lane::{Haste, Lane, Raw, Request, haste};
+use lane::{Asking, Haste, Lane, Raw, Request, haste};
 use server::{META, MUTEXES, RECORDS, Server};
 use wire::{Garbled, Reader, Writer};
 
@@ -84,6 +86,7 @@ pub struct Redis {
     server: Arc<Server>,
     lane: Arc<Lane>,
     durable: Durable,
+    rehearsed: AtomicU64,
 }
 
 impl Redis {
@@ -92,7 +95,13 @@ impl Redis {
         let server = Arc::new(Server::new(address.clone(), cluster, time));
         let durable = Durable::new(address, server.keys[META].clone());
         let lane = Lane::new(server.clone());
-        Redis { server, lane, durable }
+        Redis { server, lane, durable, rehearsed: AtomicU64::new(0) }
+    }
+
+    /// How many operations the server only had to compare and write, because what they would come to had been worked out
+    /// here.
+    pub fn rehearsed(&self) -> u64 {
+        self.rehearsed.load(Ordering::Relaxed)
     }
 
     /// Connects now.
@@ -105,20 +114,16 @@ impl Redis {
 
     fn view_of(&self, job: &JobName, raw: &Raw) -> Result<View, Garbled> {
         let (record, revision) = pack::unpack_record(&raw.record)?;
-        self.server.heard.learn(job, revision, &raw.record);
+        self.server.heard.learn(job, revision, raw.record.clone());
         Ok(View { now: self.server.seen(raw.now), record, mutex: pack::unpack_mutex(&raw.mutex)? })
     }
 
-    /// The answer to a bid that was lost before it is made: what was heard says that its occurrence is
-    /// decided, or its run not as it was. That is for ever, so the server need not be asked.
-    fn foresee(&self, job: &JobName, op: &Op) -> Option<Answer> {
-        let (Op::Claim(Bid { mutex: None, .. }) | Op::Decide { .. } | Op::Reap { .. }) = op else { return None };
-        let view = self.heard(job)?;
-        let (mut record, mut mutex) = (view.record.clone(), view.mutex.clone());
-        let state = State { job, record: &mut record, mutex: &mut mutex };
-        let (reply, events) = record::apply(state, op, view.now);
-        let lost = matches!(reply, Reply::Stale | Reply::Moved) && events.is_empty();
-        lost.then_some(Answer { reply, view, events })
+    /// Waits until a start that was granted is as sure as it should be.
+    async fn confirm(&self, op: &Op, answer: &Answer, raw: &Raw) -> Result<(), StoreError> {
+        match (op, &answer.reply) {
+            (Op::Start { .. }, Reply::Kept { .. }) => self.durable.confirm(&raw.by).await,
+            _ => Ok(()),
+        }
     }
 
     fn answer_of(&self, job: &JobName, raw: &Raw) -> Result<Answer, Garbled> {
@@ -160,8 +165,8 @@ impl Store for Redis {
         {
             return Ok(view);
         }
-        let op = pack::pack_view(job, mutex);
-        let raw = self.lane.ask(Request { job: Some(job.clone()), op, haste: Haste::Now, is_wary: false }).await?;
+        let asked = Asking::Op(pack::pack_view(job, mutex));
+        let raw = self.lane.ask(Request { job: Some(job.clone()), asked, haste: Haste::Now, is_wary: false }).await?;
         self.view_of(job, &raw).map_err(|Garbled| self.server.garbled())
     }
 
@@ -176,23 +181,24 @@ impl Store for Redis {
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
-        if let Some(answer) = self.foresee(job, op) {
-            return Ok(answer);
-        }
+        let op = &*self.durable.apart(op);
         let is_wary = matches!(op, Op::Register { .. } | Op::Claim(_) | Op::Decide { .. } | Op::Trigger { .. });
         let haste = haste(op, self.server.reckon());
-        let op = &*self.durable.apart(op);
+        let request = |asked| Request { job: Some(job.clone()), asked, haste, is_wary };
+        if let Some(before) = self.server.heard.record(job)
+            && let Some(answer) = self.apply_rehearsed(job, op, before, request).await?
+        {
+            return Ok(answer);
+        }
         let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
         let packed = pack::pack_op(job, op, known.as_deref());
         let given_up = Instant::now() + PATIENCE;
         let mut repairs = self.server.known.repair.subscribe();
         loop {
-            let raw = self.lane.ask(Request { job: Some(job.clone()), op: packed.clone(), haste, is_wary }).await?;
+            let raw = self.lane.ask(request(Asking::Op(packed.clone()))).await?;
             let Some(until) = pack::held_back(&raw.reply) else {
                 let answer = self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())?;
-                if matches!((op, &answer.reply), (Op::Start { .. }, Reply::Kept { .. })) {
-                    self.durable.confirm(&raw.by).await?;
-                }
+                self.confirm(op, &answer, &raw).await?;
                 return Ok(answer);
             };
             let left = until.since(raw.now);

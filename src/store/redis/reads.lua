@@ -4,7 +4,15 @@
 --
 -- KEYS: records, mutexes, entries, entries by time, entries by job, feed, meta, pages given back, records given back
 -- ARGV: now in microseconds or '' for the server's clock; channel; what the asker knows of the
--- data: which it is, its epoch, its position; operations, packed
+-- data: which it is, its epoch, its position; for each operation as many as follow here: its job; the
+-- operation, packed, or '' if it was rehearsed (rehearsal.rs), and then the record that it was rehearsed
+-- with; the record that comes of it; the events; what they add to which line of history; when, the
+-- new revision, how many events, whether they invite, and the instant that a new line is found by
+
+local FIRST, EACH = 6, 8
+local OP, BEFORE, AFTER, EVENTS, LINE, LINE_ID, FACTS = 1, 2, 3, 4, 5, 6, 7
+-- A rehearsal that is older is worth nothing: somebody's clock may have been set meanwhile.
+local LATELY = 250000
 
 local LAYOUT = '1'
 -- How many events the feed remembers.
@@ -15,6 +23,23 @@ local NEWS = 16384
 local STEADY = 60000000
 
 local records, mutexes, entries, by_time, by_job, feed, meta = unpack(KEYS)
+
+local FAR = 253402300799000000
+-- Events.
+local E = { registered = 1, passed = 2, queued = 3, claimed = 4, published = 5, started = 6,
+            released = 7, ended = 8, fenced = 9, cancel_asked = 10, paused = 11, resumed = 12,
+            declined = 13, overdue = 14, recovered = 15, slow = 16, restored = 17 }
+
+local function plus(at, by)
+  return math.min(at + by, FAR)
+end
+
+-- Where the run with this claim stands, if the claim is its newest.
+local function newest(record, key)
+  for i, open in ipairs(record[OPEN]) do
+    if open[RUN] == key[1] and open[FENCE] == key[2] then return i end
+  end
+end
 
 local function number(n)
   return string.format('%.0f', n)
@@ -41,28 +66,33 @@ end
 
 -- ---- reads -------------------------------------------------------------------------------------
 
-local ops = {}
-for i = 6, #ARGV do ops[i - 5] = cmsgpack.unpack(ARGV[i]) end
-
 local names, jobs = {}, {}
 -- Reads the records of these jobs that were not read before.
 local function read(wanted)
-  local fresh = {}
+  local fresh, count = {}, 0
   for _, name in ipairs(wanted) do
-    if not jobs[name] then
-      jobs[name] = {}
-      names[#names + 1], fresh[#fresh + 1] = name, name
+    if jobs[name] == nil then
+      jobs[name], count = false, count + 1
+      fresh[count] = name
     end
   end
-  if #fresh == 0 then return end
+  if count == 0 then return end
+  local before = #names
   for i, packed in ipairs(redis.call('HMGET', records, unpack(fresh))) do
-    jobs[fresh[i]].packed = packed or ''
+    names[before + i] = fresh[i]
+    -- All that it may come to hold, so that it need not grow.
+    jobs[fresh[i]] = { packed = packed or '', record = nil, revision = nil, changed = nil, invites = false }
   end
 end
 
-local asked = {}
-for i, op in ipairs(ops) do asked[i] = op[2] end
-read(asked)
+do
+  local asked, count = {}, 0
+  for at = FIRST, #ARGV, EACH do
+    count = count + 1
+    asked[count] = ARGV[at]
+  end
+  read(asked)
+end
 
 -- Written by another program, or a newer version: whose it is.
 local garbled
@@ -101,6 +131,19 @@ local function mutex_of(name)
 end
 
 local lines, fresh = {}, {}
+do
+  local ids, count = {}, 0
+  for at = FIRST, #ARGV, EACH do
+    if ARGV[at + LINE_ID] ~= '' then
+      count = count + 1
+      ids[count] = ARGV[at + LINE_ID]
+    end
+  end
+  for i, text in ipairs(count > 0 and redis.call('HMGET', entries, unpack(ids)) or {}) do
+    lines[ids[i]] = { text = text or '', changed = false }
+  end
+end
+
 local function line_of(id)
   if not lines[id] then lines[id] = { text = redis.call('HGET', entries, id) or '' } end
   return lines[id]
@@ -131,29 +174,32 @@ local function line_named(job, event)
   if kind == E.published or kind == E.started or kind == E.released or kind == E.ended then return event[3] end
 end
 
--- Adds an event to the line of history that it belongs to.
+-- Adds events to a line of history. With an instant and a kind they may be its first.
+local function add_to_line(id, job, at, class, packed)
+  local line = line_of(id)
+  if line.text == '' and at then
+    line.text = cmsgpack.pack(job)
+    fresh[#fresh + 1] = { id, at, job .. '\0' .. class .. struct.pack('>I8', at + 62167219200000000) .. id }
+  end
+  -- A line that was pruned does not begin again in its middle.
+  if line.text ~= '' then
+    line.text = line.text .. packed
+    line.changed = true
+  end
+end
+
+-- Adds an event to the line that it belongs to.
 local function write_down(job, event, packed)
   local id, at, class = line_named(job, event)
-  if id then
-    local line = line_of(id)
-    if line.text == '' and at then
-      line.text = cmsgpack.pack(job)
-      fresh[#fresh + 1] = { id, at, job .. '\0' .. class .. struct.pack('>I8', at + 62167219200000000) .. id }
-    end
-    -- A line that was pruned does not begin again in its middle.
-    if line.text ~= '' then
-      line.text = line.text .. packed
-      line.changed = true
-    end
-  end
+  if id then add_to_line(id, job, at, class, packed) end
 end
 
 local feed_text, told = {}, 0
 local function keep(job, event)
   local packed = cmsgpack.pack(event)
+  local text = cmsgpack.pack(job) .. packed
   told = told + 1
-  feed_text[told] = cmsgpack.pack(job) .. packed
+  feed_text[#feed_text + 1] = text
   write_down(job, event, packed)
-  return feed_text[told]
+  return text
 end
-

@@ -213,7 +213,7 @@ if garbled then return redis.error_reply('GARBLED ' .. garbled) end
 -- What is not granted now. A holder keeps its run all the same, and if it is the only thing that it does.
 local function held_back(kind, s, op)
   if closed then
-    local i = kind == 'renew' and newest(s, op[3])
+    local i = kind == 'renew' and newest(s.r, op[3])
     local run = i and s.r[OPEN][i]
     if run and run[PHASE] ~= WAITING and run[TOKEN] == op[3][3] then
       run[UNTIL] = plus(now, op[4])

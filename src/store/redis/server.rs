@@ -178,6 +178,14 @@ impl Server {
         }
     }
 
+    /// What the store's clock reads at most.
+    pub(super) fn at_most(&self) -> Option<Timestamp> {
+        match &self.time {
+            Time::Given(clock) => Some(self.seen(clock.now())),
+            Time::Server => self.heard.at_most(),
+        }
+    }
+
     /// What the store's clock reads: by our reckoning, or asked.
     pub(super) async fn about_now(&self) -> Result<Timestamp, StoreError> {
         match self.reckon() {

@@ -38,6 +38,12 @@ impl Writer {
         self
     }
 
+    /// What is packed already.
+    pub(super) fn raw(&mut self, packed: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(packed);
+        self
+    }
+
     pub(super) fn flag(&mut self, value: bool) -> &mut Self {
         let _ = encode::write_bool(&mut self.0, value);
         self

@@ -174,7 +174,7 @@ fn put_key(to: &mut Writer, key: &Key) {
     to.list(3).bytes(key.run_id.as_bytes()).count(key.fence.0).bytes(&key.token.0);
 }
 
-fn put_ended(to: &mut Writer, ended: &Ended) {
+pub(super) fn put_ended(to: &mut Writer, ended: &Ended) {
     to.list(4).int(code_of(&OUTCOMES, &ended.outcome));
     to.maybe(ended.exit_code, |to, code| {
         to.int(code);
@@ -189,7 +189,7 @@ fn put_duration(to: &mut Writer, duration: Duration) {
     to.count(u64::try_from(duration.as_micros()).unwrap_or(LONGEST).min(LONGEST));
 }
 
-fn maybe_time(to: &mut Writer, at: Option<Timestamp>) {
+pub(super) fn maybe_time(to: &mut Writer, at: Option<Timestamp>) {
     to.maybe(at, |to, at| {
         to.time(at);
     });
@@ -201,7 +201,7 @@ fn maybe_fence(to: &mut Writer, fence: Option<Fence>) {
     });
 }
 
-fn maybe_text(to: &mut Writer, text: Option<&str>) {
+pub(super) fn maybe_text(to: &mut Writer, text: Option<&str>) {
     to.maybe(text, |to, text| {
         to.bytes(text);
     });
@@ -209,13 +209,13 @@ fn maybe_text(to: &mut Writer, text: Option<&str>) {
 
 // What scripts pass on without looking.
 
-fn trigger_text(trigger: &Trigger) -> String {
+pub(super) fn trigger_text(trigger: &Trigger) -> String {
     match trigger {
         Trigger::Schedule => String::new(),
         other => serde_json::to_string(other).unwrap_or_default(),
     }
 }
 
-fn args_text(args: &BTreeMap<String, String>) -> String {
+pub(super) fn args_text(args: &BTreeMap<String, String>) -> String {
     if args.is_empty() { String::new() } else { serde_json::to_string(args).unwrap_or_default() }
 }

@@ -1,7 +1,8 @@
 //! Replies and events, as the scripts give them.
 
+use super::asked::{put_ended, trigger_text};
 use super::record::{fence, held, job, pause, run_id, trigger};
-use super::{FATES, Garbled, OUTCOMES, Reader, word};
+use super::{FATES, Garbled, OUTCOMES, Reader, Writer, word};
 use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::lease::Ended;
@@ -105,6 +106,47 @@ pub(in crate::store::redis) fn event(job: JobName, from: &mut Reader<'_>) -> Res
         _ => return Err(Garbled),
     };
     Ok(Event { at, job, what })
+}
+
+/// An event, as the scripts would pack it; `None` for those that only they write.
+pub(in crate::store::redis) fn pack_event(event: &Event) -> Option<Vec<u8>> {
+    let mut to = Writer::default();
+    let mut head = |len: usize, code: i64| {
+        to.list(len + 2).time(event.at).int(code);
+    };
+    match &event.what {
+        What::Claimed { run_id, scheduled_at, trigger, attempt, fence, holder } => {
+            head(6, 4);
+            to.bytes(run_id.as_bytes()).time(*scheduled_at).bytes(trigger_text(trigger));
+            to.int(*attempt).count(fence.0).bytes(holder);
+        }
+        What::Published { run_id, fence } => {
+            head(2, 5);
+            to.bytes(run_id.as_bytes()).count(fence.0);
+        }
+        What::Started { run_id, attempt, fence, holder } => {
+            head(4, 6);
+            to.bytes(run_id.as_bytes()).int(*attempt).count(fence.0).bytes(holder);
+        }
+        What::Released { run_id, fence } => {
+            head(2, 7);
+            to.bytes(run_id.as_bytes()).count(fence.0);
+        }
+        What::Ended { run_id, attempt, fence, ended, next } => {
+            head(5, 8);
+            to.bytes(run_id.as_bytes()).int(*attempt).count(fence.0);
+            put_ended(&mut to, ended);
+            to.maybe(*next, |to, next| {
+                to.list(2).int(next.attempt).time(next.at);
+            });
+        }
+        What::Recovered { overdue_since } => {
+            head(1, 15);
+            to.time(*overdue_since);
+        }
+        _ => return None,
+    }
+    Some(to.take())
 }
 
 fn ended(from: &mut Reader<'_>) -> Result<Ended, Garbled> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Garbled, PHASES, Reader, word};
+use super::asked::{args_text, maybe_text, maybe_time, trigger_text};
+use super::{Garbled, PHASES, Reader, Writer, code_of, word};
 use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::lease::{Fence, RunId, Token, Trigger};
@@ -39,6 +40,45 @@ pub(in crate::store::redis) fn unpack_record(bytes: &[u8]) -> Result<(Record, u6
         record.overdue = from.maybe(Reader::time)?;
     }
     Ok((record, revision))
+}
+
+/// A record with its revision, as the scripts would pack it.
+pub(in crate::store::redis) fn pack_record(record: &Record, revision: u64) -> Vec<u8> {
+    let mut to = Writer::default();
+    to.list(11);
+    maybe_time(&mut to, record.cursor);
+    let specs = record.specs.iter();
+    let specs: Vec<u8> =
+        specs.flat_map(|(spec, since)| [spec.to_be_bytes(), since.as_micros().to_be_bytes()]).flatten().collect();
+    to.bytes(specs).count(record.fence.0).list(record.open.len());
+    record.open.iter().for_each(|run| put_open(&mut to, run));
+    to.list(record.pauses.len());
+    record.pauses.iter().for_each(|pause| put_pause(&mut to, pause));
+    maybe_time(&mut to, record.last_success);
+    let asked: Vec<u8> = record.asked.iter().flat_map(RunId::as_bytes).copied().collect();
+    let settled: Vec<u8> = record.settled.iter().flat_map(|fence| fence.0.to_be_bytes()).collect();
+    to.bytes(asked).bytes(settled).count(revision);
+    maybe_time(&mut to, record.succeeded_at);
+    maybe_time(&mut to, record.overdue);
+    to.take()
+}
+
+fn put_open(to: &mut Writer, run: &Open) {
+    to.list(15).bytes(run.run_id.as_bytes()).time(run.scheduled_at);
+    to.bytes(trigger_text(&run.trigger)).bytes(args_text(&run.args));
+    to.time(run.opened).int(code_of(&PHASES, &run.phase)).int(run.attempt).count(run.fence.0);
+    maybe_text(to, run.token.as_ref().map(|token| token.0.as_str()));
+    to.bytes(&run.holder).time(run.until).flag(run.cancel);
+    maybe_text(to, run.mutex.as_deref());
+    maybe_time(to, run.started_at);
+    to.flag(run.slow);
+}
+
+fn put_pause(to: &mut Writer, pause: &Pause) {
+    to.list(4).time(pause.since);
+    maybe_time(to, pause.until);
+    maybe_text(to, pause.reason.as_deref());
+    maybe_text(to, pause.by.as_deref());
 }
 
 pub(in crate::store::redis) fn unpack_mutex(bytes: &[u8]) -> Result<Mutex, Garbled> {

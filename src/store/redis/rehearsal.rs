@@ -1,0 +1,173 @@
+//! What an operation will come to if its record is still the one that was last heard of: worked out here by
+//! [`record::apply`], so that the server need only compare and write.
+//!
+//! It takes a rehearsal if the record is byte for byte the one it was made with, as of when it was made: that may have been
+//! a moment ago by its clock, never is it later. No operation on that record came in between, so nobody can tell it from one
+//! carried out then. Where it is not so the operation itself is asked, and carried out there by the same rules.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::lane::{Asking, Request, TAKEN};
+use super::wire::{Garbled, Writer};
+use super::{Redis, pack};
+use crate::clock::Timestamp;
+use crate::job::JobName;
+use crate::lease::RunId;
+use crate::ledger::{Event, What};
+use crate::plan::View;
+use crate::record::{self, Mutex, Op, Record, Reply, State};
+use crate::store::{Answer, StoreError};
+
+/// One operation, carried out on what was heard.
+pub(super) struct Rehearsal {
+    reply: Reply,
+    /// The record that comes of it.
+    record: Record,
+    events: Vec<Event>,
+    /// As of when.
+    at: Timestamp,
+    /// The record before, packed, and its revision.
+    before: Arc<[u8]>,
+    revision: u64,
+    /// It is to win or to decide something.
+    bids: bool,
+    /// The record is other than before.
+    is_change: bool,
+}
+
+impl Rehearsal {
+    /// Carries out `op` on the record `before` at `at`, which is not before now by the store's clock. `None` where that is not
+    /// all that counts.
+    pub(super) fn of(job: &JobName, op: &Op, before: Arc<[u8]>, at: Timestamp) -> Option<Rehearsal> {
+        let bids = match op {
+            Op::Claim(bid) if bid.mutex.is_some() => return None,
+            Op::Claim(_) | Op::Decide { .. } | Op::Reap { .. } => true,
+            Op::Published { .. } | Op::Start { .. } | Op::Renew { .. } | Op::Settle { .. } | Op::Release { .. } => {
+                false
+            }
+            _ => return None,
+        };
+        let (record, revision) = pack::unpack_record(&before).ok()?;
+        // Who holds a mutex stands elsewhere.
+        if record.open.iter().any(|run| run.mutex.is_some()) {
+            return None;
+        }
+        let (mut after, mut mutex) = (record.clone(), Mutex::default());
+        let state = State { job, record: &mut after, mutex: &mut mutex };
+        let (reply, events) = record::apply(state, op, at);
+        let is_change = after != record;
+        Some(Rehearsal { reply, record: after, events, at, before, revision, bids, is_change })
+    }
+
+    /// The answer, given when the store's clock read `now`.
+    pub(super) fn answer(&self, now: Timestamp) -> Answer {
+        let view = View { now, record: self.record.clone(), mutex: Mutex::default() };
+        Answer { reply: self.reply.clone(), view, events: self.events.clone() }
+    }
+
+    /// Whether it is a bid that is refused for ever: its occurrence is decided, or its run not as it was.
+    pub(super) fn is_lost(&self) -> bool {
+        let is_refused = matches!(self.reply, Reply::Stale | Reply::Moved);
+        self.bids && is_refused && !self.is_change && self.events.is_empty()
+    }
+
+    /// What the server is to write, if it would change the record and no line of history but that of one run.
+    pub(super) fn pack(&self, job: &JobName) -> Option<Packed> {
+        if !self.is_change {
+            return None;
+        }
+        let (mut events, mut line, mut id, mut due) = (Writer::default(), Vec::new(), None, None);
+        for event in &self.events {
+            let packed = pack::pack_event(event)?;
+            events.bytes(job.as_str()).raw(&packed);
+            let Some(run_id) = run_of(&event.what) else { continue };
+            if id.is_some_and(|known| known != run_id) {
+                return None;
+            }
+            if let (None, What::Claimed { scheduled_at, .. }) = (id, &event.what) {
+                due = Some(*scheduled_at);
+            }
+            id = Some(run_id);
+            line.extend_from_slice(&packed);
+        }
+        let revision = (self.revision + 1).max(self.at.as_micros().unsigned_abs());
+        let invites = self.events.iter().any(|event| event.what.invites());
+        let mut facts = Writer::default();
+        facts.time(self.at).count(revision).count(self.events.len() as u64).flag(invites);
+        facts.maybe(due, |to, due| {
+            to.time(due);
+        });
+        Some(Packed {
+            before: self.before.clone(),
+            after: pack::pack_record(&self.record, revision).into(),
+            revision,
+            events: events.take(),
+            line,
+            line_id: id.map_or_else(Vec::new, |id| id.as_bytes().to_vec()),
+            facts: facts.take(),
+        })
+    }
+}
+
+impl Redis {
+    /// Carries out an operation by what it comes to on the record that was heard. `None` if it has to be asked.
+    pub(super) async fn apply_rehearsed(
+        &self,
+        job: &JobName,
+        op: &Op,
+        before: Arc<[u8]>,
+        request: impl FnOnce(Asking) -> Request + Send,
+    ) -> Result<Option<Answer>, StoreError> {
+        let (Some(now), Some(at)) = (self.server.reckon(), self.server.at_most()) else { return Ok(None) };
+        let Some(rehearsal) = Rehearsal::of(job, op, before, at) else { return Ok(None) };
+        // What is so for ever the server need not be asked.
+        if rehearsal.is_lost() {
+            return Ok(Some(rehearsal.answer(now)));
+        }
+        let Some(packed) = rehearsal.pack(job) else { return Ok(None) };
+        let revision = packed.revision;
+        let raw = self.lane.ask(request(Asking::Rehearsed(packed))).await?;
+        if raw.reply == TAKEN {
+            self.rehearsed.fetch_add(1, Ordering::Relaxed);
+            self.server.heard.learn(job, revision, raw.record.clone());
+            let answer = rehearsal.answer(at);
+            self.confirm(op, &answer, &raw).await?;
+            return Ok(Some(answer));
+        }
+        // Another was quicker, most of the time.
+        let view = self.view_of(job, &raw).map_err(|Garbled| self.server.garbled())?;
+        let again = Rehearsal::of(job, op, raw.record, view.now).filter(Rehearsal::is_lost);
+        Ok(again.map(|lost| lost.answer(view.now)))
+    }
+}
+
+/// The run whose line of history an event adds to.
+fn run_of(what: &What) -> Option<RunId> {
+    match what {
+        What::Claimed { run_id, .. }
+        | What::Published { run_id, .. }
+        | What::Started { run_id, .. }
+        | What::Released { run_id, .. }
+        | What::Ended { run_id, .. } => Some(*run_id),
+        _ => None,
+    }
+}
+
+/// A rehearsal as it travels.
+pub(super) struct Packed {
+    before: Arc<[u8]>,
+    pub(super) after: Arc<[u8]>,
+    pub(super) revision: u64,
+    pub(super) events: Vec<u8>,
+    line: Vec<u8>,
+    line_id: Vec<u8>,
+    facts: Vec<u8>,
+}
+
+impl Packed {
+    /// In the order in which reads.lua names them.
+    pub(super) fn args(&self) -> [&[u8]; 6] {
+        [&self.before, &self.after, &self.events, &self.line, &self.line_id, &self.facts]
+    }
+}

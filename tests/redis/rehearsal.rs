@@ -1,0 +1,111 @@
+//! What a listener works out itself the server takes only if nothing is other than it was known to be.
+
+use std::time::Duration;
+
+use cronclave::clock::{Clock, Timestamp};
+use cronclave::job::{Delivery, JobName, Overlap};
+use cronclave::lease::{Ended, Token};
+use cronclave::ledger::Entry;
+use cronclave::record::{Bid, Key, Op, Reply, Target};
+use cronclave::store::redis::{Redis, Time};
+use cronclave::store::{Query, Store};
+
+use super::servers;
+
+/// A job with an occurrence that may be bid for, on a server that knows a user who tells others nothing.
+struct Scene {
+    server: servers::Redis,
+    job: JobName,
+    since: Timestamp,
+}
+
+impl Scene {
+    async fn new(clock: &Clock) -> Scene {
+        let server = servers::Redis::plain();
+        server.ask::<()>(&["ACL", "SETUSER", "mute", "on", ">secret", "~*", "&*", "+@all", "-publish"]);
+        let (job, since) = (JobName::new("backup").unwrap(), clock.now());
+        let scene = Scene { server, job, since };
+        scene.mute(clock).apply(&scene.job, &Op::Register { spec: 1 }).await.unwrap();
+        clock.step(10_000_000);
+        scene
+    }
+
+    fn mute(&self, clock: &Clock) -> Redis {
+        let url = format!("redis://mute:secret@127.0.0.1:{}", self.server.port);
+        Redis::open(url.parse().unwrap(), "rehearsal", Time::Given(clock.clone()))
+    }
+
+    /// Who has heard how the job stands.
+    async fn listener(&self, clock: &Clock) -> Redis {
+        let store = Redis::open(self.server.url().parse().unwrap(), "rehearsal", Time::Given(clock.clone()));
+        store.changed(0).await.unwrap();
+        store.view(&self.job, None).await.unwrap();
+        assert!(store.heard(&self.job).is_some());
+        store
+    }
+
+    fn bid(&self, token: &str) -> Op {
+        let at = self.since.plus(Duration::from_secs(5));
+        Op::Claim(Bid {
+            target: Target::Next { expect: self.since, passes: Vec::new(), at, due: at },
+            token: Token(token.into()),
+            holder: token.into(),
+            ttl: Duration::from_secs(30),
+            overlap: Overlap::Skip,
+            delivery: Delivery::AtMostOnce,
+            mutex: None,
+            start: Some(Duration::from_secs(30)),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_won_and_settled_by_rehearsal_and_stands_in_the_history() {
+    let clock = Clock::standing_at("2026-11-30T12:00:00Z".parse().unwrap());
+    let scene = Scene::new(&clock).await;
+    let store = scene.listener(&clock).await;
+    let won = store.apply(&scene.job, &scene.bid("one")).await.unwrap();
+    let Reply::Won(run) = &won.reply else { panic!("{:?}", won.reply) };
+    let key = Key { run_id: run.run_id, fence: run.fence, token: Token("one".into()) };
+    let op = Op::Settle { key, ended: Ended::succeeded(), next: None };
+    let settled = store.apply(&scene.job, &op).await.unwrap();
+    assert_eq!((settled.reply, store.rehearsed()), (Reply::Done, 2));
+    // Whoever heard nothing reads the same.
+    let other = scene.mute(&clock);
+    assert_eq!(other.view(&scene.job, None).await.unwrap().record, settled.view.record);
+    let told: Vec<_> = other.events(0, 10).await.unwrap().into_iter().map(|(_, event)| event).collect();
+    assert_eq!(told[1..], [won.events, settled.events].concat());
+    let folded = told[1..].iter().fold(None, Entry::fold);
+    assert_eq!(other.history(&Query::default()).await.unwrap().first(), folded.as_ref());
+}
+
+#[tokio::test]
+async fn what_was_rehearsed_with_an_outdated_record_the_server_decides_itself() {
+    let clock = Clock::standing_at("2026-11-30T12:00:00Z".parse().unwrap());
+    let scene = Scene::new(&clock).await;
+    let store = scene.listener(&clock).await;
+    let first = scene.mute(&clock).apply(&scene.job, &scene.bid("other")).await.unwrap();
+    assert!(matches!(first.reply, Reply::Won(_)), "{:?}", first.reply);
+    let late = store.apply(&scene.job, &scene.bid("one")).await.unwrap();
+    assert!(!matches!(late.reply, Reply::Won(_)), "two have won the same occurrence");
+    assert_eq!((late.view.record, store.rehearsed()), (first.view.record, 0));
+}
+
+#[tokio::test]
+async fn what_was_rehearsed_by_a_clock_that_is_behind_the_server_decides_itself() {
+    let clock = Clock::standing_at("2026-11-30T12:00:00Z".parse().unwrap());
+    let scene = Scene::new(&clock).await;
+    let behind = Clock::standing_at(clock.now());
+    let store = scene.listener(&behind).await;
+    clock.step(1_000_000);
+    // The server's clock has been seen to read more.
+    let other = JobName::new("other").unwrap();
+    scene.mute(&clock).apply(&other, &Op::Register { spec: 1 }).await.unwrap();
+    let won = store.apply(&scene.job, &scene.bid("one")).await.unwrap();
+    let Reply::Won(run) = &won.reply else { panic!("{:?}", won.reply) };
+    assert_eq!(store.rehearsed(), 0);
+    assert!(
+        run.until.since(behind.now()) > Duration::from_secs(30),
+        "its lease counts from what the server's clock read"
+    );
+}
