@@ -120,7 +120,7 @@ impl Service {
         let reload = Reload {
             paths: process.config.clone(),
             inline,
-            sources,
+            seen: reload::digest(&sources),
             watch: watch && !process.config.iter().any(|path| path == Path::new("-")),
             jobs: jobs_in,
             bus: parts.bus.clone(),

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{self, Diagnostic, SourceText, Stamp};
 use crate::desk::ReloadAsked;
 use crate::event::{Bus, Told};
+use crate::hash::stable_digest;
 use crate::replica::Jobs;
 use crate::shape::Reloaded;
 
@@ -26,13 +27,19 @@ const SURE: u32 = 2;
 /// Every so many looks they are read all the same: not every file system can be trusted with its stamps.
 const UNSURE: u32 = 30;
 
+/// What tells these texts from any others.
+pub(super) fn digest(sources: &[SourceText]) -> [u8; 32] {
+    let parts = sources.iter().flat_map(|source| [source.name.as_bytes(), source.text.as_bytes()]);
+    stable_digest(&parts.collect::<Vec<_>>())
+}
+
 /// Keeps the jobs as the files say.
 pub(super) struct Reload {
     pub(super) paths: Vec<PathBuf>,
     /// What no file has.
     pub(super) inline: Vec<SourceText>,
-    /// The last texts looked at, good or bad.
-    pub(super) sources: Vec<SourceText>,
+    /// Which texts were looked at last, good or bad. The texts of many jobs are long.
+    pub(super) seen: [u8; 32],
     pub(super) watch: bool,
     pub(super) jobs: watch::Sender<Arc<Jobs>>,
     pub(super) bus: Bus,
@@ -75,15 +82,16 @@ impl Reload {
             Ok(sources) => sources,
             Err(wrong) => {
                 // Told once, and again when it is other files that cannot be read.
-                let seen = vec![SourceText { name: config::report(&wrong, false), text: "".into() }];
-                if asked || self.sources != seen {
+                let seen = digest(&[SourceText { name: config::report(&wrong, false), text: "".into() }]);
+                if asked || self.seen != seen {
                     self.bus.tell(Told::Rejected(config::report(&wrong, false)));
                 }
-                self.sources = seen;
+                self.seen = seen;
                 return Err(wrong);
             }
         };
-        if !asked && sources == self.sources {
+        let seen = digest(&sources);
+        if !asked && self.seen == seen {
             return Ok(self.as_it_is(false));
         }
         let before = self.jobs.borrow().digest.clone();
@@ -99,7 +107,7 @@ impl Reload {
                 Err(wrong)
             }
         };
-        self.sources = sources;
+        self.seen = seen;
         done
     }
 
