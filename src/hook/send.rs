@@ -1,6 +1,7 @@
 //! One try to deliver: a request, and what its answer means.
 
 use std::error::Error;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -70,14 +71,19 @@ impl Verdict {
 }
 
 /// Makes requests to hooks: never through a proxy, never to where a redirect points.
-#[derive(Clone)]
 pub(super) struct Sender {
-    /// To public addresses, and to any.
-    clients: Result<(Client, Client), String>,
+    lookup: Lookup,
+    /// To public addresses, and to any. Made for the first request: each holds every authority that this machine trusts,
+    /// and many replicas never send any.
+    clients: OnceLock<Result<(Client, Client), String>>,
 }
 
 impl Sender {
     pub(super) fn new(lookup: &Lookup) -> Sender {
+        Sender { lookup: lookup.clone(), clients: OnceLock::new() }
+    }
+
+    fn clients(lookup: &Lookup) -> Result<(Client, Client), String> {
         // Err: another part of the program installed one before us.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let client = |private| {
@@ -93,12 +99,12 @@ impl Sender {
                 .build()
                 .map_err(|error| format!("HTTP requests are not possible here: {error}"))
         };
-        Sender { clients: client(false).and_then(|public| Ok((public, client(true)?))) }
+        Ok((client(false)?, client(true)?))
     }
 
     /// Tries once.
     pub(super) async fn send(&self, to: &Address, delivery: &Delivery, now: Timestamp) -> Verdict {
-        let (public, any) = match &self.clients {
+        let (public, any) = match self.clients.get_or_init(|| Sender::clients(&self.lookup)) {
             Ok(clients) => clients,
             Err(why) => return Verdict::never(why),
         };
