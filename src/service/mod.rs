@@ -131,7 +131,8 @@ impl Service {
         let (runs, stop) = (parts.nudges.clone(), parts.stop.clone());
         let scene = Scene { pulse, runs, jobs: jobs_out.clone(), stop, grace };
         let running = Running { desk, metrics: metrics.clone(), scene, reload: reload_in, over: over.clone() };
-        let work = async move {
+        // It is large, and whoever passes it on by value leaves a copy of it on the stack, which the kernel never takes back.
+        let work = Box::pin(async move {
             let reloading = tokio::spawn(reload.keep());
             let replica = async {
                 if role.replica {
@@ -178,7 +179,7 @@ impl Service {
             };
             tokio::join!(working, announcing, hooking, taking_in, counting, spans.run(over.soft()));
             reloading.abort();
-        };
+        });
         (running, work)
     }
 }
