@@ -109,3 +109,18 @@ async fn what_was_rehearsed_by_a_clock_that_is_behind_the_server_decides_itself(
         "its lease counts from what the server's clock read"
     );
 }
+
+#[tokio::test]
+async fn what_was_rehearsed_by_a_clock_that_is_ahead_the_server_decides_itself() {
+    let clock = Clock::standing_at("2026-11-30T12:00:00Z".parse().unwrap());
+    let scene = Scene::new(&clock).await;
+    let store = scene.listener(&clock).await;
+    let bid = scene.bid("one");
+    let mut asking = std::pin::pin!(store.apply(&scene.job, &bid));
+    // It is on its way when the clock is set back, which the server sees first.
+    assert!(std::future::poll_fn(|context| std::task::Poll::Ready(asking.as_mut().poll(context))).await.is_pending());
+    clock.step(-5_000);
+    let won = asking.await.unwrap();
+    assert!(matches!(won.reply, Reply::Won(_)), "{:?}", won.reply);
+    assert_eq!(store.rehearsed(), 0);
+}

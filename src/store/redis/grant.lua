@@ -75,13 +75,6 @@ local function is_held(run, now)
   return run[PHASE] ~= WAITING and run[UNTIL] > now
 end
 
--- A step `s` is one operation on its way: job, record `r`, mutex `m`, now, events.
-
-local function tell(s, kind, ...)
-  s.changed = true
-  s.events[#s.events + 1] = { s.now, kind, ... }
-end
-
 local function paused(s)
   local last = s.r[PAUSED][#s.r[PAUSED]]
   if last and last[1] <= s.now and (not last[2] or s.now < last[2]) then return last end

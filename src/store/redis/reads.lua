@@ -41,6 +41,12 @@ local function newest(record, key)
   end
 end
 
+-- Adds an event to a step `s`, which is one operation on its way: job, record `r`, mutex `m`, now, events.
+local function tell(s, kind, ...)
+  s.changed = true
+  s.events[#s.events + 1] = { s.now, kind, ... }
+end
+
 local function number(n)
   return string.format('%.0f', n)
 end
