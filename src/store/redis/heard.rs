@@ -16,8 +16,8 @@ use super::wire::{Garbled, Reader};
 use crate::clock::Timestamp;
 use crate::job::{JobName, Quick};
 
-/// Records remembered at most; beyond, all are forgotten and asked for anew.
-const RECORDS: usize = 20_000;
+/// Records remembered at most, as many as are known for whoever loses them; beyond, all are forgotten and asked for anew.
+const RECORDS: usize = 100_000;
 
 /// Announcements remembered, for a listener that was busy.
 const CALLS: usize = 1024;
@@ -83,6 +83,8 @@ impl Heard {
                 held.listening = matches!(news, News::Fresh);
                 held.records.clear();
                 held.calls.clear();
+                // It may be another server, with another clock.
+                held.samples.clear();
             }
             News::Said(bytes) => {
                 self.known.hear(bytes);
