@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::{Delivery, JobName, Overlap};
-use cronclave::lease::{Ended, Token};
+use cronclave::lease::{Ended, Fence, RunId, Token};
 use cronclave::ledger::Entry;
 use cronclave::record::{Bid, Key, Op, Reply, Target};
 use cronclave::store::redis::{Redis, Time};
@@ -89,6 +89,21 @@ async fn what_was_rehearsed_with_an_outdated_record_the_server_decides_itself() 
     let late = store.apply(&scene.job, &scene.bid("one")).await.unwrap();
     assert!(!matches!(late.reply, Reply::Won(_)), "two have won the same occurrence");
     assert_eq!((late.view.record, store.rehearsed()), (first.view.record, 0));
+}
+
+#[tokio::test]
+async fn what_was_rehearsed_before_another_was_refused_the_server_decides_itself() {
+    let clock = Clock::standing_at("2026-11-30T12:00:00Z".parse().unwrap());
+    let scene = Scene::new(&clock).await;
+    let store = scene.listener(&clock).await;
+    // It changes nothing, but it happened, and what happens to a job is told in order.
+    let key =
+        Key { run_id: RunId::of_occurrence(&scene.job, scene.since), fence: Fence(1), token: Token("late".into()) };
+    let late = Op::Settle { key, ended: Ended::succeeded(), next: None };
+    assert_eq!(scene.mute(&clock).apply(&scene.job, &late).await.unwrap().reply, Reply::Fenced);
+    let won = store.apply(&scene.job, &scene.bid("one")).await.unwrap();
+    assert!(matches!(won.reply, Reply::Won(_)), "{:?}", won.reply);
+    assert_eq!(store.rehearsed(), 0);
 }
 
 #[tokio::test]

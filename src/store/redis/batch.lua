@@ -54,7 +54,8 @@ local function carry_out(op)
     events[i] = keep(name, event)
     if INVITES[event[2]] then job.invites = true end
   end
-  if s.changed then
+  -- Whoever was refused has changed nothing, but nobody's rehearsal is to come after that as of before.
+  if s.changed or (#s.events > 0 and job.packed ~= '') then
     record = s.r
     record[REVISION] = math.max(record[REVISION] + 1, now)
     job.packed, job.changed = cmsgpack.pack(record), true
