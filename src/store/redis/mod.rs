@@ -87,6 +87,8 @@ pub struct Redis {
     lane: Arc<Lane>,
     durable: Durable,
     rehearsed: AtomicU64,
+    /// Until then operations are asked, not rehearsed.
+    asks_until: std::sync::Mutex<Option<Instant>>,
 }
 
 impl Redis {
@@ -95,7 +97,7 @@ impl Redis {
         let server = Arc::new(Server::new(address.clone(), cluster, time));
         let durable = Durable::new(address, server.keys[META].clone());
         let lane = Lane::new(server.clone());
-        Redis { server, lane, durable, rehearsed: AtomicU64::new(0) }
+        Redis { server, lane, durable, rehearsed: AtomicU64::new(0), asks_until: std::sync::Mutex::default() }
     }
 
     /// How many operations the server only had to compare and write, because what they would come to had been worked out

@@ -5,8 +5,11 @@
 //! a moment ago by its clock, never is it later. No operation on that record came in between, so nobody can tell it from one
 //! carried out then. Where it is not so the operation itself is asked, and carried out there by the same rules.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::lane::{Asking, Request, TAKEN};
 use super::wire::{Garbled, Writer};
@@ -18,6 +21,9 @@ use crate::ledger::{Event, What};
 use crate::plan::View;
 use crate::record::{self, Mutex, Op, Record, Reply, State};
 use crate::store::{Answer, StoreError};
+
+/// So long nothing is rehearsed after the server has not taken what was.
+const ASKS: Duration = Duration::from_secs(3);
 
 /// One operation, carried out on what was heard.
 pub(super) struct Rehearsal {
@@ -120,12 +126,15 @@ impl Redis {
         request: impl FnOnce(Asking) -> Request + Send,
     ) -> Result<Option<Answer>, StoreError> {
         let (Some(now), Some(at)) = (self.server.reckon(), self.server.at_most()) else { return Ok(None) };
+        let known = before.clone();
         let Some(rehearsal) = Rehearsal::of(job, op, before, at) else { return Ok(None) };
         // What is so for ever the server need not be asked.
         if rehearsal.is_lost() {
             return Ok(Some(rehearsal.answer(now)));
         }
-        let Some(packed) = rehearsal.pack(job) else { return Ok(None) };
+        let is_worth_it =
+            self.asks_until.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at < Instant::now());
+        let Some(packed) = rehearsal.pack(job).filter(|_| is_worth_it) else { return Ok(None) };
         let revision = packed.revision;
         let raw = self.lane.ask(request(Asking::Rehearsed(packed))).await?;
         if raw.reply == TAKEN {
@@ -134,6 +143,10 @@ impl Redis {
             let answer = rehearsal.answer(at);
             self.confirm(op, &answer, &raw).await?;
             return Ok(Some(answer));
+        }
+        if raw.record == known {
+            // It is slow, or grants nothing now: whatever is asked would travel twice.
+            *self.asks_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + ASKS);
         }
         // Another was quicker, most of the time.
         let view = self.view_of(job, &raw).map_err(|Garbled| self.server.garbled())?;
