@@ -92,6 +92,67 @@ async fn what_was_rehearsed_with_an_outdated_record_the_server_decides_itself() 
 }
 
 #[tokio::test]
+async fn of_what_travels_together_only_what_is_outdated_is_not_taken_and_all_hear_of_the_rest() {
+    // As few as are told in one part, and so many that they are told in several.
+    for count in [3, 60] {
+        let clock = Clock::standing_at("2026-11-30T12:00:00Z".parse().unwrap());
+        let scene = Scene::new(&clock).await;
+        let jobs: Vec<JobName> = (0..count).map(|n| JobName::new(&format!("job-{n}")).unwrap()).collect();
+        let (mute, store, other) = (scene.mute(&clock), scene.listener(&clock).await, scene.listener(&clock).await);
+        for job in &jobs {
+            mute.apply(job, &Op::Register { spec: 1 }).await.unwrap();
+            for listener in [&store, &other] {
+                listener.view(job, None).await.unwrap();
+            }
+        }
+        let outdated = |index: usize| index % 5 == 1;
+        clock.step(10_000_000);
+        let at = clock.now().minus(Duration::from_secs(5));
+        let bid = |token: &str| match scene.bid(token) {
+            Op::Claim(bid) => {
+                let expect = clock.now().minus(Duration::from_secs(10));
+                Op::Claim(Bid { target: Target::Next { expect, passes: Vec::new(), at, due: at }, ..bid })
+            }
+            op => op,
+        };
+        let (theirs, ours) = (bid("other"), bid("one"));
+        for (index, job) in jobs.iter().enumerate() {
+            if outdated(index) {
+                mute.apply(job, &theirs).await.unwrap();
+            }
+        }
+        let mut heard = other.changed(0).await.unwrap().0;
+        let answers = futures_util::future::join_all(jobs.iter().map(|job| store.apply(job, &ours))).await;
+        let won: Vec<bool> =
+            answers.iter().map(|answer| matches!(answer.as_ref().unwrap().reply, Reply::Won(_))).collect();
+        assert_eq!(won, (0..count).map(|index| !outdated(index)).collect::<Vec<_>>());
+        assert_eq!(store.rehearsed(), won.iter().filter(|won| **won).count() as u64);
+        // A claim invites nobody, so whoever waits is woken by the end of one of them.
+        let Reply::Won(run) = &answers[0].as_ref().unwrap().reply else { panic!("it was won") };
+        let key = Key { run_id: run.run_id, fence: run.fence, token: Token("one".into()) };
+        store.apply(&jobs[0], &Op::Settle { key, ended: Ended::succeeded(), next: None }).await.unwrap();
+        let mut hints = Vec::new();
+        while hints.is_empty() {
+            (heard, hints) = other.changed(heard).await.unwrap();
+        }
+        assert_eq!(hints, [jobs[0].clone()]);
+        let reader = scene.mute(&clock);
+        for (index, job) in jobs.iter().enumerate().filter(|(index, _)| !outdated(*index)) {
+            let truth = reader.view(job, None).await.unwrap().record;
+            assert_eq!(other.heard(job).map(|view| view.record), Some(truth), "{index} of {count}");
+        }
+        let told: Vec<_> = reader.events(0, 10_000).await.unwrap().into_iter().map(|(_, event)| event).collect();
+        for (job, answer) in
+            jobs.iter().zip(answers).filter(|(_, answer)| answer.as_ref().is_ok_and(|a| !a.events.is_empty()))
+        {
+            let of_job: Vec<_> = told.iter().filter(|event| event.job == *job).skip(1).cloned().collect();
+            assert!(of_job.starts_with(&answer.unwrap().events), "{of_job:?}");
+        }
+        assert_eq!(reader.history(&Query::default()).await.unwrap().len(), jobs.len());
+    }
+}
+
+#[tokio::test]
 async fn what_was_rehearsed_before_another_was_refused_the_server_decides_itself() {
     let clock = Clock::standing_at("2026-11-30T12:00:00Z".parse().unwrap());
     let scene = Scene::new(&clock).await;

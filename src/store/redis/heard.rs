@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::known::Known;
 use super::link::News;
 use super::pack;
+use super::said::Said;
 use super::wire::{Garbled, Reader};
 use crate::clock::Timestamp;
 use crate::job::{JobName, Quick};
@@ -51,6 +52,8 @@ struct Held {
     /// The events after one position up to another invited to these jobs.
     calls: VecDeque<(u64, u64, Vec<JobName>)>,
     samples: VecDeque<Sample>,
+    /// Of which some was said.
+    said: Said,
 }
 
 /// At `at`, give or take `doubt`, the server's clock read `read`.
@@ -81,18 +84,24 @@ impl Heard {
         match news {
             News::Fresh | News::Gone => {
                 held.listening = matches!(news, News::Fresh);
+                held.said = Said::default();
                 held.records.clear();
                 held.calls.clear();
                 // It may be another server, with another clock.
                 held.samples.clear();
             }
-            News::Said(bytes) => {
-                self.known.hear(bytes);
-                if held.take_in(bytes, &self.known).is_err() {
-                    // Said by another program, or a newer version: what is asked for directly still holds.
-                    held.records.clear();
+            News::Said(bytes) => match held.said.take_in(bytes) {
+                Ok(Some(page)) => {
+                    self.known.hear(&page);
+                    if held.take_in(&page, &self.known).is_err() {
+                        held.records.clear();
+                    }
                 }
-            }
+                // The rest follows.
+                Ok(None) => return,
+                // Said by another program, or a newer version: what is asked for directly still holds.
+                Err(Garbled) => held.records.clear(),
+            },
         }
         drop(held);
         self.bell.send_replace(());

@@ -6,17 +6,16 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::Value;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::batch::{Asking, Batch, Raw, Request};
 use super::fold::fold;
 use super::known::{Header, Turn};
 use super::link::Script;
-use super::rehearsal::Packed;
 use super::server::{GENTLE, Server};
+use super::teach;
 use super::words::Fault;
-use super::{pack, teach};
 use crate::clock::Timestamp;
 use crate::job::JobName;
 use crate::record::{Bid, Op, Target};
@@ -52,23 +51,6 @@ pub(super) enum Haste {
     Later,
 }
 
-/// The server took what was rehearsed, as batch.lua says it.
-pub(super) const TAKEN: &[u8] = b"taken";
-
-/// The server's answer to one operation, still packed.
-pub(super) struct Raw {
-    pub(super) now: Timestamp,
-    /// How far the events have come.
-    pub(super) position: u64,
-    /// Who answered, if it may say.
-    pub(super) by: Arc<str>,
-    /// [`TAKEN`] where it took the rehearsal, whose record and events are here then; nothing where it did not.
-    pub(super) reply: Vec<u8>,
-    pub(super) record: Arc<[u8]>,
-    pub(super) mutex: Vec<u8>,
-    pub(super) events: Vec<u8>,
-}
-
 /// What may go together in one call.
 pub(super) struct Lane {
     pub(super) server: Arc<Server>,
@@ -95,49 +77,6 @@ struct Queue {
     sent: Option<Instant>,
 }
 
-/// What is asked.
-pub(super) enum Asking {
-    /// An operation, packed.
-    Op(Vec<u8>),
-    /// To write what it comes to, if the record is as it was heard.
-    Rehearsed(Packed),
-}
-
-/// One operation on its way.
-pub(super) struct Request {
-    /// Whose record it is about, if any's.
-    pub(super) job: Option<JobName>,
-    pub(super) asked: Asking,
-    pub(super) haste: Haste,
-    /// It must wait while the server's memory is full, as new claims must; what goes on must not.
-    pub(super) is_wary: bool,
-}
-
-impl Request {
-    /// How it stands. What its clock reads counts as of when that was asked, so it goes at once.
-    pub(super) fn glance() -> Request {
-        Request { job: None, asked: Asking::Op(pack::pack_glance()), haste: Haste::Now, is_wary: false }
-    }
-
-    /// As reads.lua takes it.
-    fn args(&self) -> [&[u8]; 8] {
-        let job = self.job.as_ref().map_or("", JobName::as_str).as_bytes();
-        let none: &[u8] = &[];
-        match &self.asked {
-            Asking::Op(op) => [job, op, none, none, none, none, none, none],
-            Asking::Rehearsed(packed) => {
-                let [before, after, events, line, line_id, facts] = packed.args();
-                [job, none, before, after, events, line, line_id, facts]
-            }
-        }
-    }
-
-    /// How much of it there is.
-    fn size(&self) -> usize {
-        self.args().iter().map(|arg| arg.len()).sum()
-    }
-}
-
 struct Asked {
     request: Request,
     answer: oneshot::Sender<Result<Raw, StoreError>>,
@@ -147,11 +86,15 @@ impl Lane {
     pub(super) fn new(server: Arc<Server>) -> Arc<Lane> {
         let body = concat!(
             include_str!("reads.lua"),
+            "\nlocal function carrying()\n",
+            include_str!("records.lua"),
+            "\n",
+            include_str!("redo.lua"),
             "\nlocal function granting()\n",
             include_str!("grant.lua"),
             "\nend\n",
-            include_str!("redo.lua"),
-            "\n",
+            include_str!("carry.lua"),
+            "\nend\n",
             include_str!("batch.lua")
         );
         let body = fold(body);
@@ -202,11 +145,13 @@ impl Lane {
         let link = &self.server.link;
         let scripts = if asked.iter().any(|request| request.is_wary) { &self.wary } else { &self.gentle };
         let script = link.fitting(scripts).await.map_err(Fault::nowhere)?;
-        let mut args = vec![self.server.given_time(), self.server.channel.clone().into_bytes()];
-        args.extend(self.server.known.args());
-        args.extend(asked.iter().flat_map(|request| request.args()).map(<[u8]>::to_vec));
+        let batch = Batch::of(asked);
+        let mut head = vec![self.server.given_time(), self.server.channel.clone().into_bytes()];
+        head.extend(self.server.known.args());
+        head.extend(batch.about());
+        let args: Vec<&[u8]> = head.iter().map(Vec::as_slice).chain(batch.args()).collect();
         let answer = link.try_run(script, &self.server.keys, &args).await?;
-        let (header, raws) = unpack(answer, asked).ok_or_else(|| Fault::nowhere(self.server.garbled()))?;
+        let (header, raws) = batch.unpack(answer).ok_or_else(|| Fault::nowhere(self.server.garbled()))?;
         self.remember(&header, asked, &raws);
         match self.server.known.note(&header) {
             Turn::None => {}
@@ -236,36 +181,17 @@ impl Lane {
         }
         let mut records: BTreeMap<&JobName, &[u8]> = BTreeMap::new();
         let mut events = Vec::new();
-        for (request, raw) in asked.iter().zip(raws) {
-            let Some(job) = &request.job else { continue };
-            records.insert(job, &raw.record);
-            events.extend_from_slice(&raw.events);
+        // In the order in which they were carried out.
+        let is_rehearsed = |request: &Request| matches!(request.asked, Asking::Rehearsed(_));
+        for which in [true, false] {
+            for (request, raw) in asked.iter().zip(raws).filter(|(request, _)| is_rehearsed(request) == which) {
+                let Some(job) = &request.job else { continue };
+                records.insert(job, &raw.record);
+                events.extend_from_slice(&raw.events);
+            }
         }
         self.server.known.answered(header, &records, &events);
     }
-}
-
-fn unpack(answer: Value, asked: &[&Request]) -> Option<(Header, Vec<Raw>)> {
-    let Value::Array(parts) = answer else { return None };
-    let mut parts = parts.into_iter().map(|part| match part {
-        Value::BulkString(bytes) => Some(bytes),
-        _ => None,
-    });
-    let header = Header::read(&parts.next()??).ok()?;
-    let (now, position, by) = (header.now, header.position, Arc::<str>::from(header.server.as_str()));
-    let mut next = || parts.next().flatten();
-    let raws: Option<Vec<Raw>> = asked
-        .iter()
-        .map(|request| {
-            let (reply, record, mutex, events) = (next()?, next()?, next()?, next()?);
-            let (record, events) = match &request.asked {
-                Asking::Rehearsed(packed) if reply == TAKEN => (packed.after.clone(), packed.events.clone()),
-                _ => (record.into(), events),
-            };
-            Some(Raw { now, position, by: by.clone(), reply, record, mutex, events })
-        })
-        .collect();
-    Some((header, raws?))
 }
 
 /// How soon `op` is to be carried out. Whoever is late already goes before what is only to be written down, and before who

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{Cmd, Value, cmd};
+use redis::{Cmd, ToRedisArgs, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -54,7 +54,7 @@ impl Script {
         Script { source, sha }
     }
 
-    fn call(&self, by_name: bool, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+    fn call(&self, by_name: bool, keys: &[String], args: &[impl ToRedisArgs]) -> Cmd {
         let (command, body) = if by_name { ("EVALSHA", &self.sha) } else { ("EVAL", &self.source) };
         let mut cmd = redis::cmd(command);
         cmd.arg(body).arg(keys.len()).arg(keys).arg(args);
@@ -124,7 +124,12 @@ impl Link {
     }
 
     /// Like [`Link::run`], for who wants to know what exactly was refused.
-    pub(super) async fn try_run(&self, script: &Script, keys: &[String], args: &[Vec<u8>]) -> Result<Value, Fault> {
+    pub(super) async fn try_run(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[impl ToRedisArgs + Sync],
+    ) -> Result<Value, Fault> {
         let limit = Instant::now() + WHOLE;
         let answer = self.send(&script.call(true, keys, args), limit).await;
         if answer.as_ref().is_err_and(|fault| fault.is("NOSCRIPT")) {

@@ -4,6 +4,7 @@
 //! are compared with the server's own clock. All keys share one hash tag, so the truth of a cluster
 //! lives on one master, also of a Redis Cluster.
 
+mod batch;
 mod believing;
 mod dial;
 mod documents;
@@ -21,6 +22,7 @@ mod peer;
 mod prune;
 mod rehearsal;
 mod resolve;
+mod said;
 mod sentinel;
 mod server;
 mod teach;
@@ -48,9 +50,10 @@ use crate::store::{
     Answer, Collection, Document, Draft, Outbox, Piece, Query, Records, Repair, Replica, Snapshot, Span, Store,
     StoreError,
 };
+use batch::{Asking, Raw, Request};
 use durable::Durable;
 use history::{invited, list};
-use lane::{Asking, Haste, Lane, Raw, Request, haste};
+use lane::{Haste, Lane, haste};
 use server::{META, MUTEXES, RECORDS, Server};
 use wire::{Garbled, Reader, Writer};
 

@@ -7,6 +7,7 @@ use redis::Value;
 
 use super::history::{CLASSES, fold, id_in, list, place};
 use super::link::Script;
+use super::pack;
 use super::server::{BY_JOB, BY_TIME, ENTRIES, MUTEXES, RECORDS, Server};
 use crate::clock::Timestamp;
 use crate::job::{JobName, Keep};
@@ -147,8 +148,7 @@ impl Server {
             let before = now.as_micros() - i64::from(keep.days) * DAY_US;
             let prefix = place(job, class);
             asked.push((prefix.len(), before));
-            // As the index has it: counted from the first instant there is.
-            let bytes = (before + 62_167_219_200_000_000).cast_unsigned().to_be_bytes();
+            let bytes = pack::sortable(Timestamp::from_micros(before));
             args.extend([prefix, keep.runs.to_string().into_bytes(), bytes.to_vec()]);
         }
         let keys = [BY_JOB, ENTRIES, RECORDS].map(|place| self.keys[place].clone());

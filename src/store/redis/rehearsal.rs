@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lane::{Asking, Request, TAKEN};
+use super::batch::{Asking, Request, TAKEN};
+use super::history::place;
 use super::wire::{Garbled, Writer};
 use super::{Redis, pack};
 use crate::clock::Timestamp;
@@ -24,6 +25,9 @@ use crate::store::{Answer, StoreError};
 
 /// So long nothing is rehearsed after the server has not taken what was.
 const ASKS: Duration = Duration::from_secs(3);
+
+/// A record that is larger is not told to everybody, as reads.lua has it.
+const NEWS: usize = 16_384;
 
 /// One operation, carried out on what was heard.
 pub(super) struct Rehearsal {
@@ -83,35 +87,37 @@ impl Rehearsal {
         if !self.is_change {
             return None;
         }
-        let (mut events, mut line, mut id, mut due) = (Writer::default(), Vec::new(), None, None);
+        let (mut events, mut adds, mut run, mut due) = (Writer::default(), Vec::new(), None, None);
         for event in &self.events {
             let packed = pack::pack_event(event)?;
             events.bytes(job.as_str()).raw(&packed);
             let Some(run_id) = run_of(&event.what) else { continue };
-            if id.is_some_and(|known| known != run_id) {
+            if run.is_some_and(|known| known != run_id) {
                 return None;
             }
-            if let (None, What::Claimed { scheduled_at, .. }) = (id, &event.what) {
+            if let (None, What::Claimed { scheduled_at, .. }) = (run, &event.what) {
                 due = Some(*scheduled_at);
             }
-            id = Some(run_id);
-            line.extend_from_slice(&packed);
+            run = Some(run_id);
+            adds.extend_from_slice(&packed);
         }
         let revision = (self.revision + 1).max(self.at.as_micros().unsigned_abs());
-        let invites = self.events.iter().any(|event| event.what.invites());
-        let mut facts = Writer::default();
-        facts.time(self.at).count(revision).count(self.events.len() as u64).flag(invites);
-        facts.maybe(due, |to, due| {
-            to.time(due);
-        });
+        let after = pack::pack_record(&self.record, revision);
+        let mut told = Writer::default();
+        told.bytes(job.as_str()).count(revision);
+        told.bytes(if after.len() <= NEWS { &after[..] } else { &[] });
+        told.flag(self.events.iter().any(|event| event.what.invites()));
         Some(Packed {
             before: self.before.clone(),
-            after: pack::pack_record(&self.record, revision).into(),
+            after: after.into(),
             revision,
+            at: self.at,
+            count: self.events.len(),
             events: events.take(),
-            line,
-            line_id: id.map_or_else(Vec::new, |id| id.as_bytes().to_vec()),
-            facts: facts.take(),
+            told: told.take(),
+            line: run.map_or_else(Vec::new, |run| line_of(job, run, due)),
+            adds,
+            due: due.map_or_else(String::new, |due| due.as_micros().to_string()),
         })
     }
 }
@@ -167,20 +173,59 @@ fn run_of(what: &What) -> Option<RunId> {
     }
 }
 
+/// How the line of a run is named; if it may be new, with what it is found by.
+fn line_of(job: &JobName, run: RunId, due: Option<Timestamp>) -> Vec<u8> {
+    let found_by = due.map(|due| [&place(job, b'r')[..], &pack::sortable(due)].concat());
+    [&found_by.unwrap_or_default()[..], run.as_bytes()].concat()
+}
+
 /// A rehearsal as it travels.
 pub(super) struct Packed {
     before: Arc<[u8]>,
     pub(super) after: Arc<[u8]>,
-    pub(super) revision: u64,
+    revision: u64,
+    at: Timestamp,
+    /// How many events.
+    count: usize,
     pub(super) events: Vec<u8>,
+    /// What all are told of the record.
+    told: Vec<u8>,
     line: Vec<u8>,
-    line_id: Vec<u8>,
-    facts: Vec<u8>,
+    adds: Vec<u8>,
+    due: String,
 }
 
 impl Packed {
-    /// In the order in which reads.lua names them.
-    pub(super) fn args(&self) -> [&[u8]; 6] {
-        [&self.before, &self.after, &self.events, &self.line, &self.line_id, &self.facts]
+    /// How much of it there is.
+    pub(super) fn size(&self) -> usize {
+        let texts = [&self.before[..], &self.after, &self.events, &self.told, &self.line, &self.adds];
+        texts.map(<[u8]>::len).iter().sum()
     }
+
+    /// What reads.lua takes of each.
+    pub(super) fn args<'a>(&'a self, job: &'a JobName) -> [&'a [u8]; 6] {
+        [job.as_str().as_bytes(), &self.before, &self.after, &self.line, &self.adds, self.due.as_bytes()]
+    }
+}
+
+/// What reads.lua takes of all rehearsals of a call.
+pub(super) fn about(all: &[&Packed]) -> [Vec<u8>; 7] {
+    let text = |number: i64| number.to_string().into_bytes();
+    let number = |count: usize| text(i64::try_from(count).unwrap_or(i64::MAX));
+    let times = || all.iter().map(|packed| packed.at.as_micros());
+    let joined = |part: fn(&Packed) -> &[u8]| all.iter().flat_map(|packed| part(packed)).copied().collect();
+    let mut sizes = Writer::default();
+    sizes.list(all.len() * 3);
+    for packed in all {
+        sizes.count(packed.told.len() as u64).count(packed.events.len() as u64).count(packed.count as u64);
+    }
+    [
+        number(all.len()),
+        text(times().min().unwrap_or_default()),
+        text(times().max().unwrap_or_default()),
+        number(all.iter().map(|packed| packed.count).sum()),
+        joined(|packed| &packed.told),
+        joined(|packed| &packed.events),
+        sizes.take(),
+    ]
 }

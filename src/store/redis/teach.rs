@@ -8,9 +8,10 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::sleep;
 
+use super::batch::Request;
 use super::history::list;
 use super::known::Header;
-use super::lane::{Lane, Request};
+use super::lane::Lane;
 use super::link::Script;
 use super::server::{GENTLE, META, RECORDS, REDONE, RESTORED, Server};
 use crate::clock::Timestamp;

@@ -22,11 +22,6 @@ pub(in crate::store::redis) fn pack_view(job: &JobName, mutex: Option<&str>) -> 
     to.take()
 }
 
-/// The same of no job: a look at how the data stands.
-pub(in crate::store::redis) fn pack_glance() -> Vec<u8> {
-    Writer::default().list(3).int(0).bytes("").flag(false).take()
-}
-
 /// An operation. A registration brings the `known` record along, if there is one: the server may have lost it.
 pub(in crate::store::redis) fn pack_op(job: &JobName, op: &Op, known: Option<&[u8]>) -> Vec<u8> {
     let mut to = Writer::default();
