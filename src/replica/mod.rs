@@ -83,7 +83,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Runs until `parts.stop`, then drains. Returns when nothing of it is left.
 pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, pulse: watch::Sender<Pulse>) {
-    let health = Health::new(parts.clone(), setup.identity.clone(), jobs.clone(), pulse.subscribe());
+    let health = Arc::new(Health::new(parts.clone(), setup.identity.clone(), jobs.clone(), pulse.subscribe()));
     let left = Arc::new(Notify::new());
     let mut replica = Replica {
         jobs: jobs.borrow().clone(),
@@ -138,7 +138,7 @@ struct Replica {
     /// For runs.
     places: usize,
     pulse: watch::Sender<Pulse>,
-    health: Health,
+    health: Arc<Health>,
 }
 
 impl Replica {
@@ -331,7 +331,7 @@ impl Replica {
             return;
         };
         let (health, at_once) = (self.health.clone(), self.at_once);
-        self.loops.spawn(async move { (name, look::look(&health, &job, place, at_once).await) });
+        self.loops.spawn(Box::pin(async move { (name, look::look(&health, &job, place, at_once).await) }));
     }
 
     fn looked(&mut self, name: JobName, looked: Looked) {
@@ -378,8 +378,9 @@ impl Replica {
 
     fn start(&mut self, name: &JobName, lease: Lease, place: Place) {
         let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
-        let (parts, name) = (self.parts.clone(), name.clone());
-        self.runs.spawn(async move { (name, handover::carry_in(&parts, &job, lease, place).await) });
+        let (health, name) = (self.health.clone(), name.clone());
+        // Boxed: whoever keeps a task moves all of it, again and again.
+        self.runs.spawn(Box::pin(async move { (name, handover::carry_in(&health.parts, &job, lease, place).await) }));
     }
 
     /// Goes over to other jobs. What runs goes on as it began.

@@ -65,7 +65,6 @@ pub struct Identity {
 }
 
 /// Whether the store answers, and what its clock reads.
-#[derive(Clone)]
 pub(super) struct Health {
     pub(super) parts: Parts,
     pub(super) identity: Identity,
@@ -74,22 +73,22 @@ pub(super) struct Health {
     /// What time it is, as far as the store's clock is believed.
     anchor: watch::Sender<Anchor>,
     /// What the store's clock reads.
-    read: Arc<Mutex<Anchor>>,
+    read: Mutex<Anchor>,
     own_time: OwnTime,
-    trust: Arc<Mutex<Trust>>,
+    trust: Mutex<Trust>,
     /// A job was put off because the store's clock, or what is known of its zone, is in doubt.
-    put_off: Arc<AtomicBool>,
+    put_off: AtomicBool,
     /// What is believed has changed.
-    shaken: Arc<Notify>,
+    shaken: Notify,
     /// How long the store took to answer the last heartbeat.
-    round_trip: Arc<Mutex<Duration>>,
-    pub(super) others: Arc<Mutex<Others>>,
-    started_at: Arc<Mutex<Option<Timestamp>>>,
+    round_trip: Mutex<Duration>,
+    pub(super) others: Mutex<Others>,
+    started_at: Mutex<Option<Timestamp>>,
     down_since: watch::Sender<Option<Instant>>,
     /// When it last refused a claim.
-    refused_at: Arc<Mutex<Option<Instant>>>,
+    refused_at: Mutex<Option<Instant>>,
     /// What was last warned of.
-    warned: Arc<Mutex<String>>,
+    warned: Mutex<String>,
 }
 
 impl Health {
@@ -107,18 +106,18 @@ impl Health {
             jobs,
             pulse,
             anchor: watch::channel(first).0,
-            read: Arc::new(Mutex::new(first)),
+            read: Mutex::new(first),
             own_time,
-            trust: Arc::new(Mutex::new(Trust::new(first.store, own_time.now()))),
-            put_off: Arc::default(),
-            shaken: Arc::default(),
-            round_trip: Arc::default(),
-            others: Arc::default(),
+            trust: Mutex::new(Trust::new(first.store, own_time.now())),
+            put_off: AtomicBool::default(),
+            shaken: Notify::default(),
+            round_trip: Mutex::default(),
+            others: Mutex::default(),
             parts,
-            started_at: Arc::default(),
+            started_at: Mutex::default(),
             down_since: watch::channel(None).0,
-            refused_at: Arc::default(),
-            warned: Arc::default(),
+            refused_at: Mutex::default(),
+            warned: Mutex::default(),
         }
     }
 
@@ -225,7 +224,7 @@ impl Health {
     }
 
     /// Beats for ever.
-    pub(super) async fn keep_up(self) {
+    pub(super) async fn keep_up(self: Arc<Self>) {
         loop {
             self.beat().await;
             sleep(BEAT).await;
@@ -233,7 +232,7 @@ impl Health {
     }
 
     /// Tidies for ever, beside the beat: there may be much to tidy.
-    pub(super) async fn tidy_up(self) {
+    pub(super) async fn tidy_up(self: Arc<Self>) {
         sleep(self.parts.dice.pause(TIDY)).await;
         loop {
             self.tidy().await;
@@ -242,7 +241,7 @@ impl Health {
     }
 
     /// Says for ever how it stands with the store, beside whether it answers.
-    pub(super) async fn tell_of_store(self) {
+    pub(super) async fn tell_of_store(self: Arc<Self>) {
         tokio::join!(self.tell_outages(), self.tell_repairs());
     }
 
@@ -293,7 +292,7 @@ impl Health {
     }
 
     /// Reads everything after a pause, as soon as the store answers.
-    pub(super) async fn see_all(self, pause: Duration) -> Snapshot {
+    pub(super) async fn see_all(self: Arc<Self>, pause: Duration) -> Snapshot {
         sleep(pause).await;
         loop {
             match timeout(SIGHT, self.parts.store.snapshot()).await {

@@ -51,8 +51,12 @@ else
 end
 
 -- Who it is: another after a failover and after a restart. '' where we may not know.
-local info = redis.pcall('INFO', 'replication')
-local server = type(info) == 'string' and string.match(info, 'master_replid:(%x+)') or ''
+local server = ''
+do
+  local info = redis.pcall('INFO', 'replication')
+  local at = type(info) == 'string' and string.find(info, 'master_replid:', 1, true)
+  if at then server = string.sub(info, at + 14, at + 53) end
+end
 
 -- ---- what changes ------------------------------------------------------------------------------
 

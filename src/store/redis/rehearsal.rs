@@ -71,9 +71,9 @@ impl Rehearsal {
     }
 
     /// The answer, given when the store's clock read `now`.
-    pub(super) fn answer(&self, now: Timestamp) -> Answer {
-        let view = View { now, record: self.record.clone(), mutex: Mutex::default() };
-        Answer { reply: self.reply.clone(), view, events: self.events.clone() }
+    pub(super) fn answer(self, now: Timestamp) -> Answer {
+        let view = View { now, record: self.record, mutex: Mutex::default() };
+        Answer { reply: self.reply, view, events: self.events }
     }
 
     /// Whether it is a bid that is refused for ever: its occurrence is decided, or its run not as it was.
