@@ -14,6 +14,8 @@ mod lane;
 mod memory;
 #[path = "redis/outbox.rs"]
 mod outbox;
+#[path = "common/proxy.rs"]
+mod proxy;
 #[path = "redis/redo.rs"]
 mod redo;
 #[path = "redis/rehearsal.rs"]

@@ -5,12 +5,12 @@ use std::time::Duration;
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::job::{Delivery, JobName, Overlap};
 use cronclave::lease::{Ended, Fence, RunId, Token};
-use cronclave::ledger::Entry;
+use cronclave::ledger::{Entry, What};
 use cronclave::record::{Bid, Key, Op, Reply, Target};
 use cronclave::store::redis::{Redis, Time};
 use cronclave::store::{Query, Store};
 
-use super::servers;
+use super::{proxy, servers};
 
 /// A job with an occurrence that may be bid for, on a server that knows a user who tells others nothing.
 struct Scene {
@@ -165,6 +165,38 @@ async fn what_was_rehearsed_before_another_was_refused_the_server_decides_itself
     let won = store.apply(&scene.job, &scene.bid("one")).await.unwrap();
     assert!(matches!(won.reply, Reply::Won(_)), "{:?}", won.reply);
     assert_eq!(store.rehearsed(), 0);
+}
+
+#[tokio::test]
+async fn a_rehearsal_whose_answer_is_lost_is_asked_again_and_counts_once() {
+    let clock = Clock::standing_at("2026-11-30T12:00:00Z".parse().unwrap());
+    let scene = Scene::new(&clock).await;
+    let proxy = proxy::Proxy::before(scene.server.port, 1);
+    let store = Redis::open(proxy.url().parse().unwrap(), "rehearsal", Time::Given(clock.clone()));
+    store.changed(0).await.unwrap();
+    store.view(&scene.job, None).await.unwrap();
+    assert!(store.heard(&scene.job).is_some());
+    let reader = scene.mute(&clock);
+    proxy.leave_unanswered(1);
+    let bid = scene.bid("one");
+    store.apply(&scene.job, &bid).await.unwrap_err();
+    let stands = reader.view(&scene.job, None).await.unwrap().record;
+    assert_eq!(stands.open.len(), 1, "it was carried out");
+    let again = store.apply(&scene.job, &bid).await.unwrap();
+    let Reply::Won(run) = &again.reply else { panic!("{:?}", again.reply) };
+    assert_eq!(**run, stands.open[0]);
+    // The end of the run as well.
+    store.changed(0).await.unwrap();
+    store.view(&scene.job, None).await.unwrap();
+    let key = Key { run_id: run.run_id, fence: run.fence, token: Token("one".into()) };
+    let op = Op::Settle { key, ended: Ended::succeeded(), next: None };
+    proxy.leave_unanswered(1);
+    store.apply(&scene.job, &op).await.unwrap_err();
+    assert_eq!(store.apply(&scene.job, &op).await.unwrap().reply, Reply::Done);
+    let told = reader.events(0, 10).await.unwrap();
+    let [_, (_, claimed), (_, started), (_, ended)] = &told[..] else { panic!("{told:?}") };
+    let kinds = (&claimed.what, &started.what, &ended.what);
+    assert!(matches!(kinds, (What::Claimed { .. }, What::Started { .. }, What::Ended { .. })), "{told:?}");
 }
 
 #[tokio::test]
