@@ -5,6 +5,8 @@
 mod alarms;
 #[path = "common/jobs.rs"]
 mod jobs;
+#[path = "plan/settled.rs"]
+mod settled;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

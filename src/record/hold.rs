@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::granting::{Granting, remember};
 use super::op::{Key, Reply};
-use super::{Open, Pause, Phase, REMEMBERED};
+use super::{FEW, Open, Pause, Phase, REMEMBERED};
 use crate::lease::{Ended, Fence, Outcome, RunId};
 use crate::ledger::{Event, Next, What};
 
@@ -123,6 +123,11 @@ impl Granting<'_> {
             return self.fence_off(key, "settle", Some(ended.clone()));
         };
         remember(&mut self.record.settled, key.fence, REMEMBERED);
+        // One more than was added: what ran side by side may be asked about for a moment longer.
+        if self.record.open.len() == 1 {
+            let surplus = self.record.settled.len().saturating_sub(FEW).min(2);
+            self.record.settled.drain(..surplus);
+        }
         match next.filter(|_| !self.record.open[index].cancel) {
             Some((attempt, pause)) => self.wait_for(index, ended, Next { attempt, at: self.now.plus(pause) }),
             None => self.close(index, ended.clone()),

@@ -64,6 +64,10 @@ const PAUSES: usize = 16;
 /// How many requests and settled claims are remembered: as many as can be in doubt at once.
 const REMEMBERED: usize = Overlap::ALLOW_LIMIT;
 
+/// How many settled claims are remembered where runs follow each other: whoever did not hear that the end of one was taken asks
+/// again long before so many more have ended. Each of them is part of all that is written and told of the job.
+const FEW: usize = 16;
+
 impl Record {
     /// How many schedules are remembered.
     pub const SPECS: usize = 4;

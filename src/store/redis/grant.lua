@@ -4,7 +4,7 @@
 -- Records are lists (see pack.rs). `false` stands for what is absent, times are microseconds.
 -- All of this is the body of a function (lane.rs): it is made only where something was not rehearsed.
 
-local SPECS, PAUSES, REMEMBERED = 4, 16, 100
+local SPECS, PAUSES, REMEMBERED, FEW = 4, 16, 100, 16
 -- So long before an occurrence is due it may be bid for: `Bid::AHEAD`.
 local AHEAD = 500000
 local ALLOW_LIMIT, QUEUE_LIMIT = 100, 1000
@@ -380,6 +380,10 @@ function G.settle(s, key, how, follow)
   local holds = run and run[PHASE] ~= WAITING and run[TOKEN] == key[3]
   if not holds then return fence_off(s, key, 'settle', how) end
   s.r[SETTLED] = remember(s.r[SETTLED], fence_bytes(key[2]), REMEMBERED)
+  if #s.r[OPEN] == 1 then
+    local surplus = math.min(math.max(#s.r[SETTLED] / 8 - FEW, 0), 2)
+    s.r[SETTLED] = string.sub(s.r[SETTLED], surplus * 8 + 1)
+  end
   if not follow or run[CANCEL] then
     close(s, i, how)
   else
