@@ -211,7 +211,25 @@ async fn a_lease_counts_from_when_it_was_asked_for() {
     let saw = bench.saw();
     assert_eq!(about(saw.began.unwrap() - asked), 5);
     let trusted: Vec<u64> = saw.trusted.iter().map(|until| about(*until - asked)).take(3).collect();
-    assert_eq!(trusted, [30, 5 + 10 + 30, 5 + 10 + 5 + 10 + 30], "however long the answers took");
+    assert_eq!(trusted, [30, 10 + 30, 20 + 30], "however long the answers took");
+}
+
+#[tokio::test(start_paused = true)]
+async fn code_whose_claim_was_answered_late_begins_with_a_lease_that_is_renewed() {
+    let bench = Bench::new(every("a", 60), 25);
+    bench.store.apply(&bench.job.name, &Op::Register { spec: bench.job.spec() }).await.unwrap();
+    let expect = bench.store.view(&bench.job.name, None).await.unwrap().record.cursor.unwrap();
+    let due = start_of_time().plus(secs(60));
+    sleep(secs(60)).await;
+    // Longer than a third of its lease, and not so long that nothing of it is left.
+    bench.way.slow.store(19, Ordering::SeqCst);
+    let target = Target::Next { expect, passes: Vec::new(), at: due, due };
+    let Race::Won(lease, _) = race::run(&bench.parts, &bench.job, target, bench.clock.now(), 1).await.unwrap() else {
+        panic!("nobody else asks")
+    };
+    bench.way.slow.store(0, Ordering::SeqCst);
+    assert!(matches!(attempt::run(&bench.parts, &bench.job, *lease).await, Carried::Settled(_)));
+    assert_eq!((bench.entry().await.state, bench.saw().halted), (State::Succeeded, None));
 }
 
 #[tokio::test(start_paused = true)]

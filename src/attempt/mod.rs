@@ -122,8 +122,8 @@ async fn await_due(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease, doubt
     if lease.not_before > Instant::now() {
         sleep_until(lease.not_before).await;
     }
-    if doubtful || lease.trusted_until.saturating_duration_since(Instant::now()) < lease.ttl / 3 {
-        // The answer took so long that the code could hardly be stopped in time.
+    if doubtful || Instant::now() >= renewal(lease.trusted_until, lease.ttl) {
+        // The answer took so long that the code would be told to end before its lease was renewed.
         let Some(renewed) = renew(parts, job, key, lease.ttl, lease.trusted_until).await else {
             return Err("the lease was lost before the code started".into());
         };
@@ -204,6 +204,11 @@ struct Trust {
     cancel: bool,
 }
 
+/// When a lease is to be renewed: a third of it after it began.
+fn renewal(trusted_until: Instant, ttl: Duration) -> Instant {
+    trusted_until - ttl * 2 / 3
+}
+
 /// Renews until the lease is lost.
 async fn hold(
     parts: &Parts,
@@ -216,8 +221,9 @@ async fn hold(
     let nudges = parts.nudges.take(key.run_id, trust.borrow().until);
     let mut repairs = parts.store.repairs();
     loop {
+        let due = renewal(trust.borrow().until, ttl);
         tokio::select! {
-            () = sleep(ttl / 3) => {}
+            () = sleep_until(due) => {}
             // Somebody asked to cancel it: the next renewal says so.
             () = nudges.nudged() => {}
             // What the store reads off its clock, or knows of us, may be another from now on.
