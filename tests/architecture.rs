@@ -2,7 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+#[path = "common/tree.rs"]
+mod tree;
+
+use tree::files;
 
 /// From the words that everything shares down to the program. A module may use those before it.
 const ORDER: &[&str] = &[
@@ -65,20 +70,6 @@ const ORDER: &[&str] = &[
     "main",
 ];
 
-fn sources(dir: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(sources(&path));
-        } else if path.extension().is_some_and(|kind| kind == "rs") {
-            all.push(path);
-        }
-    }
-    all.sort();
-    all
-}
-
 fn module(path: &Path) -> String {
     let inside = path.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
     inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
@@ -111,7 +102,7 @@ fn used(text: &str) -> Vec<String> {
 #[test]
 fn no_module_uses_one_below_it() {
     let mut wrong = Vec::new();
-    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+    for path in files("src", ".rs") {
         let own = module(&path);
         for name in used(&fs::read_to_string(&path).unwrap()) {
             let is_module = ORDER.contains(&name.as_str());
@@ -125,7 +116,7 @@ fn no_module_uses_one_below_it() {
 
 #[test]
 fn every_module_has_its_place() {
-    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+    for path in files("src", ".rs") {
         rank(&module(&path));
     }
 }
@@ -141,7 +132,7 @@ fn only_one_place_does_what_only_one_place_may() {
         ("unsafe {", vec!["runner", "thrift"]),
         ("process::exit(", vec!["cli", "daemon", "runner"]),
     ];
-    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+    for path in files("src", ".rs") {
         let (own, text) = (module(&path), fs::read_to_string(&path).unwrap());
         for (word, places) in &rules {
             let holds = text.lines().any(|line| line.contains(word) && !line.trim_start().starts_with("//"));
@@ -152,7 +143,7 @@ fn only_one_place_does_what_only_one_place_may() {
 
 #[test]
 fn a_file_longer_than_450_lines_is_asked_why() {
-    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+    for path in files("src", ".rs") {
         let lines = fs::read_to_string(&path).unwrap().lines().count();
         assert!(lines <= 450, "{} has {lines} lines", path.display());
     }

@@ -14,6 +14,8 @@ mod python;
 mod served;
 #[path = "common/servers.rs"]
 mod servers;
+#[path = "common/tree.rs"]
+mod tree;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,6 +38,7 @@ use bench::{Place, Said};
 use jobs::{every, start_of_time};
 use served::{LONG, Served, TOKEN, until};
 use servers::free_port;
+use tree::files;
 
 /// No message is larger, in bytes.
 const LARGEST: usize = 64 * 1024;
@@ -87,21 +90,6 @@ fn status(port: u16, path: &str) -> Option<u16> {
     text.split(' ').nth(1)?.parse().ok()
 }
 
-/// All files of a directory and below it that end so.
-fn files(dir: &Path, end: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path, end));
-        } else if path.to_str().is_some_and(|path| path.ends_with(end)) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
 fn text_of(files: &[PathBuf]) -> String {
     files.iter().map(|path| fs::read_to_string(path).unwrap() + "\n").collect()
 }
@@ -143,7 +131,7 @@ fn every_row_of_the_table_names_tests_that_there_are() {
         |line: &&str| line.strip_prefix("| ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     let rows: Vec<&str> = page.lines().filter(is_row).collect();
     assert_eq!(rows.len(), 40);
-    let code = text_of(&[files(&root().join("tests"), ".rs"), files(&root().join("src"), ".rs")].concat());
+    let code = text_of(&[files("tests", ".rs"), files("src", ".rs")].concat());
     for (n, row) in (1..).zip(rows) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         assert_eq!((cells.len(), cells[0]), (4, n.to_string().as_str()), "{row}");
@@ -422,7 +410,7 @@ fn ctrl_c_is_answered_at_once_and_the_second_one_forces_the_end() {
 fn every_manual_page_that_another_names_is_there() {
     let place = Place::empty();
     place.ask(&["man", "--out", "man1"]).expect(0, &[]);
-    for path in files(&place.path("man1"), ".1") {
+    for path in files(place.path("man1"), ".1") {
         let text = fs::read_to_string(&path).unwrap().replace('\\', "");
         for name in text.split_whitespace().filter_map(|word| word.strip_suffix("(1)")) {
             let page = place.path(&format!("man1/{name}.1"));
@@ -497,7 +485,7 @@ const GIVEN: [&str; 7] =
 // 12
 #[test]
 fn every_variable_of_the_sources_stands_in_the_documents() {
-    let (code, pages) = (files(&root().join("src"), ".rs"), files(&root().join("docs"), ".md"));
+    let (code, pages) = (files("src", ".rs"), files("docs", ".md"));
     // This page only says that others do.
     let pages: Vec<PathBuf> = pages.into_iter().filter(|page| !page.ends_with("CONVENTIONS.md")).collect();
     let (code, pages) = (text_of(&code), text_of(&pages));
@@ -594,7 +582,7 @@ fn editors_find_nothing_wrong_with_the_toml_of_the_documents() {
     let schema = cronclave::config::SCHEMA_FILE;
     fs::write(dir.path().join(schema), cronclave::config::schema_text()).unwrap();
     let mut blocks = Vec::new();
-    for page in [vec![root().join("README.md")], files(&root().join("docs"), ".md")].concat() {
+    for page in [vec![root().join("README.md")], files("docs", ".md")].concat() {
         let (text, name) = (fs::read_to_string(&page).unwrap(), page.file_stem().unwrap().to_str().unwrap().to_owned());
         // Between fences, what is inside is every second part.
         for (n, block) in text.split("\n```").enumerate().filter(|(n, _)| n % 2 == 1) {

@@ -10,6 +10,8 @@
 mod python;
 #[path = "common/served.rs"]
 mod served;
+#[path = "common/tree.rs"]
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -322,19 +324,8 @@ fn every_command_line_is_one_that_the_program_takes() {
 
 /// Every text between quotation marks in the sources.
 fn literals() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut dirs = vec![root().join("src")];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.extension() == Some("rs".as_ref()) {
-                found.extend(fs::read_to_string(&path).unwrap().split('"').map(str::to_owned));
-            }
-        }
-    }
-    found
+    let texts = tree::files("src", ".rs").into_iter().map(|path| fs::read_to_string(path).unwrap());
+    texts.flat_map(|text| text.split('"').map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 #[test]
@@ -562,24 +553,16 @@ fn the_image_is_built_from_what_the_build_reads_and_no_more() {
         assert!(root().join(name).exists(), "there is no {name}");
     }
     // What the sources include, and what Cargo.toml names.
-    let mut dirs = vec![root().join("src")];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
+    for path in tree::files("src", "") {
+        let code = fs::read_to_string(&path).unwrap_or_default();
+        for part in code.split("include_str!(").skip(1) {
+            let named = part.split('"').nth(1).unwrap();
+            let Some(outside) = named.rfind("../").map(|at| &named[at + 3..]).filter(|_| named.contains("../../"))
+            else {
                 continue;
-            }
-            let code = fs::read_to_string(&path).unwrap_or_default();
-            for part in code.split("include_str!(").skip(1) {
-                let named = part.split('"').nth(1).unwrap();
-                let Some(outside) = named.rfind("../").map(|at| &named[at + 3..]).filter(|_| named.contains("../../"))
-                else {
-                    continue;
-                };
-                let is_taken = taken.iter().any(|taken| outside.starts_with(taken) || taken.starts_with(outside));
-                assert!(is_taken || root().join("src").join(outside).exists(), "{}: {outside}", path.display());
-            }
+            };
+            let is_taken = taken.iter().any(|taken| outside.starts_with(taken) || taken.starts_with(outside));
+            assert!(is_taken || root().join("src").join(outside).exists(), "{}: {outside}", path.display());
         }
     }
     for name in ["Cargo.toml", "Cargo.lock", "src", "benches"] {

@@ -16,6 +16,9 @@ use std::process::{Command, Stdio};
 use cronclave::clock::Timestamp;
 use cronclave::config::{self, Diagnostic, Severity, SourceText, load, report};
 
+#[path = "common/tree.rs"]
+mod tree;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -135,27 +138,19 @@ fn the_wrong_example_of_a_page_gives_its_code_and_the_right_one_does_not() {
 /// Every code that the sources can print.
 fn printed() -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
-    let mut dirs = vec![root().join("src")];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-            } else if path.extension() == Some("rs".as_ref()) {
-                let text = fs::read_to_string(&path).unwrap();
-                let is_code = |text: &&str| {
-                    text.len() == 5 && text.starts_with(['E', 'W']) && text[1..].bytes().all(|c| c.is_ascii_digit())
-                };
-                codes.extend(text.split('"').filter(is_code).map(str::to_owned));
-                // A number is the first argument of the one, the second of the other.
-                for (call, argument) in [("ScheduleError::new(", 0), ("Unclear::about(", 1)] {
-                    for call in text.split(call).skip(1) {
-                        let number = call.split(',').nth(argument).unwrap_or_default().trim();
-                        let is_number = !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit());
-                        let kind = if number.starts_with('2') { 'W' } else { 'E' };
-                        codes.extend(is_number.then(|| format!("{kind}{number:0>4}")));
-                    }
-                }
+    for path in tree::files("src", ".rs") {
+        let text = fs::read_to_string(path).unwrap();
+        let is_code = |text: &&str| {
+            text.len() == 5 && text.starts_with(['E', 'W']) && text[1..].bytes().all(|c| c.is_ascii_digit())
+        };
+        codes.extend(text.split('"').filter(is_code).map(str::to_owned));
+        // A number is the first argument of the one, the second of the other.
+        for (call, argument) in [("ScheduleError::new(", 0), ("Unclear::about(", 1)] {
+            for call in text.split(call).skip(1) {
+                let number = call.split(',').nth(argument).unwrap_or_default().trim();
+                let is_number = !number.is_empty() && number.bytes().all(|c| c.is_ascii_digit());
+                let kind = if number.starts_with('2') { 'W' } else { 'E' };
+                codes.extend(is_number.then(|| format!("{kind}{number:0>4}")));
             }
         }
     }

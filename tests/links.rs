@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use url::{Host, Url};
 
+#[path = "common/tree.rs"]
+mod tree;
+
 /// Hosts that documents lead to. The network is not asked; whoever adds one has opened it.
 const HOSTS: [&str; 3] = ["healthchecks.io", "www.debian.org", "www.standardwebhooks.com"];
 
@@ -25,28 +28,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files of a directory and below it.
-fn files(dir: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut dirs = vec![root().join(dir)];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { dirs.push(path) } else { found.push(path) }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn ends(path: &Path, with: &str) -> bool {
-    path.extension().is_some_and(|kind| kind == with)
-}
-
 /// The documents.
 fn pages() -> Vec<PathBuf> {
-    let docs = files("docs").into_iter().filter(|path| ends(path, "md"));
-    ["README.md", "CHANGELOG.md"].map(|name| root().join(name)).into_iter().chain(docs).collect()
+    let named = ["README.md", "CHANGELOG.md"].map(|name| root().join(name));
+    named.into_iter().chain(tree::files("docs", ".md")).collect()
 }
 
 /// The lines of a page outside its fenced blocks, with their numbers.
@@ -180,7 +165,7 @@ fn every_link_of_the_documents_leads_to_a_file_a_heading_or_a_host_that_is_known
 #[test]
 fn every_path_of_the_repository_that_a_text_names_is_there() {
     let (mut all, mut bad) = (0, Vec::new());
-    let texts = ["deploy", "packaging", "examples", "systemd", "src"].into_iter().flat_map(files);
+    let texts = ["deploy", "packaging", "examples", "systemd", "src"].into_iter().flat_map(|dir| tree::files(dir, ""));
     for path in pages().into_iter().chain(texts) {
         // A picture names nothing.
         let Ok(text) = fs::read_to_string(&path) else { continue };
@@ -200,7 +185,7 @@ fn every_path_of_the_repository_that_a_text_names_is_there() {
 #[test]
 fn every_address_in_shipped_files_is_an_example_or_of_a_host_that_is_known() {
     let mut bad = Vec::new();
-    for path in ["deploy", "packaging", "examples"].into_iter().flat_map(files) {
+    for path in ["deploy", "packaging", "examples"].into_iter().flat_map(|dir| tree::files(dir, "")) {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         for (line, words) in (1..).zip(text.lines()) {
             let words = words.split(|c: char| c.is_whitespace() || "\"'`<>(),\\".contains(c));

@@ -19,6 +19,8 @@ use tempfile::TempDir;
 mod rabbit;
 #[path = "common/servers.rs"]
 mod servers;
+#[path = "common/tree.rs"]
+mod tree;
 
 use rabbit::Rabbit;
 use servers::{Redis, free_port};
@@ -434,27 +436,19 @@ fn variables(text: &str) -> std::collections::BTreeSet<&str> {
 fn the_page_names_every_variable_that_is_read() {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PLATFORMS.md")).unwrap();
     let known = variables(&page);
-    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     let mut missing = std::collections::BTreeSet::new();
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                dirs.push(path);
-                continue;
-            }
-            let text = fs::read_to_string(&path).unwrap();
-            let code = text.split("#[cfg(test)]").next().unwrap();
-            // Those that are given to jobs are another page's; the commit is whoever builds it's to say.
-            let given = ["runner", "cli/fence.rs", "problems"].iter().any(|part| path.to_str().unwrap().contains(part));
-            let quoted: String = code.split('"').skip(1).step_by(2).collect::<Vec<_>>().join(" ");
-            missing.extend(
-                variables(&quoted)
-                    .into_iter()
-                    .filter(|name| !given && !known.contains(name) && *name != "CRONCLAVE_COMMIT")
-                    .map(str::to_owned),
-            );
-        }
+    for path in tree::files("src", "") {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        // Those that are given to jobs are another page's; the commit is whoever builds it's to say.
+        let given = ["runner", "cli/fence.rs", "problems"].iter().any(|part| path.to_str().unwrap().contains(part));
+        let quoted: String = code.split('"').skip(1).step_by(2).collect::<Vec<_>>().join(" ");
+        missing.extend(
+            variables(&quoted)
+                .into_iter()
+                .filter(|name| !given && !known.contains(name) && *name != "CRONCLAVE_COMMIT")
+                .map(str::to_owned),
+        );
     }
     assert!(missing.is_empty(), "docs/PLATFORMS.md does not name {missing:?}");
 }
