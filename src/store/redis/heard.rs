@@ -92,10 +92,10 @@ impl Heard {
             }
             News::Said(bytes) => match held.said.take_in(bytes) {
                 Ok(Some(page)) => {
-                    self.known.hear(&page);
                     if held.take_in(&page, &self.known).is_err() {
                         held.records.clear();
                     }
+                    self.known.hear(page);
                 }
                 // The rest follows.
                 Ok(None) => return,

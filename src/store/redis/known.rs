@@ -9,13 +9,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::past::Past;
 use super::wire::{Garbled, Reader, Writer};
 use crate::clock::Timestamp;
 use crate::job::{JobName, Quick};
 use crate::store::Repair;
-
-/// Bytes of calls remembered, the latest: under a thousand occurrences a second some six seconds of them.
-const BYTES: usize = 8 * 1024 * 1024;
 
 /// What the server last said of itself counts for so long.
 const FRESH: Duration = Duration::from_secs(6);
@@ -88,9 +86,7 @@ struct Held {
     position: u64,
     /// When it was last asked how far they have come.
     asked: Option<Instant>,
-    /// Calls by their position, as they were told: position, how many events, the records after it, the events.
-    pages: BTreeMap<u64, Vec<u8>>,
-    bytes: usize,
+    past: Past,
     /// The newest record of each job and its revision; what has not changed for long is in the second.
     records: [Records; 2],
     /// The gate for which this process teaches.
@@ -141,6 +137,7 @@ impl Known {
     pub(super) fn glanced(&self, asked: Instant) {
         let mut held = self.held();
         held.asked = held.asked.max(Some(asked));
+        held.past.tidy();
     }
 
     /// How far the events have come at least, if the server was asked lately.
@@ -151,16 +148,16 @@ impl Known {
     }
 
     /// A call was told to everybody.
-    pub(super) fn hear(&self, page: &[u8]) {
-        let mut from = Reader::new(page);
+    pub(super) fn hear(&self, page: Vec<u8>) {
+        let mut from = Reader::new(&page);
         if let (Ok(position), Ok(1u64..)) = (from.int(), from.int::<u64>()) {
-            self.held().add(position, page.to_vec());
+            self.held().past.add(position, page);
         }
     }
 
-    /// Whether the call up to `position` is known.
+    /// Whether the call up to `position`, which was answered just now, is known.
     pub(super) fn has(&self, position: u64) -> bool {
-        self.held().pages.contains_key(&position)
+        self.held().past.has(position)
     }
 
     /// A call of our own was answered: `records` are those after it.
@@ -172,7 +169,7 @@ impl Known {
             to.bytes(job.as_str()).count(0).bytes(record).flag(false);
         }
         let page = to.bytes(events).take();
-        self.held().add(header.position, page);
+        self.held().past.add(header.position, page);
     }
 
     /// A record came.
@@ -211,7 +208,7 @@ impl Known {
 
     /// The calls after `position`.
     pub(super) fn pages(&self, position: u64) -> Vec<(u64, Vec<u8>)> {
-        self.held().pages.range(position + 1..).map(|(at, page)| (*at, page.clone())).collect()
+        self.held().past.after(position)
     }
 
     /// Whether this gate is still closed, as far as is known.
@@ -222,24 +219,7 @@ impl Known {
     /// Which data was known, and how far.
     pub(super) fn data(&self) -> (String, u64) {
         let held = self.held();
-        let last = held.pages.last_key_value().map_or(0, |(at, _)| *at);
-        (held.born.clone(), held.position.max(last))
-    }
-}
-
-impl Held {
-    fn add(&mut self, position: u64, page: Vec<u8>) {
-        // Whoever was answered has large records as well; what was told to all has not.
-        if self.pages.get(&position).is_some_and(|known| known.len() >= page.len()) {
-            return;
-        }
-        self.bytes += page.len();
-        self.bytes -= self.pages.insert(position, page).map_or(0, |known| known.len());
-        while self.bytes > BYTES
-            && let Some((_, oldest)) = self.pages.pop_first()
-        {
-            self.bytes -= oldest.len();
-        }
+        (held.born.clone(), held.position.max(held.past.last()))
     }
 }
 
@@ -264,19 +244,5 @@ mod tests {
         assert_eq!(known.note(&header("b", 3, 12, false)), Turn::Opened);
         assert_eq!(known.note(&header("b", 3, 13, false)), Turn::None);
         assert_eq!(known.args().map(|arg| String::from_utf8(arg).unwrap()), ["b", "3", "13"]);
-    }
-
-    #[test]
-    fn the_latest_calls_are_remembered_within_bounds() {
-        let known = Known::default();
-        for position in 1..=100u64 {
-            let mut page = Writer::default();
-            page.count(position).count(1).list(0).bytes(vec![b'x'; BYTES / 50]);
-            known.hear(&page.take());
-        }
-        let pages = known.pages(0);
-        assert!((45..=50).contains(&pages.len()), "{}", pages.len());
-        assert_eq!(pages.last().unwrap().0, 100);
-        assert_eq!(known.pages(98).len(), 2);
     }
 }

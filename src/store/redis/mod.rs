@@ -18,6 +18,7 @@ mod lane;
 mod link;
 mod outbox;
 mod pack;
+mod past;
 mod peer;
 mod prune;
 mod rehearsal;

@@ -60,6 +60,11 @@ impl Writer {
         self
     }
 
+    /// Bytes written since what was written was last taken.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.0)
     }
