@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::broker::Broker;
@@ -62,13 +62,29 @@ impl Parts {
 #[derive(Clone, Debug, Default)]
 pub struct Waiting(Arc<Line>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
     /// How many wait for which instant.
     by_instant: Mutex<BTreeMap<Instant, usize>>,
     all: AtomicUsize,
     /// Nobody waits any more whose instant has come.
     begun: Notify,
+    /// More is due than is looked at at once.
+    is_crowd: watch::Sender<bool>,
+    /// Places for what is being written down.
+    desk: Semaphore,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Line {
+            by_instant: Mutex::default(),
+            all: AtomicUsize::default(),
+            begun: Notify::new(),
+            is_crowd: watch::Sender::default(),
+            desk: Semaphore::new(Waiting::AT_ONCE),
+        }
+    }
 }
 
 /// Waits, for as long as this lives.
@@ -82,6 +98,9 @@ impl Waiting {
     /// What can wait lets those go first whose instant has come, but not for longer.
     const LET_GO: Duration = Duration::from_millis(100);
 
+    /// So much is written down side by side at most: thousands of ends at once would be in the way of whatever begins meanwhile.
+    const AT_ONCE: usize = 512;
+
     /// One more from now on, that waits `until` then.
     pub fn wait(&self, until: Instant) -> Waits {
         *self.0.by_instant().entry(until).or_default() += 1;
@@ -89,14 +108,25 @@ impl Waiting {
         Waits { line: self.0.clone(), until }
     }
 
+    /// Whether more is due from now on than is looked at at once.
+    pub fn set_crowd(&self, is_crowd: bool) {
+        self.0.is_crowd.send_if_modified(|was| std::mem::replace(was, is_crowd) != is_crowd);
+    }
+
     /// Until all have begun whose instant has come: when many are due at once, that comes before what is only to be written
-    /// down of those that are done.
-    pub async fn let_go(&self) {
+    /// down of those that are done. What has time to `spare` waits for those as well that are not won yet. Then until it is
+    /// its turn, which ends when that is dropped.
+    pub async fn let_go(&self, spare: impl FnOnce() -> Duration) -> Option<SemaphorePermit<'_>> {
         let mut begun = pin!(self.0.begun.notified());
         begun.as_mut().enable();
         if self.0.is_one_due() {
             let _ = timeout(Self::LET_GO, begun).await;
         }
+        let mut crowd = self.0.is_crowd.subscribe();
+        if *crowd.borrow() {
+            let _ = timeout(spare(), crowd.wait_for(|is_crowd| !is_crowd)).await;
+        }
+        self.0.desk.acquire().await.ok()
     }
 }
 

@@ -149,7 +149,22 @@ impl Bench {
     async fn win(&self) -> Lease {
         let trigger = Trigger::Manual { by: None, reason: None };
         let args = BTreeMap::from([("day".to_owned(), "monday".to_owned())]);
-        let target = Target::Request { run_id: RunId::fresh(self.clock.now()), at: None, trigger, args, expect: None };
+        let run_id = RunId::fresh(self.clock.now());
+        self.race(Target::Request { run_id, at: None, trigger, args, expect: None }).await
+    }
+
+    /// Wins the first occurrence, due after 60 s, by a bid at `from` that is answered after so many seconds; so slow the
+    /// store stays.
+    async fn win_first(&self, from: Duration, slow: u64) -> Lease {
+        self.store.apply(&self.job.name, &Op::Register { spec: self.job.spec() }).await.unwrap();
+        let expect = self.store.view(&self.job.name, None).await.unwrap().record.cursor.unwrap();
+        let due = start_of_time().plus(secs(60));
+        sleep(from).await;
+        self.way.slow.store(slow, Ordering::SeqCst);
+        self.race(Target::Next { expect, passes: Vec::new(), at: due, due }).await
+    }
+
+    async fn race(&self, target: Target) -> Lease {
         match race::run(&self.parts, &self.job, target, self.clock.now(), 1).await.unwrap() {
             Race::Won(lease, _) => *lease,
             Race::Lost(answer) => panic!("{:?}", answer.reply),
@@ -217,19 +232,47 @@ async fn a_lease_counts_from_when_it_was_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn code_whose_claim_was_answered_late_begins_with_a_lease_that_is_renewed() {
     let bench = Bench::new(every("a", 60), 25);
-    bench.store.apply(&bench.job.name, &Op::Register { spec: bench.job.spec() }).await.unwrap();
-    let expect = bench.store.view(&bench.job.name, None).await.unwrap().record.cursor.unwrap();
-    let due = start_of_time().plus(secs(60));
-    sleep(secs(60)).await;
     // Longer than a third of its lease, and not so long that nothing of it is left.
-    bench.way.slow.store(19, Ordering::SeqCst);
-    let target = Target::Next { expect, passes: Vec::new(), at: due, due };
-    let Race::Won(lease, _) = race::run(&bench.parts, &bench.job, target, bench.clock.now(), 1).await.unwrap() else {
-        panic!("nobody else asks")
-    };
+    let lease = bench.win_first(secs(60), 19).await;
     bench.way.slow.store(0, Ordering::SeqCst);
-    assert!(matches!(attempt::run(&bench.parts, &bench.job, *lease).await, Carried::Settled(_)));
+    assert!(matches!(attempt::run(&bench.parts, &bench.job, lease).await, Carried::Settled(_)));
     assert_eq!((bench.entry().await.state, bench.saw().halted), (State::Succeeded, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_waits_for_a_crowd_to_begin_but_not_for_long() {
+    for (lasts, waits) in [(60, 3), (2, 2)] {
+        let bench = Bench::new(every("a", 60), 1);
+        let lease = bench.win().await;
+        bench.parts.waiting.set_crowd(true);
+        let waiting = bench.parts.waiting.clone();
+        tokio::spawn(async move {
+            sleep(secs(1 + lasts)).await;
+            waiting.set_crowd(false);
+        });
+        let begun = Instant::now();
+        assert!(matches!(attempt::run(&bench.parts, &bench.job, lease).await, Carried::Settled(_)));
+        assert_eq!(about(begun.elapsed()), 1 + waits);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_for_which_somebody_waits_is_written_down_at_once_in_a_crowd_as_well() {
+    let cases = [
+        ("its next occurrence is near", 1, every("a", 6)),
+        ("its lease ends soon", 1, every("a", 60).with(|job| job.lease = secs(6))),
+        ("others want its mutex", 1, every("a", 60).with(|job| job.mutex = Some("m".into()))),
+        ("it failed", 100, every("a", 60).with(|job| job.timeout = secs(1))),
+    ];
+    for (why, length, job) in cases {
+        let bench = Bench::new(job, length);
+        let lease = bench.win().await;
+        bench.parts.waiting.set_crowd(true);
+        let begun = Instant::now();
+        let carried = attempt::run(&bench.parts, &bench.job, lease).await;
+        assert!(matches!(carried, Carried::Settled(_)), "{why}: {carried:?}");
+        assert_eq!(about(begun.elapsed()), 1, "{why}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,18 +301,10 @@ async fn what_was_started_as_it_was_won_runs_without_another_word_to_the_store()
 #[tokio::test(start_paused = true)]
 async fn what_was_started_ahead_runs_although_the_store_goes_away_before_it_says_so() {
     let bench = Bench::new(every("a", 60), 1);
-    bench.store.apply(&bench.job.name, &Op::Register { spec: bench.job.spec() }).await.unwrap();
-    let expect = bench.store.view(&bench.job.name, None).await.unwrap().record.cursor.unwrap();
-    let due = start_of_time().plus(secs(60));
-    sleep(Duration::from_millis(59_700)).await;
     // Longer than a claim ahead of its instant lasts.
-    bench.way.slow.store(5, Ordering::SeqCst);
-    let target = Target::Next { expect, passes: Vec::new(), at: due, due };
-    let Race::Won(lease, _) = race::run(&bench.parts, &bench.job, target, bench.clock.now(), 1).await.unwrap() else {
-        panic!("nobody else asks")
-    };
-    assert_eq!(lease.started, Some(due));
-    assert!(matches!(attempt::run(&bench.parts, &bench.job, *lease).await, Carried::Settled(_)));
+    let lease = bench.win_first(Duration::from_millis(59_700), 5).await;
+    assert_eq!(lease.started, Some(start_of_time().plus(secs(60))));
+    assert!(matches!(attempt::run(&bench.parts, &bench.job, lease).await, Carried::Settled(_)));
     assert_eq!(bench.entry().await.state, State::Succeeded);
 }
 

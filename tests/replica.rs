@@ -17,10 +17,10 @@ use cronclave::check::Check;
 use cronclave::clock::{Clock, Timestamp};
 use cronclave::event::{Away, Bus, Told};
 use cronclave::job::{Job, Overlap};
-use cronclave::lease::{Ended, RunId, Trigger, Work};
+use cronclave::lease::{Ended, RunId, Token, Trigger, Work};
 use cronclave::ledger::State;
 use cronclave::parts::{Dice, Parts};
-use cronclave::record::{Op, Phase, Record};
+use cronclave::record::{Bid, Op, Phase, Record, Reply, Target};
 use cronclave::replica::{Identity, Jobs, Pulse, Setup};
 use cronclave::runner::{Control, Halt, Runner};
 use cronclave::schedule::{Rules, Schedule, Zone};
@@ -239,6 +239,110 @@ async fn of_a_crowd_all_begin_before_the_first_end_is_written_down() {
     order.began.set(alone.began.clone()).unwrap();
     sleep(secs(65)).await;
     assert_eq!((order.seen.get(), alone.starts()), (Some(&200), 200));
+    alone.end().await;
+}
+
+/// The same, of a store that takes a second for each answer. Notes how many ends were being written down at most.
+#[derive(Clone, Default)]
+struct Slowly {
+    order: Order,
+    going: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Hook for Slowly {
+    async fn before(&self, call: &Call<'_>) {
+        self.order.before(call).await;
+        if let Call::Apply(Op::Settle { .. }) = call {
+            let going = self.going.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(going, Ordering::SeqCst);
+        }
+    }
+
+    async fn after(&self, call: &Call<'_>) {
+        if let Call::Apply(Op::Claim(_) | Op::Settle { .. }) = call {
+            sleep(secs(1)).await;
+        }
+        if let Call::Apply(Op::Settle { .. }) = call {
+            self.going.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_more_than_are_looked_at_at_once_those_that_are_left_begin_before_ends_are_written_down_in_turn() {
+    let slowly = Slowly::default();
+    let wrap = |inner| -> Arc<dyn Store> { Arc::new(Through::new(inner, slowly.clone(), Arc::default())) };
+    let jobs = (0..1500).map(|n| every(&format!("job-{n}"), 60)).collect();
+    let alone = Alone::on(|store| wrap(store), jobs, Duration::ZERO, 5000);
+    slowly.order.began.set(alone.began.clone()).unwrap();
+    sleep(secs(75)).await;
+    // Five hundred at a time: while the last hundreds are on their way, nobody is left to be looked at.
+    let seen = slowly.order.seen.get().copied().unwrap();
+    assert!((1000..=1500).contains(&seen), "{seen}");
+    assert_eq!((alone.starts(), slowly.most.load(Ordering::SeqCst)), (1500, 512));
+    assert!(alone.states().await.iter().all(|state| *state == State::Succeeded));
+    alone.end().await;
+}
+
+/// All that changes is known without asking; how often it is asked is counted; each claim takes a second.
+#[derive(Clone, Default)]
+struct Knowing(Arc<AtomicUsize>);
+
+#[async_trait]
+impl Hook for Knowing {
+    fn hears(&self) -> bool {
+        true
+    }
+
+    async fn before(&self, call: &Call<'_>) {
+        if let Call::View(_) = call {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    async fn after(&self, call: &Call<'_>) {
+        if let Call::Apply(Op::Claim(_)) = call {
+            sleep(secs(1)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_win_while_it_waits_to_be_looked_at_is_not_looked_at() {
+    let (told, inner) = (Knowing::default(), Arc::<OnceLock<Arc<Memory>>>::default());
+    let wrap = |store: Arc<Memory>| -> Arc<dyn Store> {
+        let _ = inner.set(store.clone());
+        Arc::new(Through::new(store, told.clone(), Arc::default()))
+    };
+    let jobs: Vec<Job> = (0..1500).map(|n| every(&format!("job-{n}"), 60)).collect();
+    let alone = Alone::on(wrap, jobs.clone(), Duration::ZERO, 5000);
+    sleep(Duration::from_millis(59_950)).await;
+    let (store, before) = (inner.get().unwrap(), told.0.load(Ordering::SeqCst));
+    let mut left = 0;
+    for job in &jobs {
+        let record = store.view(&job.name, None).await.unwrap().record;
+        if record.open.is_empty() {
+            let target = Target::Next { expect: record.cursor.unwrap(), passes: Vec::new(), at: at(60), due: at(60) };
+            let bid = Bid {
+                target,
+                token: Token::fresh(),
+                holder: "other".into(),
+                ttl: secs(10),
+                overlap: job.overlap,
+                delivery: job.delivery,
+                mutex: None,
+                start: Some(job.lease),
+            };
+            let answer = store.apply(&job.name, &Op::Claim(bid)).await.unwrap();
+            assert!(matches!(answer.reply, Reply::Won(_)), "{:?}", answer.reply);
+            left += 1;
+        }
+    }
+    assert!((900..1100).contains(&left), "five hundred are on their way: {left}");
+    sleep(secs(10)).await;
+    assert_eq!((alone.starts(), told.0.load(Ordering::SeqCst)), (1500 - left, before));
     alone.end().await;
 }
 

@@ -316,14 +316,28 @@ fn judge(parts: &Parts, job: &Job, ended: Ended, why: Option<Why>) -> Ended {
     Ended { outcome, message: Some(message), ..ended }
 }
 
+/// How long it has time until the end of a run is written down, so that others begin sooner: a success, if neither the lease
+/// ends soon nor anybody waits for the end, as the next occurrence or a holder of the same mutex would.
+fn spare(parts: &Parts, job: &Job, lease: &Lease, ended: &Ended) -> Duration {
+    const MOST: Duration = Duration::from_secs(3);
+    let is_wanted = ended.outcome != Outcome::Succeeded || job.mutex.is_some();
+    let Some(now) = parts.store.clock().filter(|_| !is_wanted) else { return Duration::ZERO };
+    let next = job.next_open(lease.work.scheduled_at).map_or(Duration::MAX, |next| job.due(next).since(now));
+    let left = lease.trusted_until.saturating_duration_since(Instant::now());
+    if next.min(left) >= MOST * 2 { MOST } else { Duration::ZERO }
+}
+
 /// Has the end of the attempt recorded, and the next one if there is to be one.
 pub(crate) async fn settle(parts: &Parts, job: &Job, key: &Key, lease: &Lease, ended: Ended) -> Carried {
     let next = plan::retry(job, &lease.work, &ended, parts.dice.roll());
     let op = Op::Settle { key: key.clone(), ended: ended.clone(), next };
-    parts.waiting.let_go().await;
+    let written = async {
+        let _turn = parts.waiting.let_go(|| spare(parts, job, lease, &ended)).await;
+        ask(parts, job, &op, Instant::now() + PATIENCE).await
+    };
     let answer = tokio::select! {
         biased;
-        answer = ask(parts, job, &op, Instant::now() + PATIENCE) => answer,
+        answer = written => answer,
         () = async { parts.stop.ended().await; sleep(LAST_PATIENCE).await } => {
             return Carried::Unsettled(ended);
         }

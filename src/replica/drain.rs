@@ -16,6 +16,8 @@ impl Replica {
     pub(super) async fn drain(&mut self, grace: Duration) {
         self.tell();
         self.watchdog.rest();
+        // Nobody is looked at any more.
+        self.parts.waiting.set_crowd(false);
         // Counted from here: a store that is slow now must not keep us beyond what a platform allows.
         let deadline = Instant::now() + grace;
         let brief = Duration::from_secs(3).min(grace.max(Duration::from_secs(1)));

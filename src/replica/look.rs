@@ -36,9 +36,15 @@ pub(super) enum Looked {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks at `job`, which woke as one of so many `at_once`. Nobody waits for room while holding a lease: without a `place` it
-/// bids for nothing.
-pub(super) async fn look(health: &Health, job: &Job, place: Option<Place>, at_once: usize) -> Looked {
-    steps(health, job, place, at_once).await.unwrap_or_else(|trouble| trouble)
+/// bids for nothing. What was `told` of the job just now need not be asked.
+pub(super) async fn look(
+    health: &Health,
+    job: &Job,
+    place: Option<Place>,
+    at_once: usize,
+    told: Option<View>,
+) -> Looked {
+    steps(health, job, place, at_once, told).await.unwrap_or_else(|trouble| trouble)
 }
 
 /// Has the runs that are to stop look at once whether they should go on.
@@ -54,9 +60,18 @@ pub(super) fn later(parts: &Parts, job: &Job, target: &Target, now: Timestamp, a
     if job.task.is_sent() { None } else { race::ahead_of_crowd(*due, now, at_once, &parts.dice) }
 }
 
-async fn steps(health: &Health, job: &Job, mut free: Option<Place>, at_once: usize) -> Result<Looked, Looked> {
+async fn steps(
+    health: &Health,
+    job: &Job,
+    mut free: Option<Place>,
+    at_once: usize,
+    told: Option<View>,
+) -> Result<Looked, Looked> {
     let parts = &health.parts;
-    let mut view = parts.store.view(&job.name, job.mutex.as_deref()).await.map_err(Looked::Trouble)?;
+    let mut view = match told {
+        Some(view) => view,
+        None => parts.store.view(&job.name, job.mutex.as_deref()).await.map_err(Looked::Trouble)?,
+    };
     nudge(parts, &view);
     loop {
         if parts.stop.is_soft() {

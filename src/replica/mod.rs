@@ -69,7 +69,10 @@ pub struct Setup {
 }
 
 /// Jobs looked at side by side at most: thousands that are due at once take little memory.
-const LOOKS: usize = 1024;
+const LOOKS: usize = 512;
+
+/// Who has waited so long to be looked at may have been told of meanwhile.
+const OUTDATED: Duration = Duration::from_millis(5);
 
 /// Claims on their way to the broker at once at most.
 const ON_THEIR_WAY: usize = 1000;
@@ -91,6 +94,7 @@ pub async fn run(parts: Parts, setup: Setup, jobs: watch::Receiver<Arc<Jobs>>, p
         looking: Quick::default(),
         again: HashSet::default(),
         queue: VecDeque::new(),
+        is_crowd: false,
         room: Room::new(setup.max_parallel, &left),
         way_out: Room::new(ON_THEIR_WAY, &left),
         left,
@@ -118,8 +122,10 @@ struct Replica {
     looking: Quick<JobName, Instant>,
     /// Those of them that changed meanwhile.
     again: HashSet<JobName, foldhash::fast::RandomState>,
-    /// Jobs to be looked at, in turn.
-    queue: VecDeque<JobName>,
+    /// Jobs to be looked at, in turn; of the first of them what was known when they came.
+    queue: VecDeque<(JobName, Option<View>)>,
+    /// More are to be looked at than are looked at at once.
+    is_crowd: bool,
     /// For runs.
     room: Room,
     /// For claims on their way to the broker: one that is away must not keep from running what needs none.
@@ -237,7 +243,8 @@ impl Replica {
             Some(job) if *races && let Some(at) = race::later_in_crowd(job, *at, self.agenda.now(), self.at_once) => {
                 self.agenda.set(name, at);
             }
-            Some(job) if job.mutex.is_none() => self.heed(name),
+            // Where many wait to be looked at, what is known by then counts.
+            Some(job) if job.mutex.is_none() && self.queue.len() < LOOKS => self.heed(name),
             _ => self.rouse(name),
         }
     }
@@ -248,7 +255,9 @@ impl Replica {
             // What was told spares a look, most of the time.
             Some(view) => {
                 look::nudge(&self.parts, &view);
-                self.plan(name, &view);
+                if !self.puts_off(name, &view) {
+                    self.rouse_told(name, Some(view));
+                }
             }
             None => self.rouse(name),
         }
@@ -256,7 +265,14 @@ impl Replica {
 
     /// What follows from what was just learnt of a job.
     fn plan(&mut self, name: &JobName, view: &View) {
-        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
+        if !self.puts_off(name, view) {
+            self.rouse(name);
+        }
+    }
+
+    /// Notes when a job is to wake, if by what was just learnt of it there is nothing to do now.
+    fn puts_off(&mut self, name: &JobName, view: &View) -> bool {
+        let Some(job) = self.jobs.by_name.get(name).cloned() else { return true };
         let belief = self.health.belief(&job, view.now);
         match plan::next_believing(&job, view, belief) {
             Step::Wait(at) => self.agenda.wait(name, at, belief.now),
@@ -264,10 +280,11 @@ impl Replica {
             Step::Finished => self.agenda.remove(name),
             Step::Claim(target) => match look::later(&self.parts, &job, &target, belief.now, self.at_once) {
                 Some(at) => self.agenda.wait(name, at, belief.now),
-                None => self.rouse(name),
+                None => return false,
             },
-            _ => self.rouse(name),
+            _ => return false,
         }
+        true
     }
 
     /// Looks at a job that changed, and at those that may have waited for its mutex.
@@ -285,26 +302,44 @@ impl Replica {
 
     /// Looks at a job now, or once more if it is being looked at.
     fn rouse(&mut self, name: &JobName) {
+        self.rouse_told(name, None);
+    }
+
+    /// The same of one of which this is known.
+    fn rouse_told(&mut self, name: &JobName, told: Option<View>) {
         if !self.jobs.by_name.contains_key(name) {
             return;
         }
         self.agenda.remove(name);
         if !self.looking.contains_key(name) {
             self.looking.insert(name.clone(), Instant::now());
-            self.queue.push_back(name.clone());
+            self.queue.push_back((name.clone(), told.filter(|_| self.queue.len() < LOOKS)));
         } else {
             self.again.insert(name.clone());
         }
     }
 
-    /// Begins looks at the jobs in the queue. They may bid if there is room that nobody waits for.
+    /// Begins looks at the jobs in the queue.
     fn look_on(&mut self) {
         while self.loops.len() < LOOKS
-            && let Some(name) = self.queue.pop_front()
+            && let Some((name, mut told)) = self.queue.pop_front()
         {
-            let free = self.room_for(&name).free();
-            self.look_at(name, free);
+            if self.looking.get(&name).is_some_and(|since| since.elapsed() >= OUTDATED) {
+                let is_free = self.jobs.by_name.get(&name).is_some_and(|job| job.mutex.is_none());
+                told = if is_free { self.parts.store.heard(&name) } else { None };
+                if let Some(view) = told.as_ref().filter(|view| self.puts_off(&name, view)) {
+                    // Others were quicker.
+                    look::nudge(&self.parts, view);
+                    self.looking.remove(&name);
+                    self.again.remove(&name);
+                    continue;
+                }
+            }
+            self.look_at(name, None, told);
         }
+        // The last of a crowd are still on their way when nobody is left in the queue.
+        self.is_crowd = !self.queue.is_empty() || self.is_crowd && self.loops.len() > LOOKS / 4;
+        self.parts.waiting.set_crowd(self.is_crowd);
     }
 
     /// Where the job's claims take their place.
@@ -318,20 +353,22 @@ impl Replica {
         while let Some((name, place)) = self.room.next().or_else(|| self.way_out.next()) {
             if !self.looking.contains_key(&name) {
                 self.looking.insert(name.clone(), Instant::now());
-                self.look_at(name, Some(place));
+                self.look_at(name, Some(place), None);
             } else {
                 self.again.insert(name);
             }
         }
     }
 
-    fn look_at(&mut self, name: JobName, place: Option<Place>) {
+    /// Begins a look. It may bid if it has a place, or if there is room that nobody waits for. What it is `told` need not be asked.
+    fn look_at(&mut self, name: JobName, place: Option<Place>, told: Option<View>) {
         let Some(job) = self.jobs.by_name.get(&name).cloned() else {
             self.looking.remove(&name);
             return;
         };
+        let place = place.or_else(|| self.room_for(&name).free());
         let (health, at_once) = (self.health.clone(), self.at_once);
-        self.loops.spawn(Box::pin(async move { (name, look::look(&health, &job, place, at_once).await) }));
+        self.loops.spawn(Box::pin(async move { (name, look::look(&health, &job, place, at_once, told).await) }));
     }
 
     fn looked(&mut self, name: JobName, looked: Looked) {

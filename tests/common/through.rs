@@ -14,11 +14,13 @@ use cronclave::record::{Bid, Op};
 use cronclave::store::{
     Answer, Collection, Document, Draft, Outbox, Piece, Query, Repair, Replica, Snapshot, Span, Store, StoreError,
 };
+use futures_util::FutureExt;
 use tokio::sync::{RwLock, watch};
 
 /// What is asked.
 #[allow(dead_code, reason = "each test that includes this looks at what it needs")]
 pub(crate) enum Call<'a> {
+    View(&'a JobName),
     Apply(&'a Op),
     Changed(u64),
 }
@@ -34,6 +36,10 @@ pub(crate) trait Hook: Send + Sync {
     }
     /// Whether starts are commits of their own, as where they have to be confirmed.
     fn starts_apart(&self) -> bool {
+        false
+    }
+    /// Whether all that changes is known without asking.
+    fn hears(&self) -> bool {
         false
     }
     /// Whether the store answers.
@@ -61,7 +67,7 @@ impl<H: Hook> Store for Through<H> {
         self.inner.describe()
     }
     fn heard(&self, job: &JobName) -> Option<View> {
-        self.inner.heard(job)
+        if self.hook.hears() { self.inner.view(job, None).now_or_never()?.ok() } else { self.inner.heard(job) }
     }
     fn clock(&self) -> Option<Timestamp> {
         self.inner.clock().map(|now| now.minus(self.hook.doubt()))
@@ -74,6 +80,7 @@ impl<H: Hook> Store for Through<H> {
     }
     async fn view(&self, job: &JobName, mutex: Option<&str>) -> Result<View, StoreError> {
         self.hook.answers()?;
+        self.hook.before(&Call::View(job)).await;
         self.inner.view(job, mutex).await
     }
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
