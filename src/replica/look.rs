@@ -42,7 +42,7 @@ pub(super) async fn look(
     job: &Job,
     place: Option<Place>,
     at_once: usize,
-    told: Option<View>,
+    told: Option<Box<View>>,
 ) -> Looked {
     steps(health, job, place, at_once, told).await.unwrap_or_else(|trouble| trouble)
 }
@@ -65,11 +65,11 @@ async fn steps(
     job: &Job,
     mut free: Option<Place>,
     at_once: usize,
-    told: Option<View>,
+    told: Option<Box<View>>,
 ) -> Result<Looked, Looked> {
     let parts = &health.parts;
     let mut view = match told {
-        Some(view) => view,
+        Some(view) => *view,
         None => parts.store.view(&job.name, job.mutex.as_deref()).await.map_err(Looked::Trouble)?,
     };
     nudge(parts, &view);

@@ -123,7 +123,7 @@ struct Replica {
     /// Those of them that changed meanwhile.
     again: HashSet<JobName, foldhash::fast::RandomState>,
     /// Jobs to be looked at, in turn; of the first of them what was known when they came.
-    queue: VecDeque<(JobName, Option<View>)>,
+    queue: VecDeque<(JobName, Option<Box<View>>)>,
     /// More are to be looked at than are looked at at once.
     is_crowd: bool,
     /// For runs.
@@ -313,7 +313,8 @@ impl Replica {
         self.agenda.remove(name);
         if !self.looking.contains_key(name) {
             self.looking.insert(name.clone(), Instant::now());
-            self.queue.push_back((name.clone(), told.filter(|_| self.queue.len() < LOOKS)));
+            let told = told.filter(|_| self.queue.len() < LOOKS).map(Box::new);
+            self.queue.push_back((name.clone(), told));
         } else {
             self.again.insert(name.clone());
         }
@@ -326,8 +327,8 @@ impl Replica {
         {
             if self.looking.get(&name).is_some_and(|since| since.elapsed() >= OUTDATED) {
                 let is_free = self.jobs.by_name.get(&name).is_some_and(|job| job.mutex.is_none());
-                told = if is_free { self.parts.store.heard(&name) } else { None };
-                if let Some(view) = told.as_ref().filter(|view| self.puts_off(&name, view)) {
+                told = if is_free { self.parts.store.heard(&name).map(Box::new) } else { None };
+                if let Some(view) = told.as_deref().filter(|view| self.puts_off(&name, view)) {
                     // Others were quicker.
                     look::nudge(&self.parts, view);
                     self.looking.remove(&name);
@@ -340,6 +341,9 @@ impl Replica {
         // The last of a crowd are still on their way when nobody is left in the queue.
         self.is_crowd = !self.queue.is_empty() || self.is_crowd && self.loops.len() > LOOKS / 4;
         self.parts.waiting.set_crowd(self.is_crowd);
+        if self.queue.is_empty() {
+            self.queue.shrink_to(LOOKS / 4);
+        }
     }
 
     /// Where the job's claims take their place.
@@ -361,7 +365,7 @@ impl Replica {
     }
 
     /// Begins a look. It may bid if it has a place, or if there is room that nobody waits for. What it is `told` need not be asked.
-    fn look_at(&mut self, name: JobName, place: Option<Place>, told: Option<View>) {
+    fn look_at(&mut self, name: JobName, place: Option<Place>, told: Option<Box<View>>) {
         let Some(job) = self.jobs.by_name.get(&name).cloned() else {
             self.looking.remove(&name);
             return;

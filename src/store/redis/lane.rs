@@ -276,6 +276,9 @@ impl Work {
             }
         }
         if batch.is_empty() {
+            // A crowd comes seldom.
+            queue.urgent.shrink_to(MOST);
+            queue.calm.shrink_to(MOST);
             queue.calls -= 1;
             self.done = true;
             return None;
