@@ -72,7 +72,7 @@ struct Line {
     /// More is due than is looked at at once.
     is_crowd: watch::Sender<bool>,
     /// Places for what is being written down.
-    desk: Semaphore,
+    turns: Semaphore,
 }
 
 impl Default for Line {
@@ -82,7 +82,7 @@ impl Default for Line {
             all: AtomicUsize::default(),
             begun: Notify::new(),
             is_crowd: watch::Sender::default(),
-            desk: Semaphore::new(Waiting::AT_ONCE),
+            turns: Semaphore::new(Waiting::AT_ONCE),
         }
     }
 }
@@ -126,7 +126,7 @@ impl Waiting {
         if *crowd.borrow() {
             let _ = timeout(spare(), crowd.wait_for(|is_crowd| !is_crowd)).await;
         }
-        self.0.desk.acquire().await.ok()
+        self.0.turns.acquire().await.ok()
     }
 }
 

@@ -316,8 +316,8 @@ fn judge(parts: &Parts, job: &Job, ended: Ended, why: Option<Why>) -> Ended {
     Ended { outcome, message: Some(message), ..ended }
 }
 
-/// How long it has time until the end of a run is written down, so that others begin sooner: a success, if neither the lease
-/// ends soon nor anybody waits for the end, as the next occurrence or a holder of the same mutex would.
+/// How long the end of a run may wait to be written down, so that others begin sooner: that of a success, where neither its
+/// lease ends soon nor the next occurrence or another job, by its mutex, waits for it.
 fn spare(parts: &Parts, job: &Job, lease: &Lease, ended: &Ended) -> Duration {
     const MOST: Duration = Duration::from_secs(3);
     let is_wanted = ended.outcome != Outcome::Succeeded || job.mutex.is_some();
