@@ -153,12 +153,11 @@ impl Bench {
         self.race(Target::Request { run_id, at: None, trigger, args, expect: None }).await
     }
 
-    /// Wins the first occurrence, due after 60 s, by a bid at `from` that is answered after so many seconds; so slow the
-    /// store stays.
+    /// Wins the first occurrence by a bid at `from` that is answered after so many seconds; so slow the store stays.
     async fn win_first(&self, from: Duration, slow: u64) -> Lease {
         self.store.apply(&self.job.name, &Op::Register { spec: self.job.spec() }).await.unwrap();
         let expect = self.store.view(&self.job.name, None).await.unwrap().record.cursor.unwrap();
-        let due = start_of_time().plus(secs(60));
+        let due = self.job.next_open(expect).unwrap();
         sleep(from).await;
         self.way.slow.store(slow, Ordering::SeqCst);
         self.race(Target::Next { expect, passes: Vec::new(), at: due, due }).await
@@ -243,7 +242,7 @@ async fn code_whose_claim_was_answered_late_begins_with_a_lease_that_is_renewed(
 async fn an_end_waits_for_a_crowd_to_begin_but_not_for_long() {
     for (lasts, waits) in [(60, 3), (2, 2)] {
         let bench = Bench::new(every("a", 60), 1);
-        let lease = bench.win().await;
+        let lease = bench.win_first(secs(60), 0).await;
         bench.parts.waiting.set_crowd(true);
         let waiting = bench.parts.waiting.clone();
         tokio::spawn(async move {
@@ -258,15 +257,18 @@ async fn an_end_waits_for_a_crowd_to_begin_but_not_for_long() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_for_which_somebody_waits_is_written_down_at_once_in_a_crowd_as_well() {
+    const ASKED: &str = "somebody asked for it";
     let cases = [
         ("its next occurrence is near", 1, every("a", 6)),
         ("its lease ends soon", 1, every("a", 60).with(|job| job.lease = secs(6))),
         ("others want its mutex", 1, every("a", 60).with(|job| job.mutex = Some("m".into()))),
         ("it failed", 100, every("a", 60).with(|job| job.timeout = secs(1))),
+        (ASKED, 1, every("a", 60)),
     ];
     for (why, length, job) in cases {
+        let first = job.next_open(start_of_time()).unwrap().since(start_of_time());
         let bench = Bench::new(job, length);
-        let lease = bench.win().await;
+        let lease = if why == ASKED { bench.win().await } else { bench.win_first(first, 0).await };
         bench.parts.waiting.set_crowd(true);
         let begun = Instant::now();
         let carried = attempt::run(&bench.parts, &bench.job, lease).await;

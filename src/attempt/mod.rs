@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::clock::Timestamp;
 use crate::event::{About, Told};
 use crate::job::Job;
-use crate::lease::{Ended, Lease, Outcome};
+use crate::lease::{Ended, Lease, Outcome, Trigger};
 use crate::ledger::{Event, What};
 use crate::measure::Measure;
 use crate::parts::Parts;
@@ -317,10 +317,11 @@ fn judge(parts: &Parts, job: &Job, ended: Ended, why: Option<Why>) -> Ended {
 }
 
 /// How long the end of a run may wait to be written down, so that others begin sooner: that of a success, where neither its
-/// lease ends soon nor the next occurrence or another job, by its mutex, waits for it.
+/// lease ends soon nor who asked for it, the next occurrence, or another job, by its mutex, waits for it.
 fn spare(parts: &Parts, job: &Job, lease: &Lease, ended: &Ended) -> Duration {
     const MOST: Duration = Duration::from_secs(3);
-    let is_wanted = ended.outcome != Outcome::Succeeded || job.mutex.is_some();
+    let is_asked_for = !matches!(lease.work.trigger, Trigger::Schedule);
+    let is_wanted = is_asked_for || ended.outcome != Outcome::Succeeded || job.mutex.is_some();
     let Some(now) = parts.store.clock().filter(|_| !is_wanted) else { return Duration::ZERO };
     let next = job.next_open(lease.work.scheduled_at).map_or(Duration::MAX, |next| job.due(next).since(now));
     let left = lease.trusted_until.saturating_duration_since(Instant::now());
