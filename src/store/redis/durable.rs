@@ -1,6 +1,5 @@
 //! How sure a start is before its code runs: known to the server, to its replicas, or to its disk.
 
-use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{Value, cmd};
@@ -53,13 +52,13 @@ impl Durable {
         self.level != Durability::Memory
     }
 
-    /// Starts that are to be confirmed are commits of their own: such an operation then is only a claim.
-    pub(super) fn apart<'a>(&self, op: &'a Op) -> Cow<'a, Op> {
+    /// Starts that are to be confirmed are commits of their own: such an operation then is only a claim, this one.
+    pub(super) fn apart(&self, op: &Op) -> Option<Box<Op>> {
         match op {
             Op::Claim(bid @ Bid { start: Some(_), .. }) if self.asks() => {
-                Cow::Owned(Op::Claim(Bid { start: None, ..bid.clone() }))
+                Some(Box::new(Op::Claim(Bid { start: None, ..bid.clone() })))
             }
-            op => Cow::Borrowed(op),
+            _ => None,
         }
     }
 

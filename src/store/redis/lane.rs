@@ -103,8 +103,13 @@ impl Lane {
         Arc::new(Lane { server, gentle, wary, queue: Mutex::default(), hurry: Notify::new() })
     }
 
-    /// Asks one operation.
-    pub(super) async fn ask(self: &Arc<Self>, request: Request) -> Result<Raw, StoreError> {
+    /// Asks one operation. Whoever waits for the answer keeps nothing of the request.
+    pub(super) fn ask(self: &Arc<Self>, request: Request) -> impl Future<Output = Result<Raw, StoreError>> + use<'_> {
+        let told = self.take(request);
+        async { told.await.unwrap_or_else(|_| Err(self.server.no_answer("the process was stopping"))) }
+    }
+
+    fn take(self: &Arc<Self>, request: Request) -> oneshot::Receiver<Result<Raw, StoreError>> {
         let (tell, told) = oneshot::channel();
         let is_urgent = request.haste == Haste::Now;
         let (work, second) = {
@@ -134,7 +139,7 @@ impl Lane {
         if let Some(second) = second {
             tokio::spawn(second.wait());
         }
-        told.await.unwrap_or_else(|_| Err(self.server.no_answer("the process was stopping")))
+        told
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

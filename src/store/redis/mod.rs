@@ -17,6 +17,7 @@ mod known;
 mod lane;
 mod link;
 mod outbox;
+mod output;
 mod pack;
 mod past;
 mod peer;
@@ -46,7 +47,6 @@ use crate::lease::{Fence, RunId};
 use crate::ledger::{Entry, Event};
 use crate::plan::View;
 use crate::record::{Mutex, Op, Reply};
-use crate::runner::Stream;
 use crate::store::{
     Answer, Collection, Document, Draft, Outbox, Piece, Query, Records, Repair, Replica, Snapshot, Span, Store,
     StoreError,
@@ -56,7 +56,7 @@ use durable::Durable;
 use history::{invited, list};
 use lane::{Haste, Lane, haste};
 use server::{META, MUTEXES, RECORDS, Server};
-use wire::{Garbled, Reader, Writer};
+use wire::Garbled;
 
 pub use crate::store::address::Address;
 pub use exam::{Exam, examine, never_evict};
@@ -78,12 +78,6 @@ const TICK: Duration = Duration::from_secs(2);
 /// and the time between.
 const PATIENCE: Duration = Duration::from_secs(4);
 const AGAIN: Duration = Duration::from_millis(200);
-
-/// Bytes of output sent at once.
-const OUTPUT: usize = 256 * 1024;
-
-/// Pieces of output that are read at once: as large, at most.
-const READ: usize = 32;
 
 /// The cluster's store.
 pub struct Redis {
@@ -125,9 +119,9 @@ impl Redis {
     }
 
     /// Waits until a start that was granted is as sure as it should be.
-    async fn confirm(&self, op: &Op, answer: &Answer, raw: &Raw) -> Result<(), StoreError> {
-        match (op, &answer.reply) {
-            (Op::Start { .. }, Reply::Kept { .. }) => self.durable.confirm(&raw.by).await,
+    async fn confirm(&self, op: &Op, reply: &Reply, by: &str) -> Result<(), StoreError> {
+        match (op, reply) {
+            (Op::Start { .. }, Reply::Kept { .. }) => Box::pin(self.durable.confirm(by)).await,
             _ => Ok(()),
         }
     }
@@ -136,6 +130,36 @@ impl Redis {
         let view = self.view_of(job, raw)?;
         let reply = pack::unpack_reply(&raw.reply, &view.record)?;
         Ok(Answer { reply, view, events: pack::unpack_events(&raw.events)? })
+    }
+
+    /// Has an operation carried out by the script.
+    async fn apply_there(
+        &self,
+        job: &JobName,
+        op: &Op,
+        request: impl Fn(Asking) -> Request + Send + Sync,
+    ) -> Result<Answer, StoreError> {
+        let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
+        let packed = pack::pack_op(job, op, known.as_deref());
+        let given_up = Instant::now() + PATIENCE;
+        let mut repairs = self.server.known.repair.subscribe();
+        loop {
+            let raw = self.lane.ask(request(Asking::Op(packed.clone()))).await?;
+            let Some(until) = pack::held_back(&raw.reply) else {
+                let answer = self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())?;
+                self.confirm(op, &answer.reply, &raw.by).await?;
+                return Ok(answer);
+            };
+            let left = until.since(raw.now);
+            // An answer may be older than the news that all is well again.
+            let is_news = repairs.has_changed().unwrap_or(false);
+            repairs.mark_unchanged();
+            if Instant::now() + AGAIN > given_up && !is_news {
+                return Err(self.server.held_back(left));
+            }
+            // It may be over sooner than it says.
+            sleep(left.clamp(AGAIN / 4, AGAIN)).await;
+        }
     }
 
     /// How far the events have come. Asked of the script, which notices when the server has lost something. It says
@@ -187,7 +211,8 @@ impl Store for Redis {
     }
 
     async fn apply(&self, job: &JobName, op: &Op) -> Result<Answer, StoreError> {
-        let op = &*self.durable.apart(op);
+        let apart = self.durable.apart(op);
+        let op = apart.as_deref().unwrap_or(op);
         let is_wary = matches!(op, Op::Register { .. } | Op::Claim(_) | Op::Decide { .. } | Op::Trigger { .. });
         let haste = haste(op, self.server.reckon());
         let request = |asked| Request { job: Some(job.clone()), asked, haste, is_wary };
@@ -196,27 +221,8 @@ impl Store for Redis {
         {
             return Ok(answer);
         }
-        let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
-        let packed = pack::pack_op(job, op, known.as_deref());
-        let given_up = Instant::now() + PATIENCE;
-        let mut repairs = self.server.known.repair.subscribe();
-        loop {
-            let raw = self.lane.ask(request(Asking::Op(packed.clone()))).await?;
-            let Some(until) = pack::held_back(&raw.reply) else {
-                let answer = self.answer_of(job, &raw).map_err(|Garbled| self.server.garbled())?;
-                self.confirm(op, &answer, &raw).await?;
-                return Ok(answer);
-            };
-            let left = until.since(raw.now);
-            // An answer may be older than the news that all is well again.
-            let is_news = repairs.has_changed().unwrap_or(false);
-            repairs.mark_unchanged();
-            if Instant::now() + AGAIN > given_up && !is_news {
-                return Err(self.server.held_back(left));
-            }
-            // It may be over sooner than it says.
-            sleep(left.clamp(AGAIN / 4, AGAIN)).await;
-        }
+        // Boxed: most operations are rehearsed.
+        Box::pin(self.apply_there(job, op, request)).await
     }
 
     fn head(&self) -> Option<u64> {
@@ -317,67 +323,16 @@ impl Store for Redis {
         self.server.write_document(draft).await
     }
 
-    async fn write_output(
-        &self,
-        (run, fence): (RunId, Fence),
-        pieces: Vec<Piece>,
-        cut: Range<u64>,
-    ) -> Result<(), StoreError> {
-        let field = |seq: u64| format!("{fence}:{seq}").into_bytes();
-        let output = self.server.output(run);
-        let now = self.server.now().await?.as_micros().to_string().into_bytes();
-        // First where it is found to be dropped again.
-        self.server.ask("ZADD", &self.server.outputs(), &[now, run.as_bytes().to_vec()]).await?;
-        let cut: Vec<Vec<u8>> = cut.map(field).collect();
-        for cut in cut.chunks(1000) {
-            self.server.ask("HDEL", &output, cut).await?;
-        }
-        let (mut fields, mut size) = (Vec::new(), 0);
-        for (index, piece) in pieces.iter().enumerate() {
-            fields.extend([field(piece.seq), pack_piece(piece)]);
-            size += piece.bytes.len();
-            // Leases are renewed on the same connection: nothing large may stand in their way.
-            if size >= OUTPUT || index + 1 == pieces.len() {
-                self.server.ask("HSET", &output, &std::mem::take(&mut fields)).await?;
-                size = 0;
-            }
-        }
-        Ok(())
+    async fn write_output(&self, run: (RunId, Fence), pieces: Vec<Piece>, cut: Range<u64>) -> Result<(), StoreError> {
+        self.server.write_output(run, pieces, cut).await
     }
 
     async fn read_output(&self, run: RunId, from: u64) -> Result<Vec<(Fence, Piece)>, StoreError> {
-        let (mut pieces, mut is_sound) = (Vec::new(), true);
-        let each = |field: String, packed: Vec<u8>| {
-            let piece = unpack_piece(&field, &packed);
-            is_sound &= piece.is_some();
-            pieces.extend(piece.filter(|(_, piece)| piece.seq >= from));
-        };
-        self.server.scan(&self.server.output(run), each).await?;
-        if !is_sound {
-            return Err(self.server.garbled());
-        }
-        pieces.sort_by_key(|(fence, piece)| (*fence, piece.seq));
-        pieces.dedup_by_key(|(fence, piece)| (*fence, piece.seq));
-        Ok(pieces)
+        self.server.read_output(run, from).await
     }
 
     async fn read_attempt(&self, run: RunId, fence: Fence, from: u64) -> Result<Vec<Piece>, StoreError> {
-        let output = self.server.output(run);
-        let names = self.server.ask("HKEYS", &output, &[]).await?;
-        let number = |name: Vec<u8>| text(&name)?.strip_prefix(&format!("{fence}:"))?.parse().ok();
-        let mut numbers: Vec<u64> = list(names).into_iter().filter_map(number).filter(|seq| *seq >= from).collect();
-        numbers.sort_unstable();
-        let mut pieces = Vec::new();
-        for some in numbers.chunks(READ) {
-            let fields: Vec<String> = some.iter().map(|seq| format!("{fence}:{seq}")).collect();
-            let asked: Vec<Vec<u8>> = fields.iter().map(|field| field.clone().into_bytes()).collect();
-            let packed = list(self.server.ask("HMGET", &output, &asked).await?);
-            // One that is empty was cut in between.
-            for (field, packed) in fields.iter().zip(packed).filter(|(_, packed)| !packed.is_empty()) {
-                pieces.push(unpack_piece(field, &packed).ok_or_else(|| self.server.garbled())?.1);
-            }
-        }
-        Ok(pieces)
+        self.server.read_attempt(run, fence, from).await
     }
 
     async fn beat(&self, replica: &Replica) -> Result<Timestamp, StoreError> {
@@ -421,19 +376,4 @@ async fn until(repairs: &mut watch::Receiver<Repair>, is_so: impl Fn(&Repair) ->
 
 fn text(bytes: &[u8]) -> Option<String> {
     String::from_utf8(bytes.to_vec()).ok()
-}
-
-fn pack_piece(piece: &Piece) -> Vec<u8> {
-    let mut to = Writer::default();
-    to.list(3).time(piece.at).flag(piece.stream == Stream::Stderr).bytes(&piece.bytes).take()
-}
-
-fn unpack_piece(field: &str, packed: &[u8]) -> Option<(Fence, Piece)> {
-    let (fence, seq) = field.split_once(':')?;
-    let mut from = Reader::new(packed);
-    from.list().ok()?;
-    let at = from.time().ok()?;
-    let stream = if from.flag().ok()? { Stream::Stderr } else { Stream::Stdout };
-    let bytes = from.bytes().ok()?.to_vec();
-    Some((Fence(fence.parse().ok()?), Piece { seq: seq.parse().ok()?, at, stream, bytes }))
 }

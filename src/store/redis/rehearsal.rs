@@ -146,9 +146,8 @@ impl Redis {
         if raw.reply == TAKEN {
             self.rehearsed.fetch_add(1, Ordering::Relaxed);
             self.server.heard.learn(job, revision, raw.record.clone());
-            let answer = rehearsal.answer(at);
-            self.confirm(op, &answer, &raw).await?;
-            return Ok(Some(answer));
+            self.confirm(op, &rehearsal.reply, &raw.by).await?;
+            return Ok(Some(rehearsal.answer(at)));
         }
         if raw.record == known {
             // It is slow, or grants nothing now: whatever is asked would travel twice.
@@ -213,7 +212,7 @@ pub(super) fn about(all: &[&Packed]) -> [Vec<u8>; 7] {
     let text = |number: i64| number.to_string().into_bytes();
     let number = |count: usize| text(i64::try_from(count).unwrap_or(i64::MAX));
     let times = || all.iter().map(|packed| packed.at.as_micros());
-    let joined = |part: fn(&Packed) -> &[u8]| all.iter().flat_map(|packed| part(packed)).copied().collect();
+    let joined = |part: fn(&Packed) -> &[u8]| all.iter().map(|packed| part(packed)).collect::<Vec<_>>().concat();
     let mut sizes = Writer::default();
     sizes.list(all.len() * 3);
     for packed in all {

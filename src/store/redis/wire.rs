@@ -6,9 +6,17 @@ use rmp::encode;
 
 use crate::clock::Timestamp;
 
+/// Bytes that there is room for at first: most of what is written is smaller, and need not be moved as it grows.
+const ROOM: usize = 256;
+
 /// Writes values one after another.
-#[derive(Default)]
 pub(super) struct Writer(Vec<u8>);
+
+impl Default for Writer {
+    fn default() -> Self {
+        Writer(Vec::with_capacity(ROOM))
+    }
+}
 
 // Writing into memory cannot fail.
 impl Writer {
@@ -35,6 +43,13 @@ impl Writer {
         let bytes = bytes.as_ref();
         let _ = encode::write_str_len(&mut self.0, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// Pieces of one length, as one text.
+    pub(super) fn chunks<const N: usize>(&mut self, pieces: impl ExactSizeIterator<Item = [u8; N]>) -> &mut Self {
+        let _ = encode::write_str_len(&mut self.0, u32::try_from(pieces.len() * N).unwrap_or(u32::MAX));
+        pieces.for_each(|piece| self.0.extend_from_slice(&piece));
         self
     }
 

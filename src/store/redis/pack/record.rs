@@ -21,16 +21,13 @@ pub(in crate::store::redis) fn unpack_record(bytes: &[u8]) -> Result<(Record, u6
     }
     let mut record = Record {
         cursor: from.maybe(Reader::time)?,
-        specs: chunks(from.bytes()?, |item: [u8; 16]| {
-            let (spec, since) = (u64_of(&item[..8]), u64_of(&item[8..]).cast_signed());
-            (spec, Timestamp::from_micros(since))
-        }),
+        specs: chunks(from.bytes()?, |item| spec_of(u128::from_be_bytes(item))),
         fence: fence(&mut from)?,
         open: from.each(open)?,
         pauses: from.each(pause)?,
         last_success: from.maybe(Reader::time)?,
         asked: chunks(from.bytes()?, RunId::from_bytes),
-        settled: chunks(from.bytes()?, |item: [u8; 8]| Fence(u64_of(&item))),
+        settled: chunks(from.bytes()?, |item| Fence(u64::from_be_bytes(item))),
         ..Record::default()
     };
     let revision = from.int()?;
@@ -47,17 +44,14 @@ pub(in crate::store::redis) fn pack_record(record: &Record, revision: u64) -> Ve
     let mut to = Writer::default();
     to.list(11);
     maybe_time(&mut to, record.cursor);
-    let specs = record.specs.iter();
-    let specs: Vec<u8> =
-        specs.flat_map(|(spec, since)| [spec.to_be_bytes(), since.as_micros().to_be_bytes()]).flatten().collect();
-    to.bytes(specs).count(record.fence.0).list(record.open.len());
+    to.chunks(record.specs.iter().map(|(spec, since)| u128_of(*spec, *since).to_be_bytes()));
+    to.count(record.fence.0).list(record.open.len());
     record.open.iter().for_each(|run| put_open(&mut to, run));
     to.list(record.pauses.len());
     record.pauses.iter().for_each(|pause| put_pause(&mut to, pause));
     maybe_time(&mut to, record.last_success);
-    let asked: Vec<u8> = record.asked.iter().flat_map(RunId::as_bytes).copied().collect();
-    let settled: Vec<u8> = record.settled.iter().flat_map(|fence| fence.0.to_be_bytes()).collect();
-    to.bytes(asked).bytes(settled).count(revision);
+    to.chunks(record.asked.iter().map(|run| *run.as_bytes()));
+    to.chunks(record.settled.iter().map(|fence| fence.0.to_be_bytes())).count(revision);
     maybe_time(&mut to, record.succeeded_at);
     maybe_time(&mut to, record.overdue);
     to.take()
@@ -102,8 +96,14 @@ fn chunks<const N: usize, T, C: FromIterator<T>>(bytes: &[u8], read: impl Fn([u8
     bytes.as_chunks::<N>().0.iter().map(|item| read(*item)).collect()
 }
 
-fn u64_of(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte))
+/// A schedule's hash, and since when it was seen.
+fn u128_of(spec: u64, since: Timestamp) -> u128 {
+    u128::from(spec) << 64 | u128::from(since.as_micros().cast_unsigned())
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "one half, then the other")]
+fn spec_of(both: u128) -> (u64, Timestamp) {
+    ((both >> 64) as u64, Timestamp::from_micros((both as u64).cast_signed()))
 }
 
 pub(super) fn fence(from: &mut Reader<'_>) -> Result<Fence, Garbled> {
@@ -156,7 +156,8 @@ pub(super) fn held(from: &mut Reader<'_>) -> Result<Held, Garbled> {
 }
 
 pub(in crate::store::redis) fn job(from: &mut Reader<'_>) -> Result<JobName, Garbled> {
-    JobName::new(&from.text()?).map_err(|_| Garbled)
+    let name = std::str::from_utf8(from.bytes()?).map_err(|_| Garbled)?;
+    JobName::new(name).map_err(|_| Garbled)
 }
 
 pub(super) fn trigger(from: &mut Reader<'_>) -> Result<Trigger, Garbled> {
