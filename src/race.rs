@@ -190,20 +190,23 @@ pub fn work(job: &Job, open: &Open, view: &View) -> Work {
 /// # Errors
 /// The last trouble, when the deadline passes; a lasting one at once.
 pub async fn ask(parts: &Parts, job: &Job, op: &Op, deadline: Instant) -> Result<Answer, StoreError> {
-    // What was wrong before says more than that there was no answer in the end.
-    let mut trouble =
-        StoreError { kind: Trouble::Passing, message: format!("{}: no answer in time", parts.store.describe()) };
+    let mut trouble = None;
     loop {
         match tokio::time::timeout_at(deadline, parts.store.apply(&job.name, op)).await {
             Ok(Err(error)) if error.kind == Trouble::Passing && Instant::now() + PAUSE < deadline => {
                 tracing::debug!(job = %job.name, %error, "the store did not answer; asking again");
-                trouble = error;
+                trouble = Some(error);
                 sleep(PAUSE / 2 + parts.dice.pause(PAUSE / 2)).await;
             }
             Ok(answer) => return answer,
-            Err(_) => return Err(trouble),
+            // What was wrong before says more than that there was no answer in the end.
+            Err(_) => return Err(trouble.unwrap_or_else(|| no_answer(parts))),
         }
     }
+}
+
+fn no_answer(parts: &Parts) -> StoreError {
+    StoreError { kind: Trouble::Passing, message: format!("{}: no answer in time", parts.store.describe()) }
 }
 
 #[cfg(test)]

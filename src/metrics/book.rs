@@ -79,20 +79,33 @@ impl Book {
     /// Counts `by` more. By nothing: so that the series is there before there is something to count.
     pub(super) fn count<const N: usize>(&self, series: Series, labels: [Label; N], by: u64) {
         #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-        let by = by as f64;
-        let mut all = self.all();
-        match all.entry(series).or_default().entry(labels.into()).or_insert(Value::Count(0.0)) {
-            Value::Count(count) => *count += by,
-            other => *other = Value::Count(by),
-        }
+        self.add(series, &labels, by as f64);
     }
 
     /// Counts so much more time, in seconds.
     pub(super) fn count_seconds(&self, series: Series, more: Duration) {
+        self.add(series, &[], more.as_secs_f64());
+    }
+
+    fn add(&self, series: Series, labels: &[Label], by: f64) {
+        self.change(
+            series,
+            labels,
+            || Value::Count(0.0),
+            |value| match value {
+                Value::Count(count) => *count += by,
+                other => *other = Value::Count(by),
+            },
+        );
+    }
+
+    /// Changes the value of these labels; a `fresh` one where there is none yet. To find it takes no memory.
+    fn change(&self, series: Series, labels: &[Label], fresh: impl FnOnce() -> Value, change: impl FnOnce(&mut Value)) {
         let mut all = self.all();
-        match all.entry(series).or_default().entry(Labels::new()).or_insert(Value::Count(0.0)) {
-            Value::Count(count) => *count += more.as_secs_f64(),
-            other => *other = Value::Count(more.as_secs_f64()),
+        let values = all.entry(series).or_default();
+        match values.get_mut(labels) {
+            Some(value) => change(value),
+            None => change(values.entry(labels.to_vec()).or_insert_with(fresh)),
         }
     }
 
@@ -108,21 +121,26 @@ impl Book {
 
     /// Moves a gauge.
     pub(super) fn shift<const N: usize>(&self, series: Series, labels: [Label; N], by: f64) {
-        let mut all = self.all();
-        match all.entry(series).or_default().entry(labels.into()).or_insert(Value::Reading(0.0)) {
-            Value::Reading(reading) => *reading += by,
-            other => *other = Value::Reading(by),
-        }
+        self.change(
+            series,
+            &labels,
+            || Value::Reading(0.0),
+            |value| match value {
+                Value::Reading(reading) => *reading += by,
+                other => *other = Value::Reading(by),
+            },
+        );
     }
 
     /// Notes how long something took.
     pub(super) fn observe<const N: usize>(&self, series: Series, labels: [Label; N], took: Duration) {
         let Kind::Histogram(edges) = series.kind() else { return };
         let fresh = || Value::Spread(Histogram::new(edges.iter().copied()));
-        let mut all = self.all();
-        if let Value::Spread(spread) = all.entry(series).or_default().entry(labels.into()).or_insert_with(fresh) {
-            spread.observe(took.as_secs_f64());
-        }
+        self.change(series, &labels, fresh, |value| {
+            if let Value::Spread(spread) = value {
+                spread.observe(took.as_secs_f64());
+            }
+        });
     }
 
     /// Puts all values of a gauge in place of those there were.
