@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::attempt::{self, Carried, renew, settle, start};
 use crate::broker::{Exchange, Message, NotPublished};
-use crate::job::{Completion, Delivery, Format, Job, Publish, Task, Text};
+use crate::job::{Completion, Delivery, Format, Job, Publish, QueueName, Task, Text};
 use crate::lease::{Ended, Lease, Outcome, Token, Work};
 use crate::parts::Parts;
 use crate::race::ask;
@@ -34,11 +34,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Does what the job says with a lease that was won: carries it out here, or hands it over.
 pub async fn carry(parts: &Parts, job: &Job, lease: Lease) -> Carried {
-    carry_in(parts, job, lease, ()).await
+    carry_in(parts, job, Box::new(lease), ()).await
 }
 
 /// Like [`carry`], in a `place` that is free for others as soon as it is not needed.
-pub(crate) async fn carry_in<P>(parts: &Parts, job: &Job, mut lease: Lease, place: P) -> Carried {
+pub(crate) async fn carry_in<P>(parts: &Parts, job: &Job, mut lease: Box<Lease>, place: P) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
     if lease.not_before > Instant::now() {
         tokio::select! {
@@ -47,31 +47,29 @@ pub(crate) async fn carry_in<P>(parts: &Parts, job: &Job, mut lease: Lease, plac
             // Nothing was begun: whoever stays can still start it on time.
             () = parts.stop.soft() => {
                 let why = "its replica stops before it is due".to_owned();
-                return give_back(parts, job, &key, lease.trusted_until, why).await;
+                return Box::pin(give_back(parts, job, &key, lease.trusted_until, why)).await;
             }
         }
     }
-    let carried = match &job.task {
+    let sender = Sender { parts, job, key: &key };
+    // Boxed: what runs here is not to take the memory of what is sent.
+    let sent = match &job.task {
         Task::Run(_) => {
             let trusted_until = lease.trusted_until;
             return match attempt::run_in(parts, job, lease, place).await {
                 // The start may have been granted, but nothing was begun: others need not wait for the lease to end.
-                Carried::Unanswered(why) => give_back(parts, job, &key, trusted_until, why).await,
+                Carried::Unanswered(why) => Box::pin(give_back(parts, job, &key, trusted_until, why)).await,
                 carried => carried,
             };
         }
-        Task::Queue(queue, _) => {
-            let sender = Sender { parts, job, key: &key };
-            let message = request::message(job, queue, &lease.work, &parts.cluster, parts.clock.now());
-            sender.request(&mut lease, &message).await
-        }
-        Task::Publish(publish) => Sender { parts, job, key: &key }.message(&mut lease, publish).await,
+        Task::Queue(queue, _) => Box::pin(sender.request(&mut lease, queue)).await,
+        Task::Publish(publish) => Box::pin(sender.message(&mut lease, publish)).await,
     };
-    match carried {
+    match sent {
         Ok(carried) => carried,
-        Err(Undone::GaveUp(why)) => give_back(parts, job, &key, lease.trusted_until, why).await,
+        Err(Undone::GaveUp(why)) => Box::pin(give_back(parts, job, &key, lease.trusted_until, why)).await,
         Err(Undone::Lost) => Carried::NotStarted("the claim had lapsed before it was sent".into()),
-        Err(Undone::Over(ended)) => settle(parts, job, &key, &lease, ended).await,
+        Err(Undone::Over(ended)) => Box::pin(settle(parts, job, &key, &lease, ended)).await,
     }
 }
 
@@ -108,7 +106,8 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    async fn request(&self, lease: &mut Lease, message: &Message) -> Result<Carried, Undone> {
+    async fn request(&self, lease: &mut Lease, queue: &QueueName) -> Result<Carried, Undone> {
+        let message = request::message(self.job, queue, &lease.work, &self.parts.cluster, self.parts.clock.now());
         let ttl = self.parts.claim_ttl.min(self.job.lease);
         let given_up = Instant::now() + self.patience(lease);
         self.reach_broker(lease, ttl, given_up).await?;
@@ -116,7 +115,7 @@ impl Sender<'_> {
         // Should we die: after `ttl` another replica sends the next request, and this one is outdated.
         self.published(lease, ttl).await?;
         loop {
-            match self.keep(lease, ttl, self.parts.broker.publish(message)).await? {
+            match self.keep(lease, ttl, self.parts.broker.publish(&message)).await? {
                 Ok(()) => break,
                 Err(NotPublished::Refused(why)) => return Err(Undone::Over(Ended::because(Outcome::Failed, why))),
                 // Sending it twice does no harm.

@@ -62,15 +62,16 @@ pub enum Carried {
 
 /// Starts the code of `lease`, holds the lease while it runs, settles its outcome.
 pub async fn run(parts: &Parts, job: &Job, lease: Lease) -> Carried {
-    run_in(parts, job, lease, ()).await
+    run_in(parts, job, Box::new(lease), ()).await
 }
 
 /// Like [`run`], in a `place` that is free for others as soon as nothing of the code is left: to record how it ended takes none.
-pub(crate) async fn run_in<P>(parts: &Parts, job: &Job, mut lease: Lease, place: P) -> Carried {
+pub(crate) async fn run_in<P>(parts: &Parts, job: &Job, mut lease: Box<Lease>, place: P) -> Carried {
     let key = Key { run_id: lease.work.run_id, fence: lease.work.fence, token: lease.token.clone() };
     let started = match lease.started {
         Some(at) => begin(parts, job, &key, &mut lease, at).await,
-        None => start(parts, job, &key, &mut lease).await,
+        // Boxed, as all that is seldom needed: what waits for its instant, or runs, takes the memory of all that it may do.
+        None => Box::pin(start(parts, job, &key, &mut lease)).await,
     };
     if let Err(refused) = started {
         return refused;
@@ -124,7 +125,8 @@ async fn await_due(parts: &Parts, job: &Job, key: &Key, lease: &mut Lease, doubt
     }
     if doubtful || Instant::now() >= renewal(lease.trusted_until, lease.ttl) {
         // The answer took so long that the code would be told to end before its lease was renewed.
-        let Some(renewed) = renew(parts, job, key, lease.ttl, lease.trusted_until).await else {
+        let renewal = Box::pin(renew(parts, job, key, lease.ttl, lease.trusted_until));
+        let Some(renewed) = renewal.await else {
             return Err("the lease was lost before the code started".into());
         };
         lease.trusted_until = renewed.trusted_until;
@@ -232,7 +234,7 @@ async fn hold(
         // A store that is down is asked on and on, even past the lease: as long as nobody else
         // took the run, it is still ours to settle.
         let deadline = Instant::now() + ttl;
-        match renew(parts, job, key, ttl, deadline).await {
+        match Box::pin(renew(parts, job, key, ttl, deadline)).await {
             Some(Renewed { trusted_until, cancel }) => {
                 trust.send_replace(Trust { until: trusted_until, cancel });
                 until.send_replace(trusted_until);

@@ -20,6 +20,14 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// Takes chunks until the runner closes its end, and writes them to the store as it goes. Chunks
 /// are taken at once whatever the store does: a slow store never slows the code down.
 pub(super) async fn record(parts: &Parts, job: &Job, work: &Work, mut chunks: mpsc::Receiver<Chunk>) {
+    // Code that says nothing takes no memory for it.
+    if let Some(first) = chunks.recv().await {
+        Box::pin(record_all(parts, job, work, first, chunks)).await;
+    }
+}
+
+async fn record_all(parts: &Parts, job: &Job, work: &Work, first: Chunk, mut chunks: mpsc::Receiver<Chunk>) {
+    let mut first = Some(first);
     let mut kept = Kept::new(job.log_limit);
     let mut lines = Lines::default();
     let progress = Reporter::new();
@@ -40,6 +48,12 @@ pub(super) async fn record(parts: &Parts, job: &Job, work: &Work, mut chunks: mp
             }));
         }
         let waiting = writing.is_none() && kept.is_dirty();
+        let next = async {
+            match first.take() {
+                None => chunks.recv().await,
+                first => first,
+            }
+        };
         let written = async {
             match &mut writing {
                 Some(writing) => writing.await,
@@ -48,7 +62,7 @@ pub(super) async fn record(parts: &Parts, job: &Job, work: &Work, mut chunks: mp
         };
         tokio::select! {
             biased;
-            chunk = chunks.recv(), if open => match chunk {
+            chunk = next, if open => match chunk {
                 Some(chunk) => {
                     if let Some(tap) = &parts.tap {
                         tap(work, &chunk);

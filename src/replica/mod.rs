@@ -389,7 +389,7 @@ impl Replica {
         }
         match looked {
             Looked::Won(lease, place, view) => {
-                self.start(&name, *lease, place);
+                self.start(&name, lease, place);
                 self.plan(&name, &view);
             }
             Looked::Wait(at, now) => self.agenda.wait(&name, at, now),

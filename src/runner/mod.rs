@@ -112,8 +112,9 @@ impl Runner for Runners {
             return Ended::because(Outcome::Failed, "stopped before it was started");
         }
         match job.task.action() {
-            Some(Action::Command(command)) => self.command.run(command, job, work, control).await,
-            Some(Action::Http(http)) => self.http.run(http, work, control).await,
+            // Boxed: a handler is not to take the memory of a request.
+            Some(Action::Command(command)) => Box::pin(self.command.run(command, job, work, control)).await,
+            Some(Action::Http(http)) => Box::pin(self.http.run(http, work, control)).await,
             Some(Action::Handler { name, args }) => self.handlers.run(name, args.clone(), work, control).await,
             None => Ended::because(Outcome::Failed, "it is a message: nothing of it runs here"),
         }
