@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinError;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Chunk, Control, Stream};
 use crate::clock::Timestamp;
@@ -175,20 +176,19 @@ impl Handlers {
             trusted_until: control.trusted_until.clone(),
             output: control.output.clone(),
         };
-        // A task, so that a panic ends the run alone; in a set, so that it is aborted with us.
-        let mut task = JoinSet::new();
-        task.spawn(async move { handler(context).await });
+        // A task, so that a panic ends the run alone; aborted with us.
+        let mut task = AbortOnDropHandle::new(tokio::spawn(async move { handler(context).await }));
         tokio::select! {
-            ended = task.join_next() => return report(ended),
+            ended = &mut task => return report(ended),
             grace = control.stopped() => {
                 cancelled.cancel();
-                if let Ok(ended) = timeout(grace, task.join_next()).await {
+                if let Ok(ended) = timeout(grace, &mut task).await {
                     return report(ended);
                 }
             }
         }
-        task.abort_all();
-        report(task.join_next().await)
+        task.abort();
+        report(task.await)
     }
 
     /// Why the handler `name` cannot be called, and which may be meant; nothing where it is there.
@@ -219,12 +219,11 @@ impl fmt::Debug for Handlers {
     }
 }
 
-fn report(ended: Option<Result<Result<(), String>, JoinError>>) -> Ended {
+fn report(ended: Result<Result<(), String>, JoinError>) -> Ended {
     match ended {
-        Some(Ok(Ok(()))) => Ended::succeeded(),
-        Some(Ok(Err(why))) => Ended::because(Outcome::Failed, why),
-        Some(Err(error)) => Ended::because(Outcome::Failed, of_task(error)),
-        None => Ended::because(Outcome::Failed, "the handler was never called"),
+        Ok(Ok(())) => Ended::succeeded(),
+        Ok(Err(why)) => Ended::because(Outcome::Failed, why),
+        Err(error) => Ended::because(Outcome::Failed, of_task(error)),
     }
 }
 
