@@ -83,6 +83,11 @@ impl Agenda {
         self.wake_at(job, at, now, true);
     }
 
+    /// Whether the job wakes ahead of an instant, to bid for it.
+    pub(super) fn is_in_race(&self, job: &JobName) -> bool {
+        self.places.get(job).is_some_and(|(_, turn)| turn % 2 == 1)
+    }
+
     fn wake_at(&mut self, job: &JobName, at: Timestamp, now: Timestamp, races: bool) {
         if at > self.anchor.borrow().now() {
             self.put(job, at, races);

@@ -178,6 +178,11 @@ impl Replica {
                         next = self.loops.try_join_next();
                     }
                 }
+                // Before those that are done: a store tells of their ends before it answers.
+                Some(changed) = hinted.recv() => {
+                    listens = true;
+                    changed.iter().for_each(|job| self.rouse_all_about(job));
+                },
                 Some(done) = self.runs.join_next() => {
                     let mut next = Some(done);
                     while let Some(done) = next {
@@ -188,10 +193,6 @@ impl Replica {
                     }
                 }
                 () = left.notified() => self.fill_room(),
-                Some(changed) = hinted.recv() => {
-                    listens = true;
-                    changed.iter().for_each(|job| self.rouse_all_about(job));
-                },
                 Ok(()) = jobs.changed() => {
                     let jobs = jobs.borrow_and_update().clone();
                     self.take_over(jobs);
@@ -412,12 +413,15 @@ impl Replica {
         if let Carried::GivenBack(why) = carried {
             self.health.warn_once(&why);
         }
-        // First who waits for its place, then whoever had it.
+        // First who waits for its place, then whoever had it: unless the end was told of before, and it waits for its next
+        // instant, as it does only while no run of it is open and it shares no mutex.
         self.fill_room();
-        self.rouse_all_about(job);
+        if !self.agenda.is_in_race(job) {
+            self.rouse_all_about(job);
+        }
     }
 
-    fn start(&mut self, name: &JobName, lease: Lease, place: Place) {
+    fn start(&mut self, name: &JobName, lease: Box<Lease>, place: Place) {
         let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
         let (health, name) = (self.health.clone(), name.clone());
         // Boxed: whoever keeps a task moves all of it, again and again.
