@@ -42,7 +42,7 @@ pub(super) struct Rehearsal {
     revision: u64,
     /// It is to win or to decide something.
     bids: bool,
-    /// The record is other than before.
+    /// The record is other than before, or something is to be told.
     is_change: bool,
 }
 
@@ -58,16 +58,17 @@ impl Rehearsal {
             }
             _ => return None,
         };
-        let (record, revision) = pack::unpack_record(&before).ok()?;
+        let (mut record, revision) = pack::unpack_record(&before).ok()?;
         // Who holds a mutex stands elsewhere.
         if record.open.iter().any(|run| run.mutex.is_some()) {
             return None;
         }
-        let (mut after, mut mutex) = (record.clone(), Mutex::default());
-        let state = State { job, record: &mut after, mutex: &mut mutex };
+        let mut mutex = Mutex::default();
+        let state = State { job, record: &mut record, mutex: &mut mutex };
         let (reply, events) = record::apply(state, op, at);
-        let is_change = after != record;
-        Some(Rehearsal { reply, record: after, events, at, before, revision, bids, is_change })
+        // Nothing changes without an event but a lease's end.
+        let is_change = !events.is_empty() || pack::unpack_record(&before).is_ok_and(|(was, _)| was != record);
+        Some(Rehearsal { reply, record, events, at, before, revision, bids, is_change })
     }
 
     /// The answer, given when the store's clock read `now`.
@@ -79,7 +80,7 @@ impl Rehearsal {
     /// Whether it is a bid that is refused for ever: its occurrence is decided, or its run not as it was.
     pub(super) fn is_lost(&self) -> bool {
         let is_refused = matches!(self.reply, Reply::Stale | Reply::Moved);
-        self.bids && is_refused && !self.is_change && self.events.is_empty()
+        self.bids && is_refused && !self.is_change
     }
 
     /// What the server is to write, if it would change the record and no line of history but that of one run.
