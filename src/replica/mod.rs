@@ -233,54 +233,45 @@ impl Replica {
                     self.agenda.bring_forward(&job.name, race::ahead_of(due, &self.parts.dice), true);
                 }
                 Step::Finished => {}
-                _ => self.rouse(&job.name),
+                _ => self.rouse(&job.name, None),
             }
         }
     }
 
     /// A job's time has come. What is known of it spares a look, most of the time, where others were quicker.
     fn wake(&mut self, Woken { job: name, at, races }: &Woken) {
-        match self.jobs.by_name.get(name) {
-            Some(job) if *races && let Some(at) = race::later_in_crowd(job, *at, self.agenda.now(), self.at_once) => {
-                self.agenda.set(name, at);
-            }
+        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
+        if *races && let Some(at) = race::later_in_crowd(&job, *at, self.agenda.now(), self.at_once) {
+            self.agenda.set(name, at);
+        } else if job.mutex.is_none() && self.queue.len() < LOOKS {
+            self.heed(&job);
+        } else {
             // Where many wait to be looked at, what is known by then counts.
-            Some(job) if job.mutex.is_none() && self.queue.len() < LOOKS => self.heed(name),
-            _ => self.rouse(name),
+            self.rouse(name, None);
         }
     }
 
     /// Follows a hint about a job.
-    fn heed(&mut self, name: &JobName) {
-        match self.parts.store.heard(name).filter(|_| !self.looking.contains_key(name)) {
-            // What was told spares a look, most of the time.
-            Some(view) => {
-                look::nudge(&self.parts, &view);
-                if !self.puts_off(name, &view) {
-                    self.rouse_told(name, Some(view));
-                }
-            }
-            None => self.rouse(name),
+    fn heed(&mut self, job: &Job) {
+        let told = self.parts.store.heard(&job.name).filter(|_| !self.looking.contains_key(&job.name));
+        if let Some(view) = &told {
+            look::nudge(&self.parts, view);
         }
-    }
-
-    /// What follows from what was just learnt of a job.
-    fn plan(&mut self, name: &JobName, view: &View) {
-        if !self.puts_off(name, view) {
-            self.rouse(name);
+        // What was told spares a look, most of the time.
+        if !told.as_ref().is_some_and(|view| self.puts_off(job, view)) {
+            self.rouse(&job.name, told);
         }
     }
 
     /// Notes when a job is to wake, if by what was just learnt of it there is nothing to do now.
-    fn puts_off(&mut self, name: &JobName, view: &View) -> bool {
-        let Some(job) = self.jobs.by_name.get(name).cloned() else { return true };
-        let belief = self.health.belief(&job, view.now);
-        match plan::next_believing(&job, view, belief) {
-            Step::Wait(at) => self.agenda.wait(name, at, belief.now),
-            Step::Race(due) => self.agenda.race(name, race::ahead_of(due, &self.parts.dice), belief.now),
-            Step::Finished => self.agenda.remove(name),
-            Step::Claim(target) => match look::later(&self.parts, &job, &target, belief.now, self.at_once) {
-                Some(at) => self.agenda.wait(name, at, belief.now),
+    fn puts_off(&mut self, job: &Job, view: &View) -> bool {
+        let belief = self.health.belief(job, view.now);
+        match plan::next_believing(job, view, belief) {
+            Step::Wait(at) => self.agenda.wait(&job.name, at, belief.now),
+            Step::Race(due) => self.agenda.race(&job.name, race::ahead_of(due, &self.parts.dice), belief.now),
+            Step::Finished => self.agenda.remove(&job.name),
+            Step::Claim(target) => match look::later(&self.parts, job, &target, belief.now, self.at_once) {
+                Some(at) => self.agenda.wait(&job.name, at, belief.now),
                 None => return false,
             },
             _ => return false,
@@ -290,27 +281,22 @@ impl Replica {
 
     /// Looks at a job that changed, and at those that may have waited for its mutex.
     fn rouse_all_about(&mut self, name: &JobName) {
-        let Some(mutex) = self.jobs.by_name.get(name).and_then(|job| job.mutex.clone()) else {
-            return self.heed(name);
+        let Some(job) = self.jobs.by_name.get(name).cloned() else {
+            // It left the files; what runs of it here may be to stop.
+            return self.parts.store.heard(name).iter().for_each(|view| look::nudge(&self.parts, view));
         };
-        self.rouse(name);
+        if job.mutex.is_none() {
+            return self.heed(&job);
+        }
+        self.rouse(name, None);
         let jobs = self.jobs.clone();
-        let shares = |other: &&Arc<Job>| other.name != *name && other.mutex.as_ref() == Some(&mutex);
-        for other in jobs.by_name.values().filter(shares) {
-            self.rouse(&other.name);
+        for other in jobs.by_name.values().filter(|other| other.name != *name && other.mutex == job.mutex) {
+            self.rouse(&other.name, None);
         }
     }
 
-    /// Looks at a job now, or once more if it is being looked at.
-    fn rouse(&mut self, name: &JobName) {
-        self.rouse_told(name, None);
-    }
-
-    /// The same of one of which this is known.
-    fn rouse_told(&mut self, name: &JobName, told: Option<View>) {
-        if !self.jobs.by_name.contains_key(name) {
-            return;
-        }
+    /// Looks at a job now, or once more if it is being looked at. What it is `told` need not be asked.
+    fn rouse(&mut self, name: &JobName, told: Option<View>) {
         self.agenda.remove(name);
         if !self.looking.contains_key(name) {
             self.looking.insert(name.clone(), Instant::now());
@@ -327,9 +313,11 @@ impl Replica {
             && let Some((name, mut told)) = self.queue.pop_front()
         {
             if self.looking.get(&name).is_some_and(|since| since.elapsed() >= OUTDATED) {
-                let is_free = self.jobs.by_name.get(&name).is_some_and(|job| job.mutex.is_none());
-                told = if is_free { self.parts.store.heard(&name).map(Box::new) } else { None };
-                if let Some(view) = told.as_deref().filter(|view| self.puts_off(&name, view)) {
+                let free = self.jobs.by_name.get(&name).filter(|job| job.mutex.is_none()).cloned();
+                told = free.as_ref().and_then(|_| self.parts.store.heard(&name)).map(Box::new);
+                if let (Some(job), Some(view)) = (free, &told)
+                    && self.puts_off(&job, view)
+                {
                     // Others were quicker.
                     look::nudge(&self.parts, view);
                     self.looking.remove(&name);
@@ -390,8 +378,12 @@ impl Replica {
         }
         match looked {
             Looked::Won(lease, place, view) => {
-                self.start(&name, lease, place);
-                self.plan(&name, &view);
+                if let Some(job) = self.jobs.by_name.get(&name).cloned() {
+                    self.start(job.clone(), lease, place);
+                    if !self.puts_off(&job, &view) {
+                        self.rouse(&name, None);
+                    }
+                }
             }
             Looked::Wait(at, now) => self.agenda.wait(&name, at, now),
             Looked::Finished => self.agenda.remove(&name),
@@ -403,8 +395,8 @@ impl Replica {
                 self.agenda.set_in(&name, pause);
             }
         }
-        if again {
-            self.rouse(&name);
+        if again && self.jobs.by_name.contains_key(&name) {
+            self.rouse(&name, None);
         }
         self.fill_room();
     }
@@ -421,11 +413,13 @@ impl Replica {
         }
     }
 
-    fn start(&mut self, name: &JobName, lease: Box<Lease>, place: Place) {
-        let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
-        let (health, name) = (self.health.clone(), name.clone());
+    fn start(&mut self, job: Arc<Job>, lease: Box<Lease>, place: Place) {
+        let health = self.health.clone();
         // Boxed: whoever keeps a task moves all of it, again and again.
-        self.runs.spawn(Box::pin(async move { (name, handover::carry_in(&health.parts, &job, lease, place).await) }));
+        self.runs.spawn(Box::pin(async move {
+            let carried = handover::carry_in(&health.parts, &job, lease, place).await;
+            (job.name.clone(), carried)
+        }));
     }
 
     /// Goes over to other jobs. What runs goes on as it began.
@@ -435,7 +429,7 @@ impl Replica {
             self.agenda.remove(gone);
         }
         for name in self.jobs.clone().by_name.keys() {
-            self.rouse(name);
+            self.rouse(name, None);
         }
     }
 }

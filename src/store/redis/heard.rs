@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use indexmap::IndexSet;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -52,11 +53,14 @@ struct Held {
     /// The events after one position up to another invited to these jobs.
     calls: VecDeque<(u64, u64, Vec<JobName>)>,
     samples: VecDeque<Sample>,
+    /// The quickest of them.
+    best: Option<Sample>,
     /// Of which some was said.
     said: Said,
 }
 
 /// At `at`, give or take `doubt`, the server's clock read `read`.
+#[derive(Clone, Copy)]
 struct Sample {
     at: Instant,
     read: Timestamp,
@@ -89,6 +93,7 @@ impl Heard {
                 held.calls.clear();
                 // It may be another server, with another clock.
                 held.samples.clear();
+                held.best = None;
             }
             News::Said(bytes) => match held.said.take_in(bytes) {
                 Ok(Some(page)) => {
@@ -130,23 +135,21 @@ impl Heard {
     pub(super) fn changes_after(&self, seen: u64) -> Option<(u64, Vec<JobName>)> {
         let held = self.held();
         let mut upto = seen;
-        let mut jobs: Vec<JobName> = Vec::new();
+        let mut jobs: IndexSet<JobName, foldhash::fast::RandomState> = IndexSet::default();
         for (after, last, names) in &held.calls {
             if *after <= upto && *last > upto {
                 upto = *last;
-                jobs.extend_from_slice(names);
+                jobs.extend(names.iter().cloned());
             }
         }
-        jobs.sort();
-        jobs.dedup();
-        (upto > seen).then_some((upto, jobs))
+        (upto > seen).then_some((upto, jobs.into_iter().collect()))
     }
 
     /// The server's clock read `read` between `asked` and now.
     pub(super) fn sample(&self, asked: Instant, read: Timestamp) {
         let doubt = asked.elapsed() / 2;
         let mut held = self.held();
-        if let Some(best) = held.samples.iter().min_by_key(|sample| sample.doubt) {
+        if let Some(best) = held.best {
             let reckoned = best.read.plus((asked + doubt).saturating_duration_since(best.at));
             let off = Duration::from_micros(read.as_micros().abs_diff(reckoned.as_micros()));
             if off > doubt + best.doubt + STEP {
@@ -158,34 +161,30 @@ impl Heard {
             held.samples.pop_front();
         }
         held.samples.push_back(Sample { at: asked + doubt, read, doubt });
+        held.best = held.samples.iter().min_by_key(|sample| sample.doubt).copied();
     }
 
     /// What the server's clock reads now, by the quickest of the latest readings.
     pub(super) fn now(&self) -> Option<Timestamp> {
-        self.held().best().map(Sample::now)
+        self.held().reading().map(|(now, _)| now)
     }
 
     /// What it reads at most.
     pub(super) fn at_most(&self) -> Option<Timestamp> {
-        self.held().best().map(|best| best.now().plus(best.doubt))
+        self.held().reading().map(|(now, doubt)| now.plus(doubt))
     }
 
     /// What it reads at least.
     pub(super) fn reached(&self) -> Option<Timestamp> {
-        self.held().best().map(|best| best.now().minus(best.doubt))
-    }
-}
-
-impl Sample {
-    fn now(&self) -> Timestamp {
-        self.read.plus(self.at.elapsed())
+        self.held().reading().map(|(now, doubt)| now.minus(doubt))
     }
 }
 
 impl Held {
-    fn best(&self) -> Option<&Sample> {
-        let fresh = self.samples.back().is_some_and(|last| last.at.elapsed() < STALE);
-        self.samples.iter().min_by_key(|sample| sample.doubt).filter(|_| fresh)
+    /// What the server's clock reads now, give or take so much.
+    fn reading(&self) -> Option<(Timestamp, Duration)> {
+        let (last, best, now) = (self.samples.back()?, self.best?, Instant::now());
+        (now - last.at < STALE).then(|| (best.read.plus(now - best.at), best.doubt))
     }
 
     fn take_in(&mut self, bytes: &[u8], known: &Known) -> Result<(), Garbled> {

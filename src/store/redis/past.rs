@@ -104,7 +104,7 @@ impl Past {
     }
 
     fn compress(&mut self) {
-        let (mut text, mut last) = (Writer::default(), 0);
+        let (mut text, mut last) = (Writer::with_room(PIECE * 2), 0);
         while text.len() < PIECE
             && let Some((position, page)) = self.take_first()
         {

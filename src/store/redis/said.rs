@@ -10,6 +10,9 @@ pub(super) struct Said {
     news: Option<Vec<u8>>,
 }
 
+/// Bytes that the numbers of a page take at most.
+const NUMBERS: usize = 32;
+
 /// How the first of several parts begins.
 const SEVERAL: &[u8] = b"\xa1+";
 
@@ -59,9 +62,10 @@ impl First {
 
     /// All of it: first what was rehearsed, then the rest.
     fn page(&self, news: &[u8], events: &[u8]) -> Vec<u8> {
-        let mut to = Writer::default();
+        let parts = [news, &self.news, events, &self.events];
+        let mut to = Writer::with_room(parts.iter().map(|part| part.len()).sum::<usize>() + NUMBERS);
         to.count(self.position).count(self.told).list(self.theirs * 4 + self.places).raw(news).raw(&self.news);
-        to.bytes([events, &self.events].concat()).take()
+        to.joined([events, &self.events]).take()
     }
 }
 

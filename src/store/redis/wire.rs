@@ -20,6 +20,11 @@ impl Default for Writer {
 
 // Writing into memory cannot fail.
 impl Writer {
+    /// One that will write about so many bytes.
+    pub(super) fn with_room(bytes: usize) -> Self {
+        Writer(Vec::with_capacity(bytes))
+    }
+
     pub(super) fn list(&mut self, len: usize) -> &mut Self {
         let _ = encode::write_array_len(&mut self.0, u32::try_from(len).unwrap_or(u32::MAX));
         self
@@ -40,9 +45,14 @@ impl Writer {
     }
 
     pub(super) fn bytes(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let bytes = bytes.as_ref();
-        let _ = encode::write_str_len(&mut self.0, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        self.0.extend_from_slice(bytes);
+        self.joined([bytes.as_ref()])
+    }
+
+    /// Some, one after another, as one text.
+    pub(super) fn joined<const N: usize>(&mut self, parts: [&[u8]; N]) -> &mut Self {
+        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+        let _ = encode::write_str_len(&mut self.0, u32::try_from(len).unwrap_or(u32::MAX));
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
         self
     }
 

@@ -28,7 +28,8 @@ pub(in crate::store::redis) fn unpack_record(bytes: &[u8]) -> Result<(Record, u6
         last_success: from.maybe(Reader::time)?,
         asked: chunks(from.bytes()?, RunId::from_bytes),
         settled: chunks(from.bytes()?, |item| Fence(u64::from_be_bytes(item))),
-        ..Record::default()
+        succeeded_at: None,
+        overdue: None,
     };
     let revision = from.int()?;
     // What an older version wrote ends here.
