@@ -243,7 +243,7 @@ impl Replica {
         let Some(job) = self.jobs.by_name.get(name).cloned() else { return };
         if *races && let Some(at) = race::later_in_crowd(&job, *at, self.agenda.now(), self.at_once) {
             self.agenda.set(name, at);
-        } else if job.mutex.is_none() && self.queue.len() < LOOKS {
+        } else if self.queue.len() < LOOKS {
             self.heed(&job);
         } else {
             // Where many wait to be looked at, what is known by then counts.
@@ -253,7 +253,9 @@ impl Replica {
 
     /// Follows a hint about a job.
     fn heed(&mut self, job: &Job) {
-        let told = self.parts.store.heard(&job.name).filter(|_| !self.looking.contains_key(&job.name));
+        // Of mutexes nothing is told.
+        let may_plan = job.mutex.is_none() && !self.looking.contains_key(&job.name);
+        let told = if may_plan { self.parts.store.heard(&job.name) } else { None };
         if let Some(view) = &told {
             look::nudge(&self.parts, view);
         }
@@ -285,10 +287,10 @@ impl Replica {
             // It left the files; what runs of it here may be to stop.
             return self.parts.store.heard(name).iter().for_each(|view| look::nudge(&self.parts, view));
         };
+        self.heed(&job);
         if job.mutex.is_none() {
-            return self.heed(&job);
+            return;
         }
-        self.rouse(name, None);
         let jobs = self.jobs.clone();
         for other in jobs.by_name.values().filter(|other| other.name != *name && other.mutex == job.mutex) {
             self.rouse(&other.name, None);
@@ -395,8 +397,8 @@ impl Replica {
                 self.agenda.set_in(&name, pause);
             }
         }
-        if again && self.jobs.by_name.contains_key(&name) {
-            self.rouse(&name, None);
+        if again && let Some(job) = self.jobs.by_name.get(&name).cloned() {
+            self.heed(&job);
         }
         self.fill_room();
     }
