@@ -90,8 +90,8 @@ impl Rehearsal {
         }
         let (mut events, mut adds, mut run, mut due) = (Writer::default(), Vec::new(), None, None);
         for event in &self.events {
-            let packed = pack::pack_event(event)?;
-            events.bytes(job.as_str()).raw(&packed);
+            let packed = events.bytes(job.as_str()).len();
+            pack::put_event(&mut events, event)?;
             let Some(run_id) = run_of(&event.what) else { continue };
             if run.is_some_and(|known| known != run_id) {
                 return None;
@@ -100,7 +100,7 @@ impl Rehearsal {
                 due = Some(*scheduled_at);
             }
             run = Some(run_id);
-            adds.extend_from_slice(&packed);
+            adds.extend_from_slice(events.since(packed));
         }
         let revision = (self.revision + 1).max(self.at.as_micros().unsigned_abs());
         let after = pack::pack_record(&self.record, revision);
@@ -175,8 +175,10 @@ fn run_of(what: &What) -> Option<RunId> {
 
 /// How the line of a run is named; if it may be new, with what it is found by.
 fn line_of(job: &JobName, run: RunId, due: Option<Timestamp>) -> Vec<u8> {
-    let found_by = due.map(|due| [&place(job, b'r')[..], &pack::sortable(due)].concat());
-    [&found_by.unwrap_or_default()[..], run.as_bytes()].concat()
+    let mut line = due.map_or_else(Vec::new, |_| place(job, b'r'));
+    line.extend(due.map(pack::sortable).into_iter().flatten());
+    line.extend_from_slice(run.as_bytes());
+    line
 }
 
 /// A rehearsal as it travels.

@@ -2,7 +2,7 @@
 //! what is absent, because a list in Lua cannot hold nothing.
 
 use rmp::decode::{self, RmpRead};
-use rmp::encode;
+use rmp::encode::{self, ByteBuf, RmpWrite};
 
 use crate::clock::Timestamp;
 
@@ -10,11 +10,11 @@ use crate::clock::Timestamp;
 const ROOM: usize = 256;
 
 /// Writes values one after another.
-pub(super) struct Writer(Vec<u8>);
+pub(super) struct Writer(ByteBuf);
 
 impl Default for Writer {
     fn default() -> Self {
-        Writer(Vec::with_capacity(ROOM))
+        Writer::with_room(ROOM)
     }
 }
 
@@ -22,7 +22,7 @@ impl Default for Writer {
 impl Writer {
     /// One that will write about so many bytes.
     pub(super) fn with_room(bytes: usize) -> Self {
-        Writer(Vec::with_capacity(bytes))
+        Writer(ByteBuf::with_capacity(bytes))
     }
 
     pub(super) fn list(&mut self, len: usize) -> &mut Self {
@@ -52,20 +52,18 @@ impl Writer {
     pub(super) fn joined<const N: usize>(&mut self, parts: [&[u8]; N]) -> &mut Self {
         let len = parts.iter().map(|part| part.len()).sum::<usize>();
         let _ = encode::write_str_len(&mut self.0, u32::try_from(len).unwrap_or(u32::MAX));
-        parts.iter().for_each(|part| self.0.extend_from_slice(part));
-        self
+        parts.iter().fold(self, |to, part| to.raw(part))
     }
 
     /// Pieces of one length, as one text.
     pub(super) fn chunks<const N: usize>(&mut self, pieces: impl ExactSizeIterator<Item = [u8; N]>) -> &mut Self {
         let _ = encode::write_str_len(&mut self.0, u32::try_from(pieces.len() * N).unwrap_or(u32::MAX));
-        pieces.for_each(|piece| self.0.extend_from_slice(&piece));
-        self
+        pieces.fold(self, |to, piece| to.raw(&piece))
     }
 
     /// What is packed already.
     pub(super) fn raw(&mut self, packed: &[u8]) -> &mut Self {
-        self.0.extend_from_slice(packed);
+        let _ = self.0.write_bytes(packed);
         self
     }
 
@@ -87,11 +85,16 @@ impl Writer {
 
     /// Bytes written since what was written was last taken.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.0.as_slice().len()
+    }
+
+    /// What was written after so many bytes.
+    pub(super) fn since(&self, bytes: usize) -> &[u8] {
+        &self.0.as_slice()[bytes..]
     }
 
     pub(super) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.0)
+        std::mem::take(&mut self.0).into_vec()
     }
 }
 

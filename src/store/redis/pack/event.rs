@@ -109,8 +109,7 @@ pub(in crate::store::redis) fn event(job: JobName, from: &mut Reader<'_>) -> Res
 }
 
 /// An event, as the scripts would pack it; `None` for those that only they write.
-pub(in crate::store::redis) fn pack_event(event: &Event) -> Option<Vec<u8>> {
-    let mut to = Writer::default();
+pub(in crate::store::redis) fn put_event(to: &mut Writer, event: &Event) -> Option<()> {
     let mut head = |len: usize, code: i64| {
         to.list(len + 2).time(event.at).int(code);
     };
@@ -135,7 +134,7 @@ pub(in crate::store::redis) fn pack_event(event: &Event) -> Option<Vec<u8>> {
         What::Ended { run_id, attempt, fence, ended, next } => {
             head(5, 8);
             to.bytes(run_id.as_bytes()).int(*attempt).count(fence.0);
-            put_ended(&mut to, ended);
+            put_ended(to, ended);
             to.maybe(*next, |to, next| {
                 to.list(2).int(next.attempt).time(next.at);
             });
@@ -146,7 +145,7 @@ pub(in crate::store::redis) fn pack_event(event: &Event) -> Option<Vec<u8>> {
         }
         _ => return None,
     }
-    Some(to.take())
+    Some(())
 }
 
 fn ended(from: &mut Reader<'_>) -> Result<Ended, Garbled> {

@@ -11,7 +11,7 @@ use crate::ledger::Fate;
 use crate::record::Phase;
 
 pub(super) use asked::{pack_op, pack_view};
-pub(super) use event::{event, held_back, pack_event, unpack_events, unpack_reply};
+pub(super) use event::{event, held_back, put_event, unpack_events, unpack_reply};
 pub(super) use record::{job, pack_record, sortable, unpack_mutex, unpack_record};
 
 // Words that are numbers in scripts: their place in these lists, from 1.
