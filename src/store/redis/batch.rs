@@ -1,5 +1,6 @@
 //! What travels in one call of the script, and what comes back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use redis::Value;
@@ -21,8 +22,8 @@ pub(super) struct Raw {
     pub(super) position: u64,
     /// Who answered, if it may say.
     pub(super) by: Arc<str>,
-    /// [`TAKEN`] where it took the rehearsal, whose record and events are here then; nothing where it did not.
-    pub(super) reply: Vec<u8>,
+    /// [`TAKEN`] where it took the rehearsal, whose record is here then; nothing where it did not.
+    pub(super) reply: Cow<'static, [u8]>,
     pub(super) record: Arc<[u8]>,
     pub(super) mutex: Vec<u8>,
     pub(super) events: Vec<u8>,
@@ -110,7 +111,7 @@ impl<'a> Batch<'a> {
             now: header.now,
             position: header.position,
             by: by.clone(),
-            reply: Vec::new(),
+            reply: Cow::default(),
             record: Arc::default(),
             mutex: Vec::new(),
             events: Vec::new(),
@@ -121,12 +122,12 @@ impl<'a> Batch<'a> {
             let raw = if refused.next_if_eq(&(number + 1)).is_some() {
                 Raw { record: next()?.into(), ..none() }
             } else {
-                Raw { reply: TAKEN.into(), record: packed.after.clone(), events: packed.events.clone(), ..none() }
+                Raw { reply: TAKEN.into(), record: packed.after.clone(), ..none() }
             };
             raws.push((*place, raw));
         }
         for (place, _, _) in &self.others {
-            let (reply, record, mutex, events) = (next()?, next()?.into(), next()?, next()?);
+            let (reply, record, mutex, events) = (next()?.into(), next()?.into(), next()?, next()?);
             raws.push((*place, Raw { reply, record, mutex, events, ..none() }));
         }
         raws.sort_unstable_by_key(|(place, _)| *place);

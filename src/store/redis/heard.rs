@@ -12,13 +12,12 @@ use tokio::time::Instant;
 
 use super::known::Known;
 use super::link::News;
-use super::pack;
 use super::said::Said;
 use super::wire::{Garbled, Reader};
 use crate::clock::Timestamp;
-use crate::job::{JobName, Quick};
+use crate::job::{ByName, JobName};
 
-/// Records remembered at most, as many as are known for whoever loses them; beyond, all are forgotten and asked for anew.
+/// Records heard of at most, as many as are known of before; beyond, all are asked for anew.
 const RECORDS: usize = 100_000;
 
 /// Announcements remembered, for a listener that was busy.
@@ -48,8 +47,8 @@ struct Held {
     wanted: bool,
     /// A connection is there, and nothing since it began was missed.
     listening: bool,
-    /// By job: its revision, and the record, packed.
-    records: Quick<JobName, (u64, Arc<[u8]>)>,
+    /// By job: its revision, and the record, packed. What is let go of is known still.
+    records: ByName<(u64, Arc<[u8]>)>,
     /// The events after one position up to another invited to these jobs.
     calls: VecDeque<(u64, u64, Vec<JobName>)>,
     samples: VecDeque<Sample>,
@@ -68,7 +67,7 @@ struct Sample {
 }
 
 impl Heard {
-    /// What is heard is known from then on.
+    /// What is no longer heard of is `known` from then on.
     pub(super) fn knowing(known: Arc<Known>) -> Heard {
         Heard { known, ..Heard::default() }
     }
@@ -89,7 +88,7 @@ impl Heard {
             News::Fresh | News::Gone => {
                 held.listening = matches!(news, News::Fresh);
                 held.said = Said::default();
-                held.records.clear();
+                held.let_go(&self.known);
                 held.calls.clear();
                 // It may be another server, with another clock.
                 held.samples.clear();
@@ -98,14 +97,14 @@ impl Heard {
             News::Said(bytes) => match held.said.take_in(bytes) {
                 Ok(Some(page)) => {
                     if held.take_in(&page, &self.known).is_err() {
-                        held.records.clear();
+                        held.let_go(&self.known);
                     }
                     self.known.hear(page);
                 }
                 // The rest follows.
                 Ok(None) => return,
                 // Said by another program, or a newer version: what is asked for directly still holds.
-                Err(Garbled) => held.records.clear(),
+                Err(Garbled) => held.let_go(&self.known),
             },
         }
         drop(held);
@@ -115,14 +114,21 @@ impl Heard {
     /// Something was not heard that should have been: no record can be relied on.
     pub(super) fn forget(&self) {
         let mut held = self.held();
-        held.records.clear();
+        held.let_go(&self.known);
         held.calls.clear();
     }
 
     /// Remembers a record that came with an answer.
     pub(super) fn learn(&self, job: &JobName, revision: u64, packed: Arc<[u8]>) {
-        self.known.learn(job, revision, &packed);
-        self.held().learn(job, revision, packed);
+        // It is a name.
+        let _ = self.held().learn(job.as_str(), revision, packed, &self.known);
+    }
+
+    /// The newest record of a job that was seen.
+    pub(super) fn newest(&self, job: &JobName) -> Option<Arc<[u8]>> {
+        let held = self.held();
+        let heard = held.records.get(job).cloned();
+        heard.into_iter().chain(self.known.record(job)).max_by_key(|(revision, _)| *revision).map(|(_, packed)| packed)
     }
 
     /// The record of a job as it was last announced.
@@ -192,10 +198,8 @@ impl Held {
         let (position, told): (u64, u64) = (from.int()?, from.int()?);
         let mut names = Vec::new();
         for _ in 0..from.list()? / 4 {
-            let (job, revision, packed) = (pack::job(from)?, from.int()?, from.bytes()?);
-            let packed = packed.into();
-            known.learn(&job, revision, &packed);
-            self.learn(&job, revision, packed);
+            let (name, revision, packed) = (from.str()?, from.int()?, from.bytes()?);
+            let job = self.learn(name, revision, packed.into(), known)?;
             if from.flag()? {
                 names.push(job);
             }
@@ -209,21 +213,76 @@ impl Held {
         Ok(())
     }
 
-    fn learn(&mut self, job: &JobName, revision: u64, packed: Arc<[u8]>) {
-        if !(self.wanted && self.listening) {
-            return;
+    /// Remembers a record of the job of this name.
+    fn learn(&mut self, name: &str, revision: u64, packed: Arc<[u8]>, known: &Known) -> Result<JobName, Garbled> {
+        let hears = self.wanted && self.listening;
+        if hears && let Some((at, job, (last, old))) = self.records.get_full_mut(name) {
+            let job = job.clone();
+            if !packed.is_empty() && *last <= revision {
+                (*last, *old) = (revision, packed);
+            } else if let Some((_, (last, old))) = self.records.swap_remove_index(at) {
+                // Gone, or too large to be told to everybody. Or an answer that was overtaken, or records that were put back
+                // as they had been: only the server knows.
+                known.learn(&job, last, &old);
+            }
+            return Ok(job);
         }
-        if self.records.len() >= RECORDS && !self.records.contains_key(job) {
-            self.records.clear();
+        let job = JobName::new(name).map_err(|_| Garbled)?;
+        if !hears {
+            known.learn(&job, revision, &packed);
+        } else if !packed.is_empty() {
+            if self.records.len() >= RECORDS {
+                self.let_go(known);
+            }
+            self.records.insert(job.clone(), (revision, packed));
         }
-        match self.records.get_mut(job) {
-            // Gone, or too large to be told to everybody.
-            _ if packed.is_empty() => drop(self.records.remove(job)),
-            Some((known, old)) if *known <= revision => (*known, *old) = (revision, packed),
-            // An answer that was overtaken, or records that were put back as they had been: only
-            // the server knows.
-            Some(_) => drop(self.records.remove(job)),
-            None => drop(self.records.insert(job.clone(), (revision, packed))),
+        Ok(job)
+    }
+
+    /// Relies on no record any more. What they were is known, for a server that loses them.
+    fn let_go(&mut self, known: &Known) {
+        for (job, (revision, packed)) in std::mem::take(&mut self.records) {
+            known.learn(&job, revision, &packed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::Writer;
+    use super::*;
+
+    /// One record, told to all.
+    fn said(revision: u64, record: &str) -> News {
+        let mut page = Writer::default();
+        page.count(revision).count(1).list(4).bytes("a").count(revision).bytes(record).flag(true).bytes("");
+        News::Said(page.take())
+    }
+
+    #[test]
+    fn what_is_heard_no_longer_is_known_still_and_never_an_older_record() {
+        let known = Arc::new(Known::default());
+        let heard = Heard::knowing(known.clone());
+        let job = JobName::new("a").unwrap();
+        let text = |record: Option<Arc<[u8]>>| record.map(|record| String::from_utf8(record.to_vec()).unwrap());
+        let newest = || text(heard.newest(&job)).unwrap();
+        heard.hear(&said(1, "before anybody wanted to hear"));
+        assert_eq!((text(heard.record(&job)), &*newest()), (None, "before anybody wanted to hear"));
+        heard.want();
+        heard.hear(&News::Fresh);
+        heard.hear(&said(3, "third"));
+        heard.hear(&said(4, "fourth"));
+        assert_eq!((text(heard.record(&job)).as_deref(), &*newest()), (Some("fourth"), "fourth"));
+        assert_eq!(heard.changes_after(3), Some((4, vec![job.clone()])));
+        heard.learn(&job, 2, b"put back"[..].into());
+        assert_eq!((text(heard.record(&job)), &*newest()), (None, "fourth"), "only the server knows");
+        heard.learn(&job, 2, b"put back"[..].into());
+        assert_eq!((text(heard.record(&job)).as_deref(), &*newest()), (Some("put back"), "fourth"));
+        heard.hear(&said(5, ""));
+        assert_eq!((text(heard.record(&job)), &*newest()), (None, "fourth"), "it is too large to be told");
+        heard.hear(&said(6, "sixth"));
+        heard.hear(&News::Gone);
+        assert_eq!((text(heard.record(&job)), &*newest()), (None, "sixth"));
+        assert_eq!(known.records()[&job].0, 6, "a server that lost it is given it back");
     }
 }

@@ -87,7 +87,8 @@ struct Held {
     /// When it was last asked how far they have come.
     asked: Option<Instant>,
     past: Past,
-    /// The newest record of each job and its revision; what has not changed for long is in the second.
+    /// The newest record of each job that is not heard of now, and its revision; what has not changed for long is in the
+    /// second.
     records: [Records; 2],
     /// The gate for which this process teaches.
     teaching: Option<Gate>,
@@ -172,7 +173,7 @@ impl Known {
         self.held().past.add(header.position, page);
     }
 
-    /// A record came.
+    /// A record came that nobody hears of, or nobody any more.
     pub(super) fn learn(&self, job: &JobName, revision: u64, packed: &Arc<[u8]>) {
         if packed.is_empty() {
             return;
@@ -194,10 +195,9 @@ impl Known {
         held.records[0].insert(job.clone(), (revision, packed.clone()));
     }
 
-    /// The newest record of a job that was seen.
-    pub(super) fn record(&self, job: &JobName) -> Option<Arc<[u8]>> {
-        let held = self.held();
-        held.records.iter().find_map(|records| records.get(job)).map(|(_, packed)| packed.clone())
+    /// The newest record of a job that was learnt, and its revision.
+    pub(super) fn record(&self, job: &JobName) -> Option<(u64, Arc<[u8]>)> {
+        self.held().records.iter().find_map(|records| records.get(job)).cloned()
     }
 
     /// All records, with their revisions.

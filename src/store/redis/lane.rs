@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::batch::{Asking, Batch, Raw, Request};
+use super::batch::{Asking, Batch, Raw, Request, TAKEN};
 use super::fold::fold;
 use super::known::{Header, Turn};
 use super::link::Script;
@@ -187,12 +187,17 @@ impl Lane {
         let mut records: BTreeMap<&JobName, &[u8]> = BTreeMap::new();
         let mut events = Vec::new();
         // In the order in which they were carried out.
-        let is_rehearsed = |request: &Request| matches!(request.asked, Asking::Rehearsed(_));
         for which in [true, false] {
-            for (request, raw) in asked.iter().zip(raws).filter(|(request, _)| is_rehearsed(request) == which) {
-                let Some(job) = &request.job else { continue };
-                records.insert(job, &raw.record);
-                events.extend_from_slice(&raw.events);
+            for (request, raw) in asked.iter().zip(raws) {
+                let (is_rehearsed, told) = match &request.asked {
+                    Asking::Rehearsed(packed) if raw.reply == TAKEN => (true, &packed.events),
+                    Asking::Rehearsed(_) => (true, &raw.events),
+                    Asking::Op(_) => (false, &raw.events),
+                };
+                if let Some(job) = request.job.as_ref().filter(|_| is_rehearsed == which) {
+                    records.insert(job, &raw.record);
+                    events.extend_from_slice(told);
+                }
             }
         }
         self.server.known.answered(header, &records, &events);

@@ -29,6 +29,9 @@ pub(super) enum News {
 /// Takes in news, at once: it is called by the task that reads the connection.
 pub(super) type Hear = dyn Fn(News) + Send + Sync;
 
+/// Bytes that a number takes at most.
+const NUMBER: usize = 20;
+
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -54,10 +57,12 @@ impl Script {
         Script { source, sha }
     }
 
-    fn call(&self, by_name: bool, keys: &[String], args: &[impl ToRedisArgs]) -> Cmd {
+    fn call(&self, by_name: bool, keys: &[String], args: &[impl ToRedisArgs + AsRef<[u8]>]) -> Cmd {
         let (command, body) = if by_name { ("EVALSHA", &self.sha) } else { ("EVAL", &self.source) };
-        let mut cmd = redis::cmd(command);
-        cmd.arg(body).arg(keys.len()).arg(keys).arg(args);
+        let sizes = keys.iter().map(String::len).chain(args.iter().map(|arg| arg.as_ref().len()));
+        let bytes = command.len() + body.len() + NUMBER + sizes.sum::<usize>();
+        let mut cmd = Cmd::with_capacity(3 + keys.len() + args.len(), bytes);
+        cmd.arg(command).arg(body).arg(keys.len()).arg(keys).arg(args);
         cmd
     }
 }
@@ -128,7 +133,7 @@ impl Link {
         &self,
         script: &Script,
         keys: &[String],
-        args: &[impl ToRedisArgs + Sync],
+        args: &[impl ToRedisArgs + AsRef<[u8]> + Sync],
     ) -> Result<Value, Fault> {
         let limit = Instant::now() + WHOLE;
         let answer = self.send(&script.call(true, keys, args), limit).await;

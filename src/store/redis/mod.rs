@@ -139,7 +139,7 @@ impl Redis {
         op: &Op,
         request: impl Fn(Asking) -> Request + Send + Sync,
     ) -> Result<Answer, StoreError> {
-        let known = matches!(op, Op::Register { .. }).then(|| self.server.known.record(job)).flatten();
+        let known = matches!(op, Op::Register { .. }).then(|| self.server.heard.newest(job)).flatten();
         let packed = pack::pack_op(job, op, known.as_deref());
         let given_up = Instant::now() + PATIENCE;
         let mut repairs = self.server.known.repair.subscribe();

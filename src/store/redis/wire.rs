@@ -146,8 +146,12 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    pub(super) fn str(&mut self) -> Result<&'a str, Garbled> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Garbled)
+    }
+
     pub(super) fn text(&mut self) -> Result<String, Garbled> {
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| Garbled)
+        self.str().map(str::to_owned)
     }
 
     pub(super) fn flag(&mut self) -> Result<bool, Garbled> {

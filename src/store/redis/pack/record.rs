@@ -157,8 +157,7 @@ pub(super) fn held(from: &mut Reader<'_>) -> Result<Held, Garbled> {
 }
 
 pub(in crate::store::redis) fn job(from: &mut Reader<'_>) -> Result<JobName, Garbled> {
-    let name = std::str::from_utf8(from.bytes()?).map_err(|_| Garbled)?;
-    JobName::new(name).map_err(|_| Garbled)
+    JobName::new(from.str()?).map_err(|_| Garbled)
 }
 
 pub(super) fn trigger(from: &mut Reader<'_>) -> Result<Trigger, Garbled> {
