@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -15,15 +16,26 @@ const FIRST: Duration = Duration::from_secs(15);
 /// As often as a replica reads all records.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// Gives back memory that is free, again and again. The program's pages only once: what is needed after that is needed
-/// again, and a crowd of jobs that are due at once is not to wait for it a second time.
+/// Who spent so much processor time in that needs the pages of the program that it has.
+const BUSY: Duration = Duration::from_millis(600);
+
+/// Gives back memory that is free, again and again; and pages of the program, after the start and when little happened:
+/// what reads all records passes by much that nothing else does, but a crowd of jobs that are due at once is not to wait
+/// for what it needed a minute ago.
 pub(crate) async fn live_thriftily() {
     sleep(FIRST).await;
-    if spawn_blocking(os::forget_program).await.is_ok() {
-        while spawn_blocking(os::trim).await.is_ok() {
-            sleep(EVERY).await;
-        }
+    let mut is_idle = true;
+    while spawn_blocking(move || os::give_back(is_idle)).await.is_ok() {
+        let before = spent();
+        sleep(EVERY).await;
+        is_idle = spent().saturating_sub(before) < BUSY;
     }
+}
+
+/// Processor time of this process.
+fn spent() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// To be called before there are threads. Those that allocate much do so seldom, and in turn: with one place for blocks
@@ -50,7 +62,15 @@ mod os {
         }
     }
 
-    pub(super) fn trim() {
+    /// Gives back memory that is free, and the program's pages `as_well`.
+    pub(super) fn give_back(as_well: bool) {
+        trim();
+        if as_well {
+            forget_program();
+        }
+    }
+
+    fn trim() {
         // SAFETY: it may be called at any time by any thread (MT-Safe by its manual), and touches no block in use.
         unsafe {
             libc::malloc_trim(0);
@@ -59,7 +79,7 @@ mod os {
 
     /// Lets go of the program's pages, and those of its libraries. Whichever is needed again comes from the kernel's
     /// cache of the file, or from the file.
-    pub(super) fn forget_program() {
+    fn forget_program() {
         // SAFETY: `forget` keeps to what it is given, which lives until it returns.
         unsafe {
             libc::dl_iterate_phdr(Some(forget), ptr::null_mut());
@@ -95,6 +115,5 @@ mod os {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod os {
     pub(super) fn settle() {}
-    pub(super) fn trim() {}
-    pub(super) fn forget_program() {}
+    pub(super) fn give_back(_: bool) {}
 }
