@@ -1,5 +1,5 @@
 //! What was needed for a moment goes back to the kernel: memory that was freed, and the pages of the program's file
-//! that only the start needed.
+//! that are seldom needed.
 //!
 //! Reading files and planning from all records take much for a moment. The C library keeps what lies below the last
 //! block in use for later; of 100,000 jobs that is as much as the jobs take.
